@@ -1,0 +1,203 @@
+//! The settings of a node, checked once. Everything after [`Config::check`] may rely on them.
+
+use core::time::Duration;
+
+use super::error::ConfigError;
+use super::keys::ClusterKeys;
+use super::limits;
+use super::store::Durability;
+
+/// A member as the operator lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberSpec {
+    /// Unique name, 1 to [`limits::NAME_MAX`] bytes of `A-Z a-z 0-9 . _ -`.
+    pub name: String,
+    /// Where its peers reach it; opaque to the core.
+    pub address: String,
+    /// Share of the data relative to others; 1 is usual, 0 holds none.
+    pub weight: u32,
+}
+
+/// Defaults of one keyspace. `None` for a quorum is `majority` of min(N, machines).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyspaceConfig {
+    /// Replicas of each key (trap T16: no request changes it).
+    pub n: u8,
+    /// Replicas that must answer a read.
+    pub r: Option<u8>,
+    /// Replicas that must acknowledge a write.
+    pub w: Option<u8>,
+    /// When a replica acknowledges.
+    pub durability: Durability,
+}
+
+impl Default for KeyspaceConfig {
+    fn default() -> Self {
+        KeyspaceConfig { n: 3, r: None, w: None, durability: Durability::Interval }
+    }
+}
+
+/// The settings of a node. Start from [`Config::new`], change fields, then [`Config::check`].
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// This member's name; it must stand in `members`.
+    pub name: String,
+    /// Name of the cluster.
+    pub cluster: String,
+    /// Secret key of the cluster; [`ClusterKeys::PUBLIC`] if none was given.
+    pub secret: [u8; 32],
+    /// All members, this one included.
+    pub members: Vec<MemberSpec>,
+    /// Partitions, a power of two.
+    pub partitions: u32,
+    /// Tokens drawn for a member of weight 1.
+    pub tokens: u32,
+    /// Keyspace defaults. Keyspaces not listed take the first entry's.
+    pub keyspaces: Vec<KeyspaceConfig>,
+    /// Longest key in bytes.
+    pub key_max: usize,
+    /// Largest value in bytes.
+    pub value_max: usize,
+    /// Siblings at which a put without full context is refused.
+    pub siblings_max: usize,
+    /// Deadline of a request that names none.
+    pub client_deadline: Duration,
+    /// How long to wait for one replica before asking another or sending again.
+    pub replica_deadline: Duration,
+    /// How often unsynced records are synced under `interval`.
+    pub sync_interval: Duration,
+    /// One read in so many also compares the replicas it did not need, after the reply; 0 for never.
+    pub background_read_one_in: u64,
+    /// Requests coordinated at one time.
+    pub in_flight_max: usize,
+}
+
+impl Config {
+    /// The defaults for a cluster of one.
+    pub fn new(name: &str) -> Config {
+        Config {
+            name: name.to_owned(),
+            cluster: "quorate".to_owned(),
+            secret: ClusterKeys::PUBLIC,
+            members: vec![MemberSpec { name: name.to_owned(), address: String::new(), weight: 1 }],
+            partitions: limits::PARTITIONS_DEFAULT,
+            tokens: limits::TOKENS_DEFAULT,
+            keyspaces: vec![KeyspaceConfig::default()],
+            key_max: limits::KEY_MAX_DEFAULT,
+            value_max: limits::VALUE_MAX_DEFAULT,
+            siblings_max: limits::SIBLINGS_MAX,
+            client_deadline: limits::CLIENT_DEADLINE,
+            replica_deadline: limits::REPLICA_DEADLINE,
+            sync_interval: limits::SYNC_INTERVAL,
+            background_read_one_in: 16,
+            in_flight_max: limits::IN_FLIGHT_MAX,
+        }
+    }
+
+    /// The keyspace's defaults.
+    pub fn keyspace(&self, number: u16) -> &KeyspaceConfig {
+        self.keyspaces.get(usize::from(number)).unwrap_or(&self.keyspaces[0])
+    }
+
+    /// Checks every setting against the others.
+    ///
+    /// # Errors
+    /// The first setting that is wrong, by its long flag, and why.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let fail = |setting, problem: String| Err(ConfigError { setting, problem });
+        if self.members.is_empty() || self.members.len() > limits::MEMBERS_MAX {
+            let count = self.members.len();
+            return fail("members", format!("{count} members; 1 to {} are allowed", limits::MEMBERS_MAX));
+        }
+        for (at, member) in self.members.iter().enumerate() {
+            if !name_is_valid(&member.name) {
+                let why =
+                    format!("`{}` is no name: 1 to {} of A-Z a-z 0-9 . _ -", member.name, limits::NAME_MAX);
+                return fail("members", why);
+            }
+            if self.members[..at].iter().any(|other| other.name == member.name) {
+                return fail("members", format!("two members are named `{}`", member.name));
+            }
+            if !member.address.is_empty()
+                && self.members[..at].iter().any(|other| other.address == member.address)
+            {
+                return fail("members", format!("two members have the address {}", member.address));
+            }
+        }
+        if self.members.iter().all(|member| member.weight == 0) {
+            return fail("members", "no member has a weight above 0".into());
+        }
+        if !self.members.iter().any(|member| member.name == self.name) {
+            return fail("name", format!("`{}` is not in the member list", self.name));
+        }
+        if !self.partitions.is_power_of_two() || self.partitions > limits::PARTITIONS_MAX {
+            return fail("partitions", format!("{} is no power of two up to 65536", self.partitions));
+        }
+        if self.tokens == 0 || self.tokens > 65_536 {
+            return fail("tokens", format!("{} is outside 1 to 65536", self.tokens));
+        }
+        if self.keyspaces.is_empty() || self.keyspaces.len() > usize::from(limits::KEYSPACES_MAX) {
+            return fail("keyspaces", format!("{} keyspaces; 1 to 16 are allowed", self.keyspaces.len()));
+        }
+        for keyspace in &self.keyspaces {
+            if keyspace.n == 0 || usize::from(keyspace.n) > limits::REPLICAS_MAX {
+                return fail("n", format!("{} is outside 1 to {}", keyspace.n, limits::REPLICAS_MAX));
+            }
+            for (setting, value) in [("r", keyspace.r), ("w", keyspace.w)] {
+                if value.is_some_and(|value| value == 0 || value > keyspace.n) {
+                    return fail(
+                        setting,
+                        format!("{} is outside 1 to N = {}", value.unwrap_or(0), keyspace.n),
+                    );
+                }
+            }
+        }
+        if self.key_max > limits::KEY_MAX {
+            return fail("key-max", format!("{} is over {}", self.key_max, limits::KEY_MAX));
+        }
+        if self.value_max > limits::VALUE_MAX {
+            return fail("value-max", format!("{} is over {}", self.value_max, limits::VALUE_MAX));
+        }
+        if self.client_deadline.is_zero() || self.client_deadline > limits::DEADLINE_MAX {
+            return fail("timeout-ms", format!("{:?} is outside 1 ms to 1 h", self.client_deadline));
+        }
+        if self.siblings_max == 0 || self.in_flight_max == 0 || self.replica_deadline.is_zero() {
+            return fail("limits", "0 is no limit".into());
+        }
+        Ok(())
+    }
+}
+
+/// Whether a member may be called so.
+pub fn name_is_valid(name: &str) -> bool {
+    (1..=limits::NAME_MAX).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_wrong_setting_is_named() {
+        type Change = fn(&mut Config);
+        let table: [(&str, Change); 10] = [
+            ("members", |c| c.members.clear()),
+            ("members", |c| c.members[0].name = "a b".into()),
+            ("members", |c| c.members.push(c.members[0].clone())),
+            ("name", |c| c.name = "other".into()),
+            ("partitions", |c| c.partitions = 100),
+            ("tokens", |c| c.tokens = 0),
+            ("n", |c| c.keyspaces[0].n = 0),
+            ("w", |c| c.keyspaces[0].w = Some(4)),
+            ("key-max", |c| c.key_max = 65_001),
+            ("value-max", |c| c.value_max = (64 << 20) + 1),
+        ];
+        for (setting, change) in table {
+            let mut config = Config::new("a");
+            assert_eq!(config.check(), Ok(()));
+            change(&mut config);
+            assert_eq!(config.check().unwrap_err().setting, setting);
+        }
+    }
+}

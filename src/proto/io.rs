@@ -1,0 +1,280 @@
+//! What crosses the core's border: requests and replies of clients, and the effects it wants done.
+
+use core::time::Duration;
+
+use super::error::Outcome;
+use super::store::Durability;
+use super::version::{Dot, Hlc};
+
+/// Chosen by whoever submits a request; comes back with its reply. The core only copies it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RequestId(pub u64);
+
+/// A member of the cluster: the keyed hash of its name, so equal on every node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MemberId(pub u64);
+
+/// How a read shows concurrent versions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[repr(u8)]
+pub enum View {
+    /// Every sibling.
+    #[default]
+    All = 0,
+    /// The newest by hybrid timestamp, then dot, among those no other supersedes.
+    Latest = 1,
+    /// The version that at least ⌊N/2⌋+1 replicas returned, or `NoMajority` with the siblings.
+    Majority = 2,
+}
+
+/// How a put without a context is understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[repr(u8)]
+pub enum Blind {
+    /// Nothing is superseded: the value becomes a sibling.
+    #[default]
+    Siblings = 0,
+    /// It replaces what its coordinator holds.
+    Supersede = 1,
+}
+
+/// Per-request settings; `None` is the keyspace's default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Replicas that must answer a read.
+    pub r: Option<u8>,
+    /// Replicas that must acknowledge a write.
+    pub w: Option<u8>,
+    /// How many of the answers to a read must come from primaries.
+    pub pr: Option<u8>,
+    /// How many of a write's acknowledgements must come from primaries.
+    pub pw: Option<u8>,
+    /// How many replicas must have the write on disk.
+    pub dw: Option<u8>,
+    /// Whether fallbacks may stand in for primaries that are down. Not offered yet: a request that asks
+    /// for it is refused as a bad argument.
+    pub sloppy: bool,
+    /// How a read shows siblings.
+    pub view: View,
+    /// Whether the reply carries a context token (it costs a MAC).
+    pub want_context: bool,
+    /// Time until the deadline, from submission.
+    pub timeout: Option<Duration>,
+}
+
+/// A request of a client. Borrowed: the core copies what it keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request<'a> {
+    /// Number of the keyspace; 0 is `default`.
+    pub keyspace: u16,
+    /// The key. Empty for [`Operation::Scan`].
+    pub key: &'a [u8],
+    /// What to do.
+    pub operation: Operation<'a>,
+    /// Settings.
+    pub options: Options,
+}
+
+/// What a request does to its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Operation<'a> {
+    /// Read.
+    Get,
+    /// Write a value. `context` is a token from a read, as bytes.
+    Put {
+        /// The value.
+        value: &'a [u8],
+        /// A context token; what it covers is replaced.
+        context: Option<&'a [u8]>,
+        /// What a missing context means.
+        blind: Blind,
+        /// Absolute expiry, in milliseconds of wall time.
+        expires_ms: Option<u64>,
+    },
+    /// Write a tombstone.
+    Delete {
+        /// A context token; what it covers is deleted.
+        context: Option<&'a [u8]>,
+        /// What a missing context means.
+        blind: Blind,
+    },
+    /// Read R replicas, then write what [`Edit`] makes of the newest sibling, superseding all that was
+    /// read. Carried out by one coordinator; not atomic across coordinators.
+    Edit(Edit<'a>),
+    /// One page of a partition-ordered scan over the whole keyspace (see [`ScanPage`]).
+    Scan {
+        /// Where to continue: 0, or [`ScanPage::next`] of the page before.
+        cursor: u64,
+        /// At most this many keys; 0 is the default.
+        limit: u32,
+    },
+}
+
+/// A read-modify-write, decided by the coordinator on the value it read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Edit<'a> {
+    /// Sets the value.
+    Set {
+        /// The new value.
+        value: &'a [u8],
+        /// When it applies; otherwise nothing is written.
+        when: Presence,
+        /// What becomes of the expiry.
+        expiry: ExpiryEdit,
+    },
+    /// Appends to the value (an absent key is empty); keeps the expiry. [`Reply::length`] is the new length.
+    Append(&'a [u8]),
+    /// Deletes a live value. [`Reply::applied`] tells whether there was one.
+    Delete,
+    /// Changes only the expiry of a live value, under a condition.
+    Expire {
+        /// The new expiry.
+        expiry: ExpiryEdit,
+        /// When it applies.
+        when: ExpiryWhen,
+    },
+}
+
+/// When a `Set` applies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[repr(u8)]
+pub enum Presence {
+    /// Always.
+    #[default]
+    Any = 0,
+    /// If the key has no live value.
+    Absent = 1,
+    /// If the key has a live value.
+    Present = 2,
+}
+
+/// What an edit does to the expiry. Times are absolute wall-clock milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum ExpiryEdit {
+    /// As it was.
+    Keep,
+    /// None.
+    #[default]
+    Clear,
+    /// This one.
+    At(u64),
+}
+
+/// When an `Expire` applies; as Redis' NX, XX, GT and LT (no expiry counts as infinite).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[repr(u8)]
+pub enum ExpiryWhen {
+    /// Always.
+    #[default]
+    Always = 0,
+    /// If there is no expiry.
+    None = 1,
+    /// If there is one.
+    Some = 2,
+    /// If the new one is later.
+    Later = 3,
+    /// If the new one is sooner.
+    Sooner = 4,
+}
+
+/// What was achieved, in every answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Achieved {
+    /// Replicas that had to answer.
+    pub asked: u8,
+    /// Replicas that did (the coordinator's own copy counts).
+    pub acked: u8,
+    /// Of these, on disk.
+    pub durable: u8,
+    /// Of these, fallbacks.
+    pub fallbacks: u8,
+}
+
+/// One version as a caller sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SiblingView {
+    /// The value.
+    pub value: Vec<u8>,
+    /// Its dot.
+    pub dot: Dot,
+    /// When it was written, by its coordinator's hybrid clock.
+    pub hlc: Hlc,
+    /// Absolute expiry in wall-clock milliseconds.
+    pub expires_ms: Option<u64>,
+}
+
+/// A page of a scan.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ScanPage {
+    /// Keys with a live value, in position order.
+    pub keys: Vec<Vec<u8>>,
+    /// Where the next page begins; 0 when this was the last.
+    pub next: u64,
+}
+
+/// The answer to a request. Exactly one comes for each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What was achieved.
+    pub achieved: Achieved,
+    /// Live siblings: of a read, all that the view shows; of an edit, the newest value it met.
+    pub siblings: Vec<SiblingView>,
+    /// A context token, if it was asked for and the key has (or had) a version.
+    pub context: Option<Vec<u8>>,
+    /// The dot a write was given; set as soon as one was issued, even if the write was not acknowledged.
+    pub dot: Option<Dot>,
+    /// Of an edit: whether it wrote.
+    pub applied: bool,
+    /// Of an append: the new length in bytes.
+    pub length: u64,
+    /// The view left siblings out.
+    pub hid_siblings: bool,
+    /// Read repair could not finish before the deadline.
+    pub unrepaired: bool,
+    /// R + W ≤ N: the answer may be older than an acknowledged write.
+    pub weak: bool,
+    /// Of a scan.
+    pub page: Option<Box<ScanPage>>,
+}
+
+impl Reply {
+    /// A reply that says only how the request ended.
+    pub fn bare(outcome: Outcome) -> Reply {
+        Reply {
+            outcome,
+            achieved: Achieved::default(),
+            siblings: Vec::new(),
+            context: None,
+            dot: None,
+            applied: false,
+            length: 0,
+            hid_siblings: false,
+            unrepaired: false,
+            weak: false,
+            page: None,
+        }
+    }
+}
+
+/// What the core wants done, drained by `poll_output`.
+#[derive(Debug)]
+pub enum Output {
+    /// Answer a client.
+    Reply {
+        /// Whose request.
+        id: RequestId,
+        /// The answer.
+        reply: Reply,
+    },
+    /// Carry whole frames to a peer, in any order, at most once each. At most one `Send` per peer and drain.
+    Send {
+        /// To whom.
+        to: MemberId,
+        /// One or more frames, each with its own header and checksum.
+        frames: Vec<u8>,
+    },
+    /// Bring the store's marks forward (`Store::flush`), then call `handle_synced`.
+    Sync(Durability),
+}

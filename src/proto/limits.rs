@@ -1,0 +1,58 @@
+//! Every bound of the core, named. Whatever grows has its bound here; the same names stand in docs.
+
+use core::time::Duration;
+
+/// Longest key, in bytes: what a stored key's length field holds beside the keyspace number.
+pub const KEY_MAX: usize = 65_000;
+/// Longest key accepted by default, in bytes.
+pub const KEY_MAX_DEFAULT: usize = 4_096;
+/// Largest value, in bytes.
+pub const VALUE_MAX: usize = 64 << 20;
+/// Largest value accepted by default, in bytes.
+pub const VALUE_MAX_DEFAULT: usize = 16 << 20;
+/// Siblings of one key at which a put without full context is refused.
+pub const SIBLINGS_MAX: usize = 100;
+/// Siblings of one key at which a warning is counted.
+pub const SIBLINGS_WARN: usize = 25;
+/// Encoded context, in bytes, from which a put without full context is refused.
+pub const CONTEXT_WARN: usize = 4 << 10;
+/// Longest context token accepted from a client, in bytes.
+pub const CONTEXT_MAX: usize = 64 << 10;
+/// Keyspaces of a cluster.
+pub const KEYSPACES_MAX: u16 = 16;
+/// Replicas of one key.
+pub const REPLICAS_MAX: usize = 16;
+/// Partitions of a cluster.
+pub const PARTITIONS_MAX: u32 = 1 << 16;
+/// Partitions of a new cluster by default.
+pub const PARTITIONS_DEFAULT: u32 = 256;
+/// Members of a cluster.
+pub const MEMBERS_MAX: usize = 1_024;
+/// Longest member name, in bytes.
+pub const NAME_MAX: usize = 64;
+/// Tokens drawn for a member of weight 1.
+pub const TOKENS_DEFAULT: u32 = 64;
+/// Largest frame between peers, in bytes: a record of the largest object and its header.
+pub const FRAME_MAX: usize = 130 << 20;
+/// Requests a node coordinates at one time.
+pub const IN_FLIGHT_MAX: usize = 65_536;
+/// Bytes of values held for requests in flight.
+pub const IN_FLIGHT_BYTES_MAX: usize = 256 << 20;
+/// Bytes queued towards one peer; beyond it requests are refused as overloaded.
+pub const PEER_QUEUE_MAX: usize = 64 << 20;
+/// Answers kept for one forwarding sender, for its retransmissions.
+pub const FORWARD_WINDOW: u64 = 4_096;
+/// Keys in one page of a scan.
+pub const SCAN_PAGE_MAX: u32 = 1_024;
+/// How long a client's request may take by default.
+pub const CLIENT_DEADLINE: Duration = Duration::from_secs(1);
+/// How long a coordinator waits for one replica before it asks another, or sends again.
+pub const REPLICA_DEADLINE: Duration = Duration::from_millis(500);
+/// Longest deadline a request may ask for.
+pub const DEADLINE_MAX: Duration = Duration::from_secs(3_600);
+/// How often unsynced records are synced under `interval`.
+pub const SYNC_INTERVAL: Duration = Duration::from_millis(100);
+/// How far ahead of our wall clock a hybrid timestamp may lie before it is not followed.
+pub const CLOCK_DRIFT_MAX_MS: u64 = 500;
+/// Epochs leased to disk at one time.
+pub const EPOCH_LEASE: u64 = 1 << 20;

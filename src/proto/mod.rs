@@ -1,0 +1,17 @@
+//! The machine: bytes and time in, effects out.
+//!
+//! Nothing in here reads a clock, opens a socket or a file, starts a thread or draws randomness of its
+//! own. A host calls `handle_*(now, …)`, then drains `poll_output()` until it is empty, and comes back
+//! at `deadline()`. That contract is the same for the event loop, the C library and the simulator.
+
+pub mod config;
+pub mod error;
+pub mod io;
+pub mod keys;
+pub mod limits;
+pub mod node;
+pub mod ring;
+pub mod rng;
+pub mod store;
+pub mod time;
+pub mod version;

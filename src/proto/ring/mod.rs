@@ -1,0 +1,1 @@
+//! The ring: where keys lie and who holds them.

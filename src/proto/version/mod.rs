@@ -1,0 +1,12 @@
+//! Versions: who wrote what, and which writes had seen which.
+//!
+//! A dotted version vector set (Preguiça, Baquero, Almeida, Fonte, Gonçalves 2010, 2012, 2014): an object
+//! is one [`VectorClock`] for everything ever written under a key, and one [`Dot`] for each value that no
+//! other write has superseded. Lamport's scalar clock and the plain vector clock are public types of
+//! their own.
+
+mod actor;
+mod hlc;
+
+pub use actor::{Actor, Dot, Epoch};
+pub use hlc::{Hlc, HybridClock};
