@@ -2,6 +2,7 @@
 //!
 //! [`proto`] is the whole protocol without I/O: bytes, requests and time go in; bytes, replies, disk
 //! syncs and a deadline come out. [`store`] keeps records in an append log. [`resp`] speaks the Redis
-//! protocol without sockets. `driver` joins them on one event loop, and `ffi` is the C interface.
+//! protocol without sockets. [`driver`] joins them on one event loop, and `ffi` is the C interface.
 
+pub mod driver;
 pub mod proto;

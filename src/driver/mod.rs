@@ -1,0 +1,18 @@
+//! The driver: one thread, one event loop, that joins the core to sockets and to its store.
+//!
+//! [`EventLoop::open`] binds and locks everything, so that errors show there. Then either
+//! [`EventLoop::run`] turns until [`Handle::stop`], or a host polls [`EventLoop::fd`] and calls
+//! [`EventLoop::step`]. Other threads speak to it through a [`Handle`].
+//!
+//! Nothing here knows the protocol: bytes and requests go into the core and its sessions, and what they
+//! want done comes out. No file descriptor of the loop is touched by another thread but its wake-up.
+
+mod event_loop;
+mod handle;
+mod log;
+mod options;
+
+pub use event_loop::{EventLoop, LoopError, StepOutcome, Wait};
+pub use handle::{Busy, Completion, Handle, OwnedOperation, OwnedRequest, Refusal};
+pub use log::{Level, LogSink, Logger};
+pub use options::{DataDir, NodeOptions, OpenError, WaitPolicy};

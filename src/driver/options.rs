@@ -1,0 +1,180 @@
+//! What a node needs beyond the core's settings (addresses, directory, waiting, log), and the ways in
+//! which opening it fails.
+
+use core::fmt;
+use core::time::Duration;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::driver::Logger;
+use crate::proto::config::Config;
+use crate::proto::error::ConfigError;
+
+/// Where a node keeps its records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DataDir {
+    /// In memory only; gone when the node closes.
+    Memory,
+    /// In an append log below this directory, which is made (0700) if it does not exist.
+    Path(PathBuf),
+}
+
+/// How the loop waits when nothing is ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitPolicy {
+    /// Sleeps in the kernel at once: the least CPU, some 30 µs more latency.
+    Sleep,
+    /// Looks again for this long, then sleeps. With one CPU it sleeps at once.
+    Hybrid(Duration),
+    /// Never sleeps: takes a whole CPU.
+    Spin,
+}
+
+impl Default for WaitPolicy {
+    fn default() -> WaitPolicy {
+        WaitPolicy::Hybrid(Duration::from_micros(30))
+    }
+}
+
+/// The settings of a node with its sockets and disk. Start from [`NodeOptions::new`].
+#[derive(Clone, Debug)]
+pub struct NodeOptions {
+    /// The core's settings: name, cluster, secret, members with their peer addresses, keyspaces, limits.
+    /// A member's address may be empty until [`crate::driver::EventLoop::set_member_address`].
+    pub core: Config,
+    /// Where records are kept.
+    pub data: DataDir,
+    /// Addresses to listen on for RESP clients; a port may be 0.
+    pub clients: Vec<SocketAddr>,
+    /// Address to listen on for peers; the port may be 0. `None` suits a cluster of one.
+    pub peer: Option<SocketAddr>,
+    /// A Unix socket for RESP clients, if wanted.
+    pub unix: Option<PathBuf>,
+    /// Allows addresses that are not loopback although clients need no password.
+    pub allow_open_bind: bool,
+    /// Bytes of one log segment, if not the store's default.
+    pub segment_bytes: Option<u64>,
+    /// How the loop waits.
+    pub wait: WaitPolicy,
+    /// Clients at one time, RESP on TCP and Unix sockets together.
+    pub clients_max: usize,
+    /// Requests of other threads at one time: submitted, and not yet reaped. Rounded up to a power of two.
+    pub window: usize,
+    /// Where log lines go.
+    pub log: Logger,
+}
+
+impl NodeOptions {
+    /// A node in memory, without any listener, for `core`.
+    pub fn new(core: Config) -> NodeOptions {
+        NodeOptions {
+            core,
+            data: DataDir::Memory,
+            clients: Vec::new(),
+            peer: None,
+            unix: None,
+            allow_open_bind: false,
+            segment_bytes: None,
+            wait: WaitPolicy::default(),
+            clients_max: 10_000,
+            window: 4_096,
+            log: Logger::silent(),
+        }
+    }
+}
+
+/// Why a node could not be opened. Nothing is left behind.
+#[derive(Debug)]
+pub enum OpenError {
+    /// A setting of the core is wrong.
+    Config(ConfigError),
+    /// A setting of the driver is wrong, or does not fit this machine.
+    Setting {
+        /// The setting, by its long flag.
+        setting: &'static str,
+        /// What is wrong.
+        problem: String,
+    },
+    /// Somebody else listens there.
+    InUse {
+        /// The setting that asked for it, by its long flag.
+        setting: &'static str,
+        /// The address or path.
+        address: String,
+    },
+    /// The directory cannot be made or written.
+    NotWritable {
+        /// The directory or the file in it.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// A system call failed.
+    Io {
+        /// What was being done.
+        doing: String,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The directory is open elsewhere, in this process or another.
+    Locked {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The directory is not ours, belongs to another cluster or member, or has a newer format.
+    Foreign {
+        /// The directory.
+        path: PathBuf,
+        /// What was found, and what was expected.
+        problem: String,
+    },
+}
+
+impl OpenError {
+    /// The exit code of a program that ends because of it (sysexits.h and design §10a).
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            OpenError::Config(_) | OpenError::Setting { .. } => 64,
+            OpenError::InUse { .. } => 69,
+            OpenError::NotWritable { .. } => 73,
+            OpenError::Io { .. } => 74,
+            OpenError::Locked { .. } => 75,
+            OpenError::Foreign { .. } => 76,
+        }
+    }
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            OpenError::Config(error) => write!(f, "{error}"),
+            OpenError::Setting { setting, problem } => write!(f, "{setting}: {problem}"),
+            OpenError::InUse { setting, address } => {
+                write!(f, "{setting}: {address} is in use by another process")
+            }
+            OpenError::NotWritable { path, error } => {
+                write!(f, "{} cannot be written: {error}", path.display())
+            }
+            OpenError::Io { doing, error } => write!(f, "{doing}: {error}"),
+            OpenError::Locked { path } => write!(f, "{} is open in another node", path.display()),
+            OpenError::Foreign { path, problem } => write!(f, "{}: {problem}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for OpenError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            OpenError::Config(error) => Some(error),
+            OpenError::NotWritable { error, .. } | OpenError::Io { error, .. } => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<ConfigError> for OpenError {
+    fn from(error: ConfigError) -> OpenError {
+        OpenError::Config(error)
+    }
+}
