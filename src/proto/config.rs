@@ -136,6 +136,12 @@ impl Config {
         if self.tokens == 0 || self.tokens > 65_536 {
             return fail("tokens", format!("{} is outside 1 to 65536", self.tokens));
         }
+        let weights: u64 = self.members.iter().map(|member| u64::from(member.weight)).sum();
+        if weights * u64::from(self.tokens) > limits::TOKENS_TOTAL_MAX {
+            let why =
+                format!("weights of {weights} in all ask for more than {} tokens", limits::TOKENS_TOTAL_MAX);
+            return fail("members", why);
+        }
         if self.keyspaces.is_empty() || self.keyspaces.len() > usize::from(limits::KEYSPACES_MAX) {
             return fail("keyspaces", format!("{} keyspaces; 1 to 16 are allowed", self.keyspaces.len()));
         }
@@ -181,13 +187,14 @@ mod tests {
     #[test]
     fn each_wrong_setting_is_named() {
         type Change = fn(&mut Config);
-        let table: [(&str, Change); 10] = [
+        let table: [(&str, Change); 11] = [
             ("members", |c| c.members.clear()),
             ("members", |c| c.members[0].name = "a b".into()),
             ("members", |c| c.members.push(c.members[0].clone())),
             ("name", |c| c.name = "other".into()),
             ("partitions", |c| c.partitions = 100),
             ("tokens", |c| c.tokens = 0),
+            ("members", |c| c.members[0].weight = u32::MAX),
             ("n", |c| c.keyspaces[0].n = 0),
             ("w", |c| c.keyspaces[0].w = Some(4)),
             ("key-max", |c| c.key_max = 65_001),

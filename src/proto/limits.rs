@@ -32,6 +32,8 @@ pub const MEMBERS_MAX: usize = 1_024;
 pub const NAME_MAX: usize = 64;
 /// Tokens drawn for a member of weight 1.
 pub const TOKENS_DEFAULT: u32 = 64;
+/// Tokens of all members together: each costs 16 bytes while a layout is made.
+pub const TOKENS_TOTAL_MAX: u64 = 1 << 22;
 /// Largest frame between peers, in bytes: a record of the largest object and its header.
 pub const FRAME_MAX: usize = 130 << 20;
 /// Requests a node coordinates at one time.
