@@ -1,6 +1,7 @@
 //! How requests end, and how opening fails. One enum per boundary, data in the fields.
 
 use core::fmt;
+use std::borrow::Cow;
 
 /// How a request ended. Nothing that was not met is ever [`Outcome::Ok`]; a write that failed is never
 /// rolled back, and the outcome says whether it may have happened.
@@ -11,7 +12,7 @@ pub enum Outcome {
     /// No live version; the reply may carry a context.
     NotFound,
     /// The request itself is wrong; nothing was done.
-    BadArgument(&'static str),
+    BadArgument(Cow<'static, str>),
     /// Fewer replicas can be reached than asked for; nothing was written.
     NotEnoughReplicas {
         /// Reachable now.
@@ -30,7 +31,7 @@ pub enum Outcome {
     /// The key has too many siblings for a put without full context.
     TooManySiblings(u32),
     /// The context token is unreadable, foreign or too long.
-    BadContext(&'static str),
+    BadContext(Cow<'static, str>),
     /// A timestamp lies too far ahead.
     ClockTooFar,
     /// No version is held by a majority; the reply carries the siblings.

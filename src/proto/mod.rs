@@ -15,3 +15,4 @@ pub mod rng;
 pub mod store;
 pub mod time;
 pub mod version;
+pub mod wire;

@@ -6,7 +6,15 @@
 //! their own.
 
 mod actor;
+mod clock;
+mod context;
 mod hlc;
+mod object;
+#[cfg(test)]
+mod tests;
 
 pub use actor::{Actor, Dot, Epoch};
+pub use clock::{Causality, LamportClock, VectorClock};
+pub use context::Context;
 pub use hlc::{Hlc, HybridClock};
+pub use object::{Object, Sibling};

@@ -1,0 +1,238 @@
+//! What lies under a key: a context and its siblings, how two copies merge, and their encoding.
+//!
+//! ```text
+//! object   version u8 = 1 | entries varint | entry… | siblings varint | sibling…
+//! entry    generation u64 | nonce u64 | number varint | counter varint         (sorted by actor)
+//! sibling  entry index varint | counter varint | hlc u64 | flags u8 | expiry u64 if flagged
+//!          | length varint | value                                            (sorted by dot)
+//! ```
+//!
+//! Equal objects have equal bytes. The same bytes travel between nodes and lie in the log.
+
+use std::borrow::Cow;
+
+use super::actor::{Actor, Dot, Epoch};
+use super::clock::VectorClock;
+use super::hlc::Hlc;
+use crate::proto::keys::Key;
+use crate::proto::limits;
+use crate::proto::wire::{Reader, WireError, put_bytes, put_varint};
+
+const VERSION: u8 = 1;
+const FLAG_TOMBSTONE: u8 = 1;
+const FLAG_EXPIRES: u8 = 2;
+
+/// One version that no other supersedes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Sibling<'a> {
+    /// The event that wrote it.
+    pub dot: Dot,
+    /// When, by its coordinator's hybrid clock.
+    pub hlc: Hlc,
+    /// A delete.
+    pub tombstone: bool,
+    /// Absolute expiry in wall-clock milliseconds; from then on it is a tombstone (trap T13).
+    pub expires_ms: Option<u64>,
+    /// The value; empty for a tombstone.
+    pub value: Cow<'a, [u8]>,
+}
+
+impl Sibling<'_> {
+    /// Whether it has a value at this wall-clock time.
+    pub fn is_live(&self, wall_ms: u64) -> bool {
+        !self.tombstone && self.expires_ms.is_none_or(|expires| expires > wall_ms)
+    }
+
+    fn into_owned(self) -> Sibling<'static> {
+        Sibling { value: Cow::Owned(self.value.into_owned()), ..self }
+    }
+}
+
+/// Everything a key holds. Invariant: the context covers the dot of every sibling; siblings are sorted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Object<'a> {
+    context: VectorClock,
+    siblings: Vec<Sibling<'a>>,
+}
+
+impl<'a> Object<'a> {
+    /// Everything ever written under the key that this copy has seen.
+    pub const fn context(&self) -> &VectorClock {
+        &self.context
+    }
+
+    /// The versions that none of it supersedes, by dot.
+    pub fn siblings(&self) -> &[Sibling<'a>] {
+        &self.siblings
+    }
+
+    /// Drops the siblings that `covered` names, adds `seen` to the context, and adds `sibling`, whose dot
+    /// must be a new event: the effect of a coordinated write.
+    ///
+    /// # Panics
+    /// If the dot is not the actor's next event here.
+    pub fn write(&mut self, seen: &VectorClock, mut covered: impl FnMut(Dot) -> bool, sibling: Sibling<'a>) {
+        self.siblings.retain(|old| !covered(old.dot));
+        self.context.merge(seen);
+        assert_eq!(self.context.counter(sibling.dot.actor) + 1, sibling.dot.counter, "a dot is issued once");
+        self.context.raise(sibling.dot.actor, sibling.dot.counter);
+        let at = self.siblings.partition_point(|old| *old < sibling);
+        self.siblings.insert(at, sibling);
+    }
+
+    /// Merges another copy into this one (rule V3): a sibling stays if both have it, or the other side's
+    /// context does not cover its dot; the context is the pointwise maximum. Commutative, associative and
+    /// idempotent. Returns whether one dot was met with two contents, which no correct history makes:
+    /// both are kept, and the caller raises the alarm.
+    pub fn merge(&mut self, other: Object<'a>) -> bool {
+        let mut merged = Vec::with_capacity(self.siblings.len() + other.siblings.len());
+        for sibling in self.siblings.drain(..) {
+            let theirs = other.siblings.iter().any(|sib| sib.dot == sibling.dot);
+            if theirs || !other.context.covers(sibling.dot) {
+                merged.push(sibling);
+            }
+        }
+        let kept = merged.len();
+        for sibling in other.siblings {
+            let ours = merged[..kept].iter().any(|sib| sib.dot == sibling.dot);
+            if ours || !self.context.covers(sibling.dot) {
+                merged.push(sibling);
+            }
+        }
+        merged.sort();
+        merged.dedup();
+        #[cfg(not(mutant = "merge_context_one_side"))]
+        self.context.merge(&other.context);
+        #[cfg(mutant = "merge_context_one_side")]
+        for sibling in &merged {
+            self.context.raise(sibling.dot.actor, sibling.dot.counter);
+        }
+        self.siblings = merged;
+        self.siblings.windows(2).any(|pair| pair[0].dot == pair[1].dot)
+    }
+
+    /// The newest live sibling by hybrid timestamp, then dot.
+    pub fn latest(&self, wall_ms: u64) -> Option<&Sibling<'a>> {
+        self.siblings.iter().filter(|sib| sib.is_live(wall_ms)).max_by_key(|sib| (sib.hlc, sib.dot))
+    }
+
+    /// The newest sibling, dead ones included; among equal timestamps a tombstone loses.
+    pub fn newest(&self) -> Option<&Sibling<'a>> {
+        self.siblings.iter().max_by_key(|sib| (sib.hlc, !sib.tombstone, sib.dot))
+    }
+
+    /// Appends the encoding.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.push(VERSION);
+        put_varint(out, self.context.len() as u64);
+        for &(actor, counter) in self.context.entries() {
+            put_actor(out, actor);
+            put_varint(out, counter);
+        }
+        put_varint(out, self.siblings.len() as u64);
+        for sibling in &self.siblings {
+            let entry = self.context.entries().binary_search_by_key(&sibling.dot.actor, |entry| entry.0);
+            put_varint(out, entry.expect("the context covers every sibling") as u64);
+            put_varint(out, sibling.dot.counter);
+            out.extend_from_slice(&sibling.hlc.0.to_le_bytes());
+            let expires = if sibling.expires_ms.is_some() { FLAG_EXPIRES } else { 0 };
+            out.push(if sibling.tombstone { FLAG_TOMBSTONE } else { 0 } | expires);
+            if let Some(expires_ms) = sibling.expires_ms {
+                out.extend_from_slice(&expires_ms.to_le_bytes());
+            }
+            put_bytes(out, &sibling.value);
+        }
+    }
+
+    /// Reads an encoding; values stay borrowed.
+    ///
+    /// # Errors
+    /// Names the first field that is wrong: cut off, out of order, not covered by the context.
+    pub fn decode(bytes: &'a [u8]) -> Result<Object<'a>, WireError> {
+        let mut reader = Reader::new(bytes);
+        if reader.u8("object version")? != VERSION {
+            return Err(WireError { what: "object version" });
+        }
+        let mut object = Object::default();
+        for _ in 0..reader.varint("context length")? {
+            let actor = read_actor(&mut reader)?;
+            if !object.context.push(actor, reader.varint("context counter")?) {
+                return Err(WireError { what: "context order" });
+            }
+        }
+        for _ in 0..reader.varint("sibling count")? {
+            let sibling = read_sibling(&mut reader, &object.context)?;
+            if object.siblings.last().is_some_and(|last| *last >= sibling) {
+                return Err(WireError { what: "sibling order" });
+            }
+            object.siblings.push(sibling);
+        }
+        reader.end("object end")?;
+        Ok(object)
+    }
+
+    /// The item hash: equal for equal objects whatever their encoding or anything local to a node (trap
+    /// T10). Keyed, so that nobody outside can make two objects collide.
+    pub fn item_hash(&self, key: &Key, keyspace: u16, name: &[u8]) -> u64 {
+        let mut canonical = Vec::with_capacity(64 + 40 * (self.context.len() + self.siblings.len()));
+        canonical.extend_from_slice(&keyspace.to_le_bytes());
+        canonical.extend_from_slice(&(name.len() as u64).to_le_bytes());
+        canonical.extend_from_slice(name);
+        for &(actor, counter) in self.context.entries() {
+            for field in [actor.generation, actor.epoch.nonce, actor.epoch.number, counter] {
+                canonical.extend_from_slice(&field.to_le_bytes());
+            }
+        }
+        for sibling in &self.siblings {
+            let actor = sibling.dot.actor;
+            let value = key.hash64(&[&sibling.value]);
+            let fields = [actor.generation, actor.epoch.nonce, actor.epoch.number, sibling.dot.counter];
+            for field in fields.into_iter().chain([sibling.hlc.0, sibling.expires_ms.unwrap_or(0), value]) {
+                canonical.extend_from_slice(&field.to_le_bytes());
+            }
+            canonical.push(u8::from(sibling.tombstone) | u8::from(sibling.expires_ms.is_some()) << 1);
+        }
+        // 0 stands for "no record" wherever item hashes are compared.
+        key.hash64(&[&canonical]).max(1)
+    }
+
+    /// A copy that borrows nothing.
+    pub fn into_owned(self) -> Object<'static> {
+        let siblings = self.siblings.into_iter().map(Sibling::into_owned).collect();
+        Object { context: self.context, siblings }
+    }
+}
+
+fn read_sibling<'a>(reader: &mut Reader<'a>, context: &VectorClock) -> Result<Sibling<'a>, WireError> {
+    let entry = reader.varint("sibling actor")?;
+    let counter = reader.varint("sibling counter")?;
+    let entry = usize::try_from(entry).ok().and_then(|entry| context.entries().get(entry));
+    let &(actor, seen) = entry.ok_or(WireError { what: "sibling actor" })?;
+    if counter == 0 || counter > seen {
+        return Err(WireError { what: "sibling counter" });
+    }
+    let hlc = Hlc(reader.u64("sibling timestamp")?);
+    let flags = reader.u8("sibling flags")?;
+    if flags & !(FLAG_TOMBSTONE | FLAG_EXPIRES) != 0 {
+        return Err(WireError { what: "sibling flags" });
+    }
+    let expires_ms = if flags & FLAG_EXPIRES == 0 { None } else { Some(reader.u64("sibling expiry")?) };
+    let value = Cow::Borrowed(reader.bytes(limits::VALUE_MAX, "sibling value")?);
+    let tombstone = flags & FLAG_TOMBSTONE != 0;
+    Ok(Sibling { dot: Dot { actor, counter }, hlc, tombstone, expires_ms, value })
+}
+
+/// Appends an actor.
+pub(super) fn put_actor(out: &mut Vec<u8>, actor: Actor) {
+    out.extend_from_slice(&actor.generation.to_le_bytes());
+    out.extend_from_slice(&actor.epoch.nonce.to_le_bytes());
+    put_varint(out, actor.epoch.number);
+}
+
+/// Reads an actor.
+pub(super) fn read_actor(reader: &mut Reader<'_>) -> Result<Actor, WireError> {
+    let generation = reader.u64("actor generation")?;
+    let nonce = reader.u64("actor nonce")?;
+    let number = reader.varint("actor epoch")?;
+    Ok(Actor { generation, epoch: Epoch { nonce, number } })
+}
