@@ -1,0 +1,12 @@
+//! Turns the environment variable `QUORATE_MUTANT` into `cfg(mutant = "…")`: one planted bug, which the
+//! simulator must find (scripts/sim.sh). Without the variable nothing is planted.
+
+fn main() {
+    println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-env-changed=QUORATE_MUTANT");
+    if let Ok(name) = std::env::var("QUORATE_MUTANT")
+        && !name.is_empty()
+    {
+        println!("cargo:rustc-cfg=mutant=\"{name}\"");
+    }
+}
