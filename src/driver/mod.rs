@@ -11,6 +11,8 @@ mod event_loop;
 mod handle;
 mod log;
 mod options;
+pub mod queue;
+mod sync;
 
 pub use event_loop::{EventLoop, LoopError, StepOutcome, Wait};
 pub use handle::{Busy, Completion, Handle, OwnedOperation, OwnedRequest, Refusal};
