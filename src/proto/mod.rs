@@ -12,6 +12,7 @@ pub mod limits;
 pub mod node;
 pub mod ring;
 pub mod rng;
+pub mod session;
 pub mod store;
 pub mod time;
 pub mod version;
