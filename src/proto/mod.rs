@@ -9,6 +9,7 @@ pub mod error;
 pub mod io;
 pub mod keys;
 pub mod limits;
+pub mod message;
 pub mod node;
 pub mod ring;
 pub mod rng;

@@ -1,0 +1,437 @@
+//! What nodes say to each other, and the frames that carry it.
+//!
+//! ```text
+//! frame    length u32 | crc32c u32 of the rest | version u8 = 1 | kind u8 | flags u16 = 0
+//!          | layout version u32 | cluster id u64 | request id u64 | body
+//! ```
+//!
+//! All integers are little-endian. Messages that carry a record are idempotent, and none needs an order:
+//! at most once and unordered is all that is asked of a transport. Only a forward must not be carried out
+//! twice, and says so itself (trap T1).
+
+mod hello;
+mod request;
+
+pub use hello::Hello;
+pub use request::{decode_reply, decode_request, encode_reply, encode_request};
+
+use super::limits;
+use super::wire::{Reader, WireError, put_bytes, put_varint};
+
+/// Bytes of a frame before its body.
+pub const HEADER: usize = 32;
+/// Version of the messages spoken here.
+pub const VERSION: u8 = 1;
+
+/// What every frame says beside its message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Envelope {
+    /// Version of the sender's layout.
+    pub layout_version: u32,
+    /// The cluster.
+    pub cluster_id: u64,
+    /// Which request this belongs to, as its sender numbers them; echoed in the answer. 0 asks for none.
+    pub request_id: u64,
+}
+
+/// Which acknowledgements a `Replicate` asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Acks {
+    /// One when the record is as safe as its keyspace's durability asks.
+    pub stored: bool,
+    /// One when it is on disk.
+    pub durable: bool,
+}
+
+/// A replica's answer to a `Replicate`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Stored {
+    /// As safe as the keyspace's durability asks.
+    Stored = 0,
+    /// On disk.
+    Durable = 1,
+    /// Not stored: the disk is full.
+    Full = 2,
+    /// Not stored, or it will never be durable: the store failed a sync.
+    ReadOnly = 3,
+    /// Not stored: too much is under way.
+    Overloaded = 4,
+}
+
+/// A replica's answer to a `Fetch`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fetched<'a> {
+    /// Its record has the item hash that the fetch named (no record has 0).
+    Same,
+    /// It has no record.
+    Absent,
+    /// Its encoded object.
+    Record(&'a [u8]),
+    /// It cannot tell: the record is damaged, or the partition incomplete.
+    Unknown,
+}
+
+/// A message between nodes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message<'a> {
+    /// Merge this object into your record.
+    Replicate {
+        /// The keyspace.
+        keyspace: u16,
+        /// The key.
+        key: &'a [u8],
+        /// Which answers are wanted.
+        acks: Acks,
+        /// The encoded object.
+        object: &'a [u8],
+    },
+    /// Answers `Replicate`.
+    Acknowledge(Stored),
+    /// Send your record, unless its item hash is `known`.
+    Fetch {
+        /// The keyspace.
+        keyspace: u16,
+        /// The key.
+        key: &'a [u8],
+        /// What the sender has; 0 for nothing.
+        known: u64,
+        /// Milliseconds until nobody waits for the answer.
+        deadline_ms: u32,
+    },
+    /// Answers `Fetch`.
+    Fetched(Fetched<'a>),
+    /// Coordinate this request. Never carried out twice (trap T1): numbered by the sender's boot, meant
+    /// for one boot of the receiver.
+    Forward {
+        /// The sender's boot.
+        sender_boot: u64,
+        /// The receiver's boot as the sender knows it.
+        receiver_boot: u64,
+        /// The sender's number for it, rising by one a forward to this receiver.
+        number: u64,
+        /// Every number below has been answered or given up.
+        settled: u64,
+        /// Milliseconds until nobody waits for the answer.
+        deadline_ms: u32,
+        /// The request, as `encode_request` writes it.
+        request: &'a [u8],
+    },
+    /// Answers `Forward`.
+    Forwarded {
+        /// The forward's number.
+        number: u64,
+        /// The reply as `encode_reply` writes it; `None` if the forward was refused, being too old or for
+        /// another boot.
+        reply: Option<&'a [u8]>,
+    },
+    /// Says who the sender is; sent when a connection is made, and again in answer to one that asks.
+    Hello(Hello),
+    /// Send one page of a partition.
+    Scan {
+        /// The keyspace.
+        keyspace: u16,
+        /// The partition.
+        partition: u16,
+        /// The first position prefix wanted.
+        from: u64,
+        /// At most this many keys (a page ends only between prefixes).
+        limit: u32,
+    },
+    /// Answers `Scan`.
+    Scanned {
+        /// Where the next page of the partition begins; `None` at its end.
+        next: Option<u64>,
+        /// Live keys, each a counted byte string.
+        keys: &'a [u8],
+    },
+}
+
+impl<'a> Message<'a> {
+    fn kind(&self) -> u8 {
+        match self {
+            Message::Replicate { .. } => 1,
+            Message::Acknowledge(_) => 2,
+            Message::Fetch { .. } => 3,
+            Message::Fetched(_) => 4,
+            Message::Forward { .. } => 5,
+            Message::Forwarded { .. } => 6,
+            Message::Hello(_) => 7,
+            Message::Scan { .. } => 8,
+            Message::Scanned { .. } => 9,
+        }
+    }
+
+    /// Appends a whole frame.
+    pub fn encode(&self, envelope: &Envelope, out: &mut Vec<u8>) {
+        let start = out.len();
+        let mut header = [0_u8; HEADER];
+        header[8] = VERSION;
+        header[9] = self.kind();
+        header[12..16].copy_from_slice(&envelope.layout_version.to_le_bytes());
+        header[16..24].copy_from_slice(&envelope.cluster_id.to_le_bytes());
+        header[24..32].copy_from_slice(&envelope.request_id.to_le_bytes());
+        out.extend_from_slice(&header);
+        self.encode_body(out);
+        let length = u32::try_from(out.len() - start).expect("a frame holds one record");
+        out[start..start + 4].copy_from_slice(&length.to_le_bytes());
+        seal(&mut out[start..]);
+    }
+
+    fn encode_body(&self, out: &mut Vec<u8>) {
+        match self {
+            Message::Replicate { keyspace, key, acks, object } => {
+                out.extend_from_slice(&keyspace.to_le_bytes());
+                out.push(u8::from(acks.stored) | u8::from(acks.durable) << 1);
+                put_bytes(out, key);
+                out.extend_from_slice(object);
+            }
+            Message::Acknowledge(stored) => out.push(*stored as u8),
+            Message::Fetch { keyspace, key, known, deadline_ms } => {
+                out.extend_from_slice(&keyspace.to_le_bytes());
+                out.extend_from_slice(&known.to_le_bytes());
+                out.extend_from_slice(&deadline_ms.to_le_bytes());
+                out.extend_from_slice(key);
+            }
+            Message::Fetched(Fetched::Same) => out.push(0),
+            Message::Fetched(Fetched::Absent) => out.push(1),
+            Message::Fetched(Fetched::Unknown) => out.push(3),
+            Message::Fetched(Fetched::Record(object)) => {
+                out.push(2);
+                out.extend_from_slice(object);
+            }
+            Message::Forward { sender_boot, receiver_boot, number, settled, deadline_ms, request } => {
+                for field in [sender_boot, receiver_boot, number, settled] {
+                    out.extend_from_slice(&field.to_le_bytes());
+                }
+                out.extend_from_slice(&deadline_ms.to_le_bytes());
+                out.extend_from_slice(request);
+            }
+            Message::Forwarded { number, reply } => {
+                out.extend_from_slice(&number.to_le_bytes());
+                out.push(u8::from(reply.is_some()));
+                out.extend_from_slice(reply.unwrap_or_default());
+            }
+            Message::Hello(hello) => hello.encode(out),
+            Message::Scan { keyspace, partition, from, limit } => {
+                out.extend_from_slice(&keyspace.to_le_bytes());
+                out.extend_from_slice(&partition.to_le_bytes());
+                out.extend_from_slice(&from.to_le_bytes());
+                out.extend_from_slice(&limit.to_le_bytes());
+            }
+            Message::Scanned { next, keys } => {
+                out.push(u8::from(next.is_some()));
+                put_varint(out, next.unwrap_or(0));
+                out.extend_from_slice(keys);
+            }
+        }
+    }
+
+    fn decode_body(kind: u8, body: &'a [u8]) -> Result<Message<'a>, WireError> {
+        let mut reader = Reader::new(body);
+        let message = match kind {
+            1 => {
+                let keyspace = reader.u16("keyspace")?;
+                let acks = match reader.u8("acks")? {
+                    bits @ 0..=3 => Acks { stored: bits & 1 != 0, durable: bits & 2 != 0 },
+                    _ => return Err(WireError { what: "acks" }),
+                };
+                let key = reader.bytes(limits::KEY_MAX, "key")?;
+                return Ok(Message::Replicate { keyspace, key, acks, object: reader.rest() });
+            }
+            2 => Message::Acknowledge(match reader.u8("acknowledgement")? {
+                0 => Stored::Stored,
+                1 => Stored::Durable,
+                2 => Stored::Full,
+                3 => Stored::ReadOnly,
+                4 => Stored::Overloaded,
+                _ => return Err(WireError { what: "acknowledgement" }),
+            }),
+            3 => {
+                let keyspace = reader.u16("keyspace")?;
+                let known = reader.u64("known hash")?;
+                let deadline_ms = reader.u32("deadline")?;
+                let key = reader.rest();
+                if key.len() > limits::KEY_MAX {
+                    return Err(WireError { what: "key" });
+                }
+                return Ok(Message::Fetch { keyspace, key, known, deadline_ms });
+            }
+            4 => Message::Fetched(match reader.u8("fetched")? {
+                0 => Fetched::Same,
+                1 => Fetched::Absent,
+                2 => return Ok(Message::Fetched(Fetched::Record(reader.rest()))),
+                3 => Fetched::Unknown,
+                _ => return Err(WireError { what: "fetched" }),
+            }),
+            5 => {
+                return Ok(Message::Forward {
+                    sender_boot: reader.u64("sender boot")?,
+                    receiver_boot: reader.u64("receiver boot")?,
+                    number: reader.u64("forward number")?,
+                    settled: reader.u64("settled number")?,
+                    deadline_ms: reader.u32("deadline")?,
+                    request: reader.rest(),
+                });
+            }
+            6 => {
+                let number = reader.u64("forward number")?;
+                match reader.u8("forwarded")? {
+                    0 => Message::Forwarded { number, reply: None },
+                    1 => return Ok(Message::Forwarded { number, reply: Some(reader.rest()) }),
+                    _ => return Err(WireError { what: "forwarded" }),
+                }
+            }
+            7 => Message::Hello(Hello::decode(&mut reader)?),
+            8 => Message::Scan {
+                keyspace: reader.u16("keyspace")?,
+                partition: reader.u16("partition")?,
+                from: reader.u64("position")?,
+                limit: reader.u32("limit")?,
+            },
+            9 => {
+                let more = reader.u8("scanned")?;
+                let next = reader.varint("position")?;
+                if more > 1 || (more == 0 && next != 0) {
+                    return Err(WireError { what: "scanned" });
+                }
+                return Ok(Message::Scanned { next: (more == 1).then_some(next), keys: reader.rest() });
+            }
+            _ => return Err(WireError { what: "message kind" }),
+        };
+        reader.end("message end")?;
+        Ok(message)
+    }
+}
+
+/// Writes the checksum of a whole frame whose other bytes are final.
+pub fn seal(frame: &mut [u8]) {
+    let checksum = crc32c::crc32c(&frame[8..]);
+    frame[4..8].copy_from_slice(&checksum.to_le_bytes());
+}
+
+/// The first frame of `bytes`, whole, and what follows it.
+///
+/// # Errors
+/// Names what is wrong: a length under the header's or over the bound, or more than there is.
+pub fn split_frame(bytes: &[u8]) -> Result<(&[u8], &[u8]), WireError> {
+    let length = Reader::new(bytes).u32("frame length")? as usize;
+    if !(HEADER..=limits::FRAME_MAX).contains(&length) {
+        return Err(WireError { what: "frame length" });
+    }
+    bytes.split_at_checked(length).ok_or(WireError { what: "frame length" })
+}
+
+/// Reads one whole frame.
+///
+/// # Errors
+/// Names what is wrong: checksum, version, kind, or a field of the body.
+pub fn decode_frame(frame: &[u8]) -> Result<(Envelope, Message<'_>), WireError> {
+    let mut reader = Reader::new(frame);
+    reader.u32("frame length")?;
+    if reader.u32("frame checksum")? != crc32c::crc32c(reader.rest()) {
+        return Err(WireError { what: "frame checksum" });
+    }
+    if reader.u8("message version")? != VERSION {
+        return Err(WireError { what: "message version" });
+    }
+    let kind = reader.u8("message kind")?;
+    if reader.u16("message flags")? != 0 {
+        return Err(WireError { what: "message flags" });
+    }
+    let envelope = Envelope {
+        layout_version: reader.u32("layout version")?,
+        cluster_id: reader.u64("cluster id")?,
+        request_id: reader.u64("request id")?,
+    };
+    Ok((envelope, Message::decode_body(kind, reader.rest())?))
+}
+
+/// Reads the keys of a `Scanned`, one after another.
+///
+/// # Errors
+/// Names what is wrong at the first bad one.
+pub fn decode_keys(mut keys: &[u8], mut visit: impl FnMut(&[u8])) -> Result<(), WireError> {
+    while !keys.is_empty() {
+        let mut reader = Reader::new(keys);
+        visit(reader.bytes(limits::KEY_MAX, "scanned key")?);
+        keys = reader.rest();
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::rng::Rng;
+
+    fn samples() -> Vec<Message<'static>> {
+        let hello = Hello {
+            boot: 1,
+            generation: 2,
+            opens: 3,
+            sequence: 4,
+            layout_hash: 5,
+            seen: Some((6, 7, 8)),
+            answer: true,
+        };
+        let acks = Acks { stored: true, durable: false };
+        vec![
+            Message::Replicate { keyspace: 1, key: b"k", acks, object: b"object" },
+            Message::Acknowledge(Stored::Durable),
+            Message::Fetch { keyspace: 1, key: b"", known: 9, deadline_ms: 5 },
+            Message::Fetched(Fetched::Same),
+            Message::Fetched(Fetched::Absent),
+            Message::Fetched(Fetched::Unknown),
+            Message::Fetched(Fetched::Record(b"object")),
+            Message::Forward {
+                sender_boot: 1,
+                receiver_boot: 2,
+                number: 3,
+                settled: 2,
+                deadline_ms: 9,
+                request: b"r",
+            },
+            Message::Forwarded { number: 3, reply: Some(b"reply") },
+            Message::Forwarded { number: 3, reply: None },
+            Message::Hello(hello.clone()),
+            Message::Hello(Hello { seen: None, ..hello }),
+            Message::Scan { keyspace: 0, partition: 7, from: 1 << 60, limit: 100 },
+            Message::Scanned { next: Some(0), keys: b"\x01a" },
+            Message::Scanned { next: None, keys: b"" },
+        ]
+    }
+
+    #[test]
+    fn every_message_comes_back() {
+        for message in samples() {
+            let envelope = Envelope { layout_version: 1, cluster_id: 77, request_id: 1 << 40 };
+            let mut bytes = b"before".to_vec();
+            message.encode(&envelope, &mut bytes);
+            bytes.extend_from_slice(b"after");
+            let (frame, rest) = split_frame(&bytes[6..]).unwrap();
+            assert_eq!(rest, b"after");
+            assert_eq!(decode_frame(frame), Ok((envelope, message)));
+        }
+    }
+
+    #[test]
+    fn a_bent_frame_is_refused_and_a_bent_body_never_panics() {
+        let mut rng = Rng::new(1);
+        for message in samples() {
+            let mut bytes = Vec::new();
+            message.encode(&Envelope { layout_version: 1, cluster_id: 77, request_id: 1 }, &mut bytes);
+            for _ in 0..200 {
+                let mut bent = bytes.clone();
+                let at = rng.below(bent.len() as u64) as usize;
+                bent[at] ^= 1 << rng.below(8);
+                if let Ok((frame, _)) = split_frame(&bent) {
+                    assert!(decode_frame(frame).is_err(), "{message:?} bent at {at}");
+                }
+                seal(&mut bent);
+                let _ = decode_frame(&bent);
+                let _ = decode_frame(&bent[..at]);
+            }
+        }
+    }
+}
