@@ -151,6 +151,8 @@ pub struct MemberMemory {
     pub generation: u64,
     /// Its highest open count seen.
     pub opens: u64,
+    /// The random bits of that opening.
+    pub boot: u64,
     /// Its highest sequence seen under that open count.
     pub sequence: Sequence,
 }

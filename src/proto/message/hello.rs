@@ -15,10 +15,23 @@ pub struct Hello {
     pub sequence: u64,
     /// The layout's hash.
     pub layout_hash: u64,
-    /// What the sender remembers of the receiver: generation, open count, highest sequence seen under it.
-    pub seen: Option<(u64, u64, u64)>,
+    /// What the sender remembers of the receiver.
+    pub seen: Option<Seen>,
     /// Whether the receiver is asked to introduce itself too.
     pub answer: bool,
+}
+
+/// What one node remembers of another's past.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// The generation bound to its name.
+    pub generation: u64,
+    /// Its highest open count seen.
+    pub opens: u64,
+    /// The random bits of that opening.
+    pub boot: u64,
+    /// Its highest sequence seen under it.
+    pub sequence: u64,
 }
 
 impl Hello {
@@ -27,8 +40,8 @@ impl Hello {
             out.extend_from_slice(&field.to_le_bytes());
         }
         out.push(u8::from(self.seen.is_some()) | u8::from(self.answer) << 1);
-        if let Some((generation, opens, sequence)) = self.seen {
-            for field in [generation, opens, sequence] {
+        if let Some(seen) = self.seen {
+            for field in [seen.generation, seen.opens, seen.boot, seen.sequence] {
                 out.extend_from_slice(&field.to_le_bytes());
             }
         }
@@ -49,7 +62,8 @@ impl Hello {
         } else {
             let generation = reader.u64("remembered generation")?;
             let opens = reader.u64("remembered open count")?;
-            Some((generation, opens, reader.u64("remembered sequence")?))
+            let boot = reader.u64("remembered boot")?;
+            Some(Seen { generation, opens, boot, sequence: reader.u64("remembered sequence")? })
         };
         Ok(Hello { boot, generation, opens, sequence, layout_hash, seen, answer: flags & 2 != 0 })
     }

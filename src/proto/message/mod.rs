@@ -12,7 +12,7 @@
 mod hello;
 mod request;
 
-pub use hello::Hello;
+pub use hello::{Hello, Seen};
 pub use request::{decode_reply, decode_request, encode_reply, encode_request};
 
 use super::limits;
@@ -372,7 +372,7 @@ mod tests {
             opens: 3,
             sequence: 4,
             layout_hash: 5,
-            seen: Some((6, 7, 8)),
+            seen: Some(Seen { generation: 6, opens: 7, boot: 9, sequence: 8 }),
             answer: true,
         };
         let acks = Acks { stored: true, durable: false };
