@@ -185,7 +185,10 @@ fn globs(source: &Source<'_>) -> Vec<Violation> {
     let globs = uses(source).into_iter().filter(|(_, path)| path.last().is_some_and(|name| name == "*"));
     globs
         .filter(|(at, path)| {
-            let in_tests = inline_modules(&source.code, *at).iter().any(|name| name.ends_with("tests"));
+            let file = source.module();
+            let modules =
+                inline_modules(&source.code, *at).into_iter().chain(file.last().map(String::as_str));
+            let in_tests = modules.into_iter().any(|name| name.ends_with("tests"));
             !in_tests && ours(&resolve(source, *at, path))
         })
         .map(|(at, _)| source.violation(at, "globs", "a module of ours is imported by name, not by `*`"))
@@ -649,6 +652,7 @@ fn other_planted_habits_are_found() {
     assert_eq!(broken("src/driver/a.rs", "use crate::proto::io::*;"), ["globs"]);
     assert_eq!(broken("src/driver/a.rs", "use super::*;"), ["globs"]);
     assert_eq!(broken("src/driver/a.rs", "mod tests { use super::*; }"), [""; 0]);
+    assert_eq!(broken("src/driver/a_tests.rs", "use super::*;"), [""; 0]);
     assert_eq!(broken("src/driver/a.rs", "use proptest::prelude::*;"), [""; 0]);
 }
 
