@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Everything that must pass, in one list. `make test` and CI run it whole.
+#
+#   scripts/test.sh [STAGE…]     run all stages, or those named
+#   scripts/test.sh --list       name the stages
+#
+# All stages share one target folder, and all development builds one set of features, so that a
+# dependency is compiled once. Nothing is left running and nothing outside of target/ and the temporary
+# folder is written.
+set -u
+source "$(dirname "$0")/stages.sh"
+
+export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
+
+docs() {
+    RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --all-features --document-private-items
+}
+export -f docs
+
+stage prerequisites 10 scripts/prerequisites.sh gcc g++ redis-server redis-cli redis-benchmark valgrind python3
+stage format        2  cargo fmt --check
+stage clippy        10 cargo clippy --all-features --all-targets -- -D warnings
+stage tests         20 cargo test --all-features --lib --bins
+stage tidy          5  cargo test --all-features --test tidy
+stage docs          5  bash -c docs
+
+finish
