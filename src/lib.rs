@@ -6,4 +6,5 @@
 
 pub mod driver;
 pub mod proto;
+pub mod resp;
 pub mod store;

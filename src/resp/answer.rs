@@ -1,0 +1,197 @@
+//! What a node's reply becomes on the connection: one form per kind of command, one error line per
+//! outcome.
+//!
+//! Rule: only [`Outcome::Ok`] (and, where a command asks a question, *not found*) is answered as
+//! success. Every other outcome is an error whose first word tells a client what it may do next.
+
+use core::fmt::Write as _;
+
+use crate::proto::error::Outcome;
+use crate::proto::io::{Reply, SiblingView};
+use crate::proto::time::WallTime;
+
+use super::reply::{Protocol, Writer};
+use super::text::{context_text, dot_text};
+
+/// The shape of the answer to a command that is one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// `+OK`.
+    Ok,
+    /// `+OK` if it was written, no value otherwise.
+    OkIfApplied,
+    /// The value, or none.
+    Value,
+    /// 1 if it was written, 0 otherwise.
+    Applied,
+    /// The new length.
+    Length,
+    /// The value's length.
+    ValueLength,
+    /// `string` or `none`.
+    Type,
+    /// When the value expires.
+    Expiry(ExpiryForm),
+    /// All of a read: context, siblings, what was achieved.
+    QuorumRead,
+    /// All of a write: dot, context, what was achieved.
+    QuorumWrite,
+}
+
+/// How a time of expiry is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExpiryForm {
+    /// As a point in time rather than as the time that is left.
+    pub absolute: bool,
+    /// In milliseconds rather than seconds.
+    pub millis: bool,
+}
+
+/// Writes the answer. `wall` is the time of the answer.
+pub fn write(shape: Shape, reply: &Reply, protocol: Protocol, wall: WallTime, out: &mut Vec<u8>) {
+    // The two shapes that carry nearly all traffic come first and look at nothing else.
+    if reply.outcome == Outcome::Ok {
+        match (shape, reply.siblings.first()) {
+            (Shape::Ok, _) => return out.extend_from_slice(b"+OK\r\n"),
+            (Shape::Value, Some(sibling)) => return Writer::new(out, protocol).bulk(&sibling.value),
+            _ => {}
+        }
+    }
+    let mut writer = Writer::new(out, protocol);
+    let asks = !matches!(shape, Shape::Ok | Shape::QuorumWrite);
+    match reply.outcome {
+        Outcome::Ok => {}
+        Outcome::NotFound if asks => {}
+        _ => return writer.error(&failure(reply)),
+    }
+    let newest = reply.siblings.first();
+    match shape {
+        Shape::Ok => writer.ok(),
+        Shape::OkIfApplied if reply.applied => writer.ok(),
+        Shape::OkIfApplied => writer.null(),
+        Shape::Value => match newest {
+            Some(sibling) => writer.bulk(&sibling.value),
+            None => writer.null(),
+        },
+        Shape::Applied => writer.integer(i64::from(reply.applied)),
+        Shape::Length => writer.count(reply.length),
+        Shape::ValueLength => writer.count(newest.map_or(0, |sibling| sibling.value.len() as u64)),
+        Shape::Type => writer.simple(if newest.is_some() { "string" } else { "none" }),
+        Shape::Expiry(form) => writer.integer(expiry(newest, form, wall)),
+        Shape::QuorumRead => quorum_read(&mut writer, reply),
+        Shape::QuorumWrite => quorum_write(&mut writer, reply),
+    }
+}
+
+/// −2 without a value, −1 without an expiry, as Redis answers.
+fn expiry(newest: Option<&SiblingView>, form: ExpiryForm, wall: WallTime) -> i64 {
+    let Some(sibling) = newest else { return -2 };
+    let Some(expires_ms) = sibling.expires_ms else { return -1 };
+    let millis = if form.absolute { expires_ms } else { expires_ms.saturating_sub(wall.0) };
+    let told = if form.millis { millis } else { millis.saturating_add(500) / 1_000 };
+    i64::try_from(told).unwrap_or(i64::MAX)
+}
+
+/// The flags of a read come only when they are set, so that a careful client asks for their presence.
+fn quorum_read(writer: &mut Writer<'_>, reply: &Reply) {
+    let flags =
+        [("weak", reply.weak), ("unrepaired", reply.unrepaired), ("hid_siblings", reply.hid_siblings)];
+    writer.map(6 + flags.iter().filter(|flag| flag.1).count());
+    writer.bulk(b"context");
+    optional(writer, reply.context.as_deref().map(context_text));
+    writer.bulk(b"siblings");
+    writer.array(reply.siblings.len());
+    for sibling in &reply.siblings {
+        writer.map(4 + usize::from(sibling.expires_ms.is_some()));
+        writer.bulk(b"value");
+        writer.bulk(&sibling.value);
+        writer.bulk(b"type");
+        writer.bulk(b"bytes");
+        writer.bulk(b"dot");
+        writer.bulk(dot_text(&sibling.dot).as_bytes());
+        writer.bulk(b"hlc");
+        writer.count(sibling.hlc.0);
+        if let Some(expires_ms) = sibling.expires_ms {
+            writer.bulk(b"expires_ms");
+            writer.count(expires_ms);
+        }
+    }
+    achieved(writer, reply);
+    for (name, _) in flags.iter().filter(|flag| flag.1) {
+        writer.bulk(name.as_bytes());
+        writer.boolean(true);
+    }
+}
+
+fn quorum_write(writer: &mut Writer<'_>, reply: &Reply) {
+    writer.map(6 + usize::from(reply.weak));
+    writer.bulk(b"dot");
+    optional(writer, reply.dot.as_ref().map(dot_text));
+    writer.bulk(b"context");
+    optional(writer, reply.context.as_deref().map(context_text));
+    achieved(writer, reply);
+    if reply.weak {
+        writer.bulk(b"weak");
+        writer.boolean(true);
+    }
+}
+
+fn achieved(writer: &mut Writer<'_>, reply: &Reply) {
+    let achieved = reply.achieved;
+    for (name, count) in [
+        ("acked", achieved.acked),
+        ("asked", achieved.asked),
+        ("durable", achieved.durable),
+        ("fallbacks", achieved.fallbacks),
+    ] {
+        writer.bulk(name.as_bytes());
+        writer.integer(i64::from(count));
+    }
+}
+
+fn optional(writer: &mut Writer<'_>, text: Option<String>) {
+    match text {
+        Some(text) => writer.bulk(text.as_bytes()),
+        None => writer.null(),
+    }
+}
+
+/// The error line of an outcome. *Partial* and *maybe* say what was achieved and, once one was issued,
+/// name the dot, so that a client can look for its write later.
+pub fn failure(reply: &Reply) -> String {
+    let code = code(&reply.outcome);
+    let mut text = match &reply.outcome {
+        // The code says it already.
+        Outcome::BadArgument(why) => format!("{code} {why}"),
+        outcome => format!("{code} {outcome}"),
+    };
+    if matches!(reply.outcome, Outcome::Partial | Outcome::Maybe) {
+        let written = write!(text, " acked={} of={}", reply.achieved.acked, reply.achieved.asked);
+        debug_assert!(written.is_ok(), "a string takes every write");
+        if let Some(dot) = &reply.dot {
+            text.push_str(" dot=");
+            text.push_str(&dot_text(dot));
+        }
+    }
+    text
+}
+
+/// The first word of the error line.
+fn code(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Ok | Outcome::NotFound | Outcome::BadArgument(_) => "ERR",
+        Outcome::NotEnoughReplicas { .. } => "NOREPLICAS",
+        Outcome::Partial => "PARTIAL",
+        Outcome::Maybe => "MAYBE",
+        Outcome::Overloaded => "BUSY",
+        Outcome::WrongLayout => "WRONGLAYOUT",
+        Outcome::TooManySiblings(_) => "SIBLINGS",
+        Outcome::BadContext(_) => "BADCONTEXT",
+        Outcome::ClockTooFar => "CLOCK",
+        Outcome::NoMajority => "NOMAJORITY",
+        Outcome::DiskFull => "DISKFULL",
+        Outcome::ReadOnly => "READONLY",
+        Outcome::Incomplete => "INCOMPLETE",
+        Outcome::Timeout => "TIMEOUT",
+    }
+}

@@ -1,0 +1,201 @@
+//! The table of commands: name, arity, what it touches, what it does.
+//!
+//! One row per command, in one place; whoever adds one adds its row here and its handler in the file of
+//! its family. What Redis has and we have not is in [`super::refused`], each with its reason.
+
+use crate::proto::io::{Edit, ExpiryEdit, Operation, Presence};
+
+use super::order::{Gather, Part};
+use super::overlap::Access;
+use super::parse::Args;
+use super::session::{Handled, Refusal, Session, Turn};
+use super::{connection, strings};
+
+/// A command.
+#[derive(Debug)]
+pub struct Command {
+    /// Its name in lower case.
+    pub name: &'static str,
+    /// How many arguments it takes, the name included; at least so many if negative, as Redis counts.
+    pub arity: i8,
+    /// What it does to its keys.
+    pub access: Access,
+    /// With so many arguments it writes without looking, whatever `access` says; 0 for never.
+    pub plain: u8,
+    /// Which arguments are keys.
+    pub keys: Keys,
+    /// Whether it may be sent before `AUTH`.
+    pub before_auth: bool,
+    /// How it is carried out.
+    pub run: Run,
+}
+
+/// Which arguments of a command are keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keys {
+    /// None.
+    None,
+    /// The first.
+    First,
+    /// All.
+    All,
+    /// Every other: each is followed by its value.
+    Pairs,
+}
+
+/// Carries out a command of checked arity: answers it, submits it, or says why not.
+pub type Handler = fn(&mut Session, &mut Turn<'_>, Args<'_>) -> Handled;
+
+/// How a command is carried out.
+#[derive(Clone, Copy, Debug)]
+pub enum Run {
+    /// By a handler, at once.
+    Once(Handler),
+    /// By a handler, once every command before it was answered.
+    Alone(Handler),
+    /// By one request per key.
+    EachKey(EachKey),
+}
+
+/// A command of one request per key.
+#[derive(Clone, Copy, Debug)]
+pub struct EachKey {
+    /// The request for the key that is the argument at the given place.
+    pub operation: for<'a> fn(Args<'a>, usize) -> Operation<'a>,
+    /// What its reply means.
+    pub part: Part,
+    /// What is answered in the end.
+    pub gather: Gather,
+}
+
+const fn row(name: &'static str, arity: i8, access: Access, keys: Keys, run: Run) -> Command {
+    Command { name, arity, access, plain: 0, keys, before_auth: false, run }
+}
+
+/// A command on one key.
+const fn on_key(name: &'static str, arity: i8, access: Access, handler: Handler) -> Command {
+    row(name, arity, access, Keys::First, Run::Once(handler))
+}
+
+/// A command of one request per key.
+const fn each(
+    name: &'static str,
+    arity: i8,
+    access: Access,
+    keys: Keys,
+    operation: for<'a> fn(Args<'a>, usize) -> Operation<'a>,
+    (part, gather): (Part, Gather),
+) -> Command {
+    row(name, arity, access, keys, Run::EachKey(EachKey { operation, part, gather }))
+}
+
+fn get<'a>(_: Args<'a>, _: usize) -> Operation<'a> {
+    Operation::Get
+}
+
+fn delete<'a>(_: Args<'a>, _: usize) -> Operation<'a> {
+    Operation::Edit(Edit::Delete)
+}
+
+fn set<'a>(args: Args<'a>, at: usize) -> Operation<'a> {
+    let value = args.at(at + 1);
+    Operation::Edit(Edit::Set { value, when: Presence::Any, expiry: ExpiryEdit::Clear })
+}
+
+const FOUND: (Part, Gather) = (Part::Found, Gather::Count);
+const DELETED: (Part, Gather) = (Part::Applied, Gather::Count);
+
+static COMMANDS: &[Command] = &[
+    on_key("get", 2, Access::Read, strings::get),
+    Command { plain: 3, ..on_key("set", -3, Access::Edit, strings::set) },
+    row("ping", -1, Access::None, Keys::None, Run::Once(connection::ping)),
+    each("mget", -2, Access::Read, Keys::All, get, (Part::Value, Gather::Values)),
+    each("mset", -3, Access::Edit, Keys::Pairs, set, (Part::Written, Gather::Ok)),
+    each("del", -2, Access::Edit, Keys::All, delete, DELETED),
+    each("unlink", -2, Access::Edit, Keys::All, delete, DELETED),
+    each("exists", -2, Access::Read, Keys::All, get, FOUND),
+    each("touch", -2, Access::Read, Keys::All, get, FOUND),
+];
+
+/// The command that these arguments name.
+///
+/// # Errors
+/// There is none of that name, it is one that we refuse, or the number of arguments is wrong.
+pub fn find(args: Args<'_>) -> Result<&'static Command, Refusal> {
+    let command = lookup(args.at(0)).ok_or_else(|| unknown(args))?;
+    let count = args.len();
+    let wanted = usize::from(command.arity.unsigned_abs());
+    if if command.arity < 0 { count < wanted } else { count != wanted } {
+        return Err(wrong_arity(command.name));
+    }
+    Ok(command)
+}
+
+/// The command of this name, in any case.
+pub fn lookup(name: &[u8]) -> Option<&'static Command> {
+    let mut bucket = hash(name) as usize % BUCKETS;
+    loop {
+        let command = COMMANDS.get(usize::from(INDEX[bucket]))?;
+        if name.eq_ignore_ascii_case(command.name.as_bytes()) {
+            return Some(command);
+        }
+        bucket = (bucket + 1) % BUCKETS;
+    }
+}
+
+/// All commands, in the order of the table.
+pub fn all() -> &'static [Command] {
+    COMMANDS
+}
+
+/// The refusal of a wrong number of arguments.
+pub fn wrong_arity(name: &str) -> Refusal {
+    format!("ERR wrong number of arguments for '{name}' command").into()
+}
+
+fn unknown(args: Args<'_>) -> Refusal {
+    const SHOWN_MAX: usize = 128;
+    let shown =
+        |bytes: &[u8], room: usize| String::from_utf8_lossy(&bytes[..bytes.len().min(room)]).into_owned();
+    let mut beginning = String::new();
+    for argument in args.from(1) {
+        if beginning.len() >= SHOWN_MAX {
+            break;
+        }
+        beginning.push_str(&format!("'{}' ", shown(argument, SHOWN_MAX - beginning.len())));
+    }
+    let name = shown(args.at(0), SHOWN_MAX);
+    format!("ERR unknown command '{name}', with args beginning with: {beginning}").into()
+}
+
+/// Open addressing over the names, so that the busiest path compares one name. An empty bucket holds a
+/// number that no command has.
+const BUCKETS: usize = 512;
+const EMPTY: u8 = u8::MAX;
+static INDEX: [u8; BUCKETS] = index(COMMANDS);
+
+const fn index(commands: &[Command]) -> [u8; BUCKETS] {
+    assert!(commands.len() < EMPTY as usize, "numbers of commands fit a byte");
+    let mut index = [EMPTY; BUCKETS];
+    let mut at = 0;
+    while at < commands.len() {
+        let mut bucket = hash(commands[at].name.as_bytes()) as usize % BUCKETS;
+        while index[bucket] != EMPTY {
+            bucket = (bucket + 1) % BUCKETS;
+        }
+        index[bucket] = at as u8;
+        at += 1;
+    }
+    index
+}
+
+/// The same for upper and lower case. Looks at no more than a name can have.
+const fn hash(name: &[u8]) -> u32 {
+    let mut hash = name.len() as u32;
+    let mut at = 0;
+    while at < name.len() && at < 16 {
+        hash = hash.wrapping_mul(0x0100_0193) ^ (name[at] | 0x20) as u32;
+        at += 1;
+    }
+    hash ^ hash >> 15
+}

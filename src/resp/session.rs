@@ -1,0 +1,448 @@
+//! One client's connection: bytes and replies in, requests and bytes out.
+//!
+//! The driver's loop:
+//!
+//! 1. Bytes came: call [`Session::handle_bytes`] with everything that was not consumed before, then drop
+//!    the bytes it consumed.
+//! 2. The node answered: call [`Session::handle_reply`].
+//! 3. After either, write `out`. Once some of it is written, and after replies, ask [`Session::next`]: on
+//!    [`Next::Read`] hand in the bytes that are left and read on, on [`Next::Wait`] leave the socket
+//!    unread (that is the back-pressure), on [`Next::Close`] read no more.
+//! 4. [`Session::is_done`] and `out` written: close. A connection that breaks earlier is kept, without
+//!    its socket, until [`Session::in_flight`] is 0, so that its number is not used twice.
+//!
+//! Rule: a session has at most [`SLOTS_MAX`](super::order::SLOTS_MAX) requests in flight and stops
+//! taking commands while more than [`REPLIES_MAX`](super::order::REPLIES_MAX) bytes of replies wait.
+//! No command allocates on its way in; its arguments are borrowed from the driver's buffer.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use crate::proto::io::{Operation, Options, Reply, Request};
+use crate::proto::limits;
+use crate::proto::node::{Owners, Status};
+use crate::proto::time::Now;
+
+use super::command::{self, Command, Keys, Run};
+use super::order::{Order, REPLIES_MAX, Slot};
+use super::overlap::{Access, Overlap, key_hash};
+use super::parse::{Args, ParseLimits, Parsed, Parser};
+use super::reply::{Protocol, Writer};
+use super::strings;
+
+pub use super::order::Place;
+
+/// What a session needs of the node and of the driver around it.
+pub trait Backend {
+    /// Submits a request to the node. Exactly one reply comes back through [`Session::handle_reply`] with
+    /// the same place: later, never from inside this call. What is borrowed is copied before it returns.
+    fn submit(&mut self, place: Place, request: &Request<'_>);
+
+    /// What the node knows of itself and its cluster.
+    fn status(&self) -> Status;
+
+    /// Where a key lives.
+    fn owners(&self, keyspace: u16, key: &[u8]) -> Owners;
+
+    /// What the driver knows of this process.
+    fn server(&self) -> ServerInfo;
+
+    /// The [`Session::describe`] lines of all other connections, for `CLIENT LIST`.
+    fn clients(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// What `INFO` tells about the process.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServerInfo {
+    /// The TCP port that clients use; 0 if there is none.
+    pub tcp_port: u16,
+    /// Seconds since the start.
+    pub uptime_seconds: u64,
+    /// Connections of clients now.
+    pub connected_clients: u64,
+    /// Connections of clients so far.
+    pub connections_received: u64,
+    /// Commands so far.
+    pub commands_processed: u64,
+    /// Resident memory in bytes; 0 if unknown.
+    pub used_memory: u64,
+    /// When an acknowledgement is given: `memory`, `interval` or `always`.
+    pub durability: &'static str,
+    /// Where the data lies; empty for a store in memory.
+    pub directory: String,
+}
+
+/// What all sessions of a node share.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The password that `AUTH` asks for; without one every connection may do everything.
+    pub password: Option<Vec<u8>>,
+    /// Largest value in bytes; the parser refuses longer arguments.
+    pub value_max: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings { password: None, value_max: limits::VALUE_MAX_DEFAULT }
+    }
+}
+
+/// Why a command was refused: its error line, without the dash.
+pub type Refusal = Cow<'static, str>;
+
+/// What a handler of a command says: it has answered or submitted, or the command is refused.
+pub type Handled = Result<(), Refusal>;
+
+/// What one call into the session may use.
+pub struct Turn<'a> {
+    /// What time it is.
+    pub now: Now,
+    /// Where replies go.
+    pub out: &'a mut Vec<u8>,
+    /// The node.
+    pub backend: &'a mut dyn Backend,
+}
+
+/// What the driver shall do next with a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Hand in more bytes as they come.
+    Read,
+    /// Read nothing; ask again after replies were handled or output was written.
+    Wait,
+    /// Read no more.
+    Close,
+}
+
+/// What became of the bytes handed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// How many were consumed; the rest must be handed in again, with what followed.
+    pub consumed: usize,
+    /// What to do next.
+    pub next: Next,
+}
+
+/// Whether commands are answered (`CLIENT REPLY`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answers {
+    On,
+    Off,
+    /// Not this command (the one that is carried out now), but the next.
+    SkipNext,
+    /// Not this one.
+    Skip,
+}
+
+/// What became of a command that was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flow {
+    Done,
+    /// An earlier command must end first.
+    Stalled,
+    /// There is no room for another request.
+    Full,
+}
+
+/// A connection's state.
+pub struct Session {
+    pub(super) settings: Arc<Settings>,
+    pub(super) id: u64,
+    pub(super) address: String,
+    pub(super) name: Vec<u8>,
+    pub(super) library: (Vec<u8>, Vec<u8>),
+    pub(super) began: Now,
+    pub(super) last_command: &'static str,
+    pub(super) keyspace: u16,
+    pub(super) protocol: Protocol,
+    pub(super) authenticated: bool,
+    pub(super) answers: Answers,
+    pub(super) closing: bool,
+    pub(super) order: Order,
+    parser: Parser,
+    overlap: Overlap,
+    /// The overlap table holds the commands in flight, if there are any.
+    overlap_noted: bool,
+    /// The key of the command that is carried out now, for its slot.
+    key: (u32, Access),
+    /// The next key of a command on several keys that was not submitted as a whole yet.
+    scattered: usize,
+    /// The command at the front waits until nothing is in flight.
+    stalled: bool,
+}
+
+impl Session {
+    /// A new connection. `id` is its number for `CLIENT ID`, `address` its other side for `CLIENT LIST`.
+    pub fn new(settings: Arc<Settings>, id: u64, address: String, now: Now) -> Session {
+        let authenticated = settings.password.is_none();
+        Session {
+            settings,
+            id,
+            address,
+            name: Vec::new(),
+            library: (Vec::new(), Vec::new()),
+            began: now,
+            last_command: "NULL",
+            keyspace: 0,
+            protocol: Protocol::Resp2,
+            authenticated,
+            answers: Answers::On,
+            closing: false,
+            order: Order::default(),
+            parser: Parser::default(),
+            overlap: Overlap::default(),
+            overlap_noted: false,
+            key: (0, Access::None),
+            scattered: 0,
+            stalled: false,
+        }
+    }
+
+    /// Takes bytes of the client: all that were not consumed yet, from the first on. Requests go to the
+    /// backend, answers to `out`.
+    pub fn handle_bytes(
+        &mut self,
+        now: Now,
+        bytes: &[u8],
+        out: &mut Vec<u8>,
+        backend: &mut dyn Backend,
+    ) -> Progress {
+        let mut turn = Turn { now, out, backend };
+        let mut consumed = 0;
+        while self.next(turn.out.len()) == Next::Read {
+            let rest = &bytes[consumed..];
+            let length = match self.parser.parse(rest, &self.parse_limits()) {
+                Ok(Parsed::Command(length)) => {
+                    match self.execute(rest, length, &mut turn) {
+                        Flow::Done => {}
+                        Flow::Stalled => {
+                            self.stalled = true;
+                            break;
+                        }
+                        Flow::Full => break,
+                    }
+                    length
+                }
+                Ok(Parsed::Nothing(length)) => length,
+                Ok(Parsed::Incomplete) => break,
+                Err(error) => {
+                    self.answers = Answers::On;
+                    self.answer(&mut turn, |writer| {
+                        writer.error(&format!("ERR Protocol error: {}", error.0))
+                    });
+                    self.closing = true;
+                    break;
+                }
+            };
+            consumed += length;
+            self.parser.finish();
+        }
+        Progress { consumed, next: self.next(turn.out.len()) }
+    }
+
+    /// Takes the node's reply to the request that was submitted with `place`.
+    pub fn handle_reply(
+        &mut self,
+        now: Now,
+        place: Place,
+        reply: Reply,
+        out: &mut Vec<u8>,
+        _backend: &mut dyn Backend,
+    ) {
+        self.order.complete(now, place, reply, out);
+        if self.order.is_empty() {
+            self.stalled = false;
+        }
+    }
+
+    /// The client sends no more. What was asked is still answered.
+    pub fn handle_end(&mut self) {
+        self.closing = true;
+    }
+
+    /// What the driver shall do while `unsent` bytes of replies are not written.
+    pub fn next(&self, unsent: usize) -> Next {
+        let unsent_max = if self.authenticated { REPLIES_MAX } else { UNSENT_MAX_UNAUTHENTICATED };
+        if self.closing {
+            Next::Close
+        } else if self.stalled || unsent >= unsent_max || !self.order.has_room(unsent) {
+            Next::Wait
+        } else {
+            Next::Read
+        }
+    }
+
+    /// Replies of the node that are still to come.
+    pub fn in_flight(&self) -> u32 {
+        self.order.in_flight()
+    }
+
+    /// No reply will follow: close once everything was written.
+    pub fn is_done(&self) -> bool {
+        self.closing && self.order.is_empty()
+    }
+
+    /// Whether the client has proved its password, or need not.
+    pub fn is_authenticated(&self) -> bool {
+        self.authenticated
+    }
+
+    /// Gives back memory that only a busy connection needs. Call it when one falls idle.
+    pub fn release(&mut self) {
+        if self.order.is_empty() {
+            self.order.release();
+            self.overlap.release();
+        }
+    }
+
+    fn parse_limits(&self) -> ParseLimits {
+        if !self.authenticated {
+            return ParseLimits { arguments: 10, bulk: 16 << 10, query: 32 << 10, unauthenticated: true };
+        }
+        // A key or an option may be longer than the largest value of a small store.
+        let bulk = self.settings.value_max.max(limits::KEY_MAX + 1);
+        ParseLimits { arguments: ARGUMENTS_MAX, bulk, query: 2 * bulk + (1 << 20), unauthenticated: false }
+    }
+
+    /// Carries out the command that the parser found.
+    fn execute(&mut self, bytes: &[u8], length: usize, turn: &mut Turn<'_>) -> Flow {
+        let taken = self.parser.take();
+        let args = Args::new(if self.parser.is_inline() { &taken.1 } else { bytes }, &taken.0);
+        let flow = match command::find(args) {
+            Ok(command) => self.start(command, args, bytes.len() > length, turn),
+            Err(refusal) => Err(refusal),
+        };
+        self.parser.put_back(taken);
+        let flow = flow.unwrap_or_else(|refusal| {
+            self.answer(turn, |writer| writer.error(&refusal));
+            Flow::Done
+        });
+        if flow == Flow::Done {
+            self.scattered = 0;
+            self.answers = match self.answers {
+                Answers::SkipNext => Answers::Skip,
+                Answers::Skip => Answers::On,
+                other => other,
+            };
+        }
+        flow
+    }
+
+    fn start(
+        &mut self,
+        command: &'static Command,
+        args: Args<'_>,
+        more: bool,
+        turn: &mut Turn<'_>,
+    ) -> Result<Flow, Refusal> {
+        if !self.authenticated && !command.before_auth {
+            return Err("NOAUTH Authentication required.".into());
+        }
+        self.last_command = command.name;
+        self.key = (0, Access::None);
+        match command.run {
+            Run::Once(handler) => {
+                if command.keys == Keys::First {
+                    let is_plain = usize::from(command.plain) == args.len();
+                    let access = if is_plain { Access::Write } else { command.access };
+                    if !self.admit(key_hash(self.keyspace, args.at(1)), access, more) {
+                        return Ok(Flow::Stalled);
+                    }
+                }
+                handler(self, turn, args).map(|()| Flow::Done)
+            }
+            Run::Alone(handler) => {
+                if !self.order.is_empty() {
+                    return Ok(Flow::Stalled);
+                }
+                handler(self, turn, args).map(|()| Flow::Done)
+            }
+            Run::EachKey(each) => self.scatter(command, each, args, turn),
+        }
+    }
+
+    /// Whether a command on this key may go beside those in flight. A command that is alone is noted
+    /// nowhere: most connections wait for each reply and shall not pay for those that do not.
+    fn admit(&mut self, hash: u32, access: Access, more: bool) -> bool {
+        self.key = (hash, access);
+        if self.order.is_empty() {
+            self.overlap_noted = false;
+            if !more {
+                return true;
+            }
+        }
+        if !self.overlap_noted {
+            self.overlap.begin();
+            self.overlap_noted = true;
+            for (hash, access) in self.order.accesses() {
+                let admitted = self.overlap.admit(hash, access);
+                debug_assert!(admitted, "what is in flight was admitted alone");
+            }
+        }
+        self.overlap.admit(hash, access)
+    }
+
+    /// Submits a command's keys one by one, as far as there is room and no earlier command is in the
+    /// way. The command stays at the front of the bytes until all are submitted.
+    fn scatter(
+        &mut self,
+        command: &Command,
+        each: command::EachKey,
+        args: Args<'_>,
+        turn: &mut Turn<'_>,
+    ) -> Result<Flow, Refusal> {
+        let step = if command.keys == Keys::Pairs { 2 } else { 1 };
+        if !(args.len() - 1).is_multiple_of(step) {
+            return Err(command::wrong_arity(command.name));
+        }
+        while 1 + self.scattered * step < args.len() {
+            if !self.order.has_room(turn.out.len()) {
+                return Ok(Flow::Full);
+            }
+            let at = 1 + self.scattered * step;
+            if !self.admit(key_hash(self.keyspace, args.at(at)), command.access, true) {
+                return Ok(Flow::Stalled);
+            }
+            self.scattered += 1;
+            let options = strings::LATEST;
+            self.request(turn, Slot::Part(each.part), args.at(at), (each.operation)(args, at), options);
+        }
+        let muted = self.is_muted();
+        self.order.push_end(each.gather, self.protocol, muted, turn.out);
+        Ok(Flow::Done)
+    }
+
+    /// Submits a request whose reply goes to a new slot.
+    pub(super) fn request(
+        &mut self,
+        turn: &mut Turn<'_>,
+        slot: Slot,
+        key: &[u8],
+        operation: Operation<'_>,
+        options: Options,
+    ) -> Place {
+        let muted = self.is_muted();
+        let place = self.order.push(slot, self.protocol, muted, self.key);
+        let request = Request { keyspace: self.keyspace, key, operation, options };
+        turn.backend.submit(place, &request);
+        place
+    }
+
+    /// Answers the command that is carried out, after those before it.
+    pub(super) fn answer(&mut self, turn: &mut Turn<'_>, write: impl FnOnce(&mut Writer<'_>)) {
+        if !self.is_muted() {
+            self.order.answer(self.protocol, turn.out, write);
+        }
+    }
+
+    fn is_muted(&self) -> bool {
+        matches!(self.answers, Answers::Off | Answers::Skip)
+    }
+}
+
+/// Arguments of one command, the name included.
+pub const ARGUMENTS_MAX: usize = 65_536;
+/// Bytes of unsent replies from which an unauthenticated connection is read no further.
+const UNSENT_MAX_UNAUTHENTICATED: usize = 4 << 10;
