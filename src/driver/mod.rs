@@ -9,6 +9,7 @@
 
 mod event_loop;
 mod handle;
+pub mod layout_file;
 mod log;
 mod options;
 pub mod queue;

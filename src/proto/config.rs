@@ -42,7 +42,7 @@ impl Default for KeyspaceConfig {
 pub struct Config {
     /// This member's name; it must stand in `members`.
     pub name: String,
-    /// Name of the cluster.
+    /// Name of the cluster, spelt as a member's.
     pub cluster: String,
     /// Secret key of the cluster; [`ClusterKeys::PUBLIC`] if none was given.
     pub secret: [u8; 32],
@@ -105,6 +105,11 @@ impl Config {
     /// The first setting that is wrong, by its long flag, and why.
     pub fn check(&self) -> Result<(), ConfigError> {
         let fail = |setting, problem: String| Err(ConfigError { setting, problem });
+        if !name_is_valid(&self.cluster) {
+            let why =
+                format!("`{}` is no name: 1 to {} of A-Z a-z 0-9 . _ -", self.cluster, limits::NAME_MAX);
+            return fail("cluster", why);
+        }
         if self.members.is_empty() || self.members.len() > limits::MEMBERS_MAX {
             let count = self.members.len();
             return fail("members", format!("{count} members; 1 to {} are allowed", limits::MEMBERS_MAX));
