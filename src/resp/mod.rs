@@ -13,6 +13,7 @@
 #![allow(dead_code, reason = "the commands that use the rest follow")]
 
 mod answer;
+pub mod client;
 pub mod command;
 mod connection;
 mod order;
