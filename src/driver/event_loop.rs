@@ -1,13 +1,51 @@
 //! The loop: polls, feeds what came in to the sessions and the core, carries out what they want done.
+//!
+//! One turn reads every ready socket once, hands the bytes to the sessions and the core, drains the
+//! core's outputs (the log's `pwrite` is among them), and only then writes every socket that has
+//! something to say, once. So everything that arrived together is one batch: one write to the log, one
+//! record and one system call for each peer, one for each client, however many operations it was.
 
 use core::fmt;
+use core::time::Duration;
+use std::io;
 use std::net::SocketAddr;
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, RawFd};
+use std::thread;
 
-use super::handle::Handle;
+use mio::{Events, Poll};
+
+use super::client::{Clients, Turn};
+use super::clock::Clock;
+use super::handle::{Handle, Host};
+use super::log::{Level, Logger};
+use super::open;
 use super::options::{NodeOptions, OpenError};
-use crate::proto::node::{Owners, Status};
+use super::peer::Peers;
+use super::storage::Storage;
+use super::sys::{self, Epoll, EventFd, TimerFd};
+use super::wait::{self, Waiter};
+use crate::proto::io::Output;
+use crate::proto::node::{Node, Owners, Status};
+use crate::proto::store::{Durability, Marks, Store};
 use crate::proto::time::{Instant, Now};
+
+// The poll's tokens.
+pub(super) const WAKER: usize = 0;
+pub(super) const PEER_LISTENER: usize = 1;
+pub(super) const LISTENERS_FIRST: usize = 2;
+/// Addresses that clients may connect to.
+pub(super) const LISTENERS_MAX: usize = 16;
+pub(super) const PEERS_FIRST: usize = 1 << 16;
+pub(super) const CLIENTS_FIRST: usize = 1 << 24;
+
+/// Bytes that one read takes at most.
+const READ_MAX: usize = 256 << 10;
+/// Events taken from the poll at one time; more wait for the next turn.
+const EVENTS_MAX: usize = 1_024;
+/// Requests of other threads taken in one turn, so that sockets are not starved.
+const REQUESTS_PER_TURN: usize = 4_096;
+/// How long a stopping loop waits for its store's last sync.
+const LAST_SYNC_MAX: Duration = Duration::from_secs(30);
 
 /// How long one turn may wait for something to happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,38 +79,98 @@ impl fmt::Display for LoopError {
 
 impl std::error::Error for LoopError {}
 
+/// How far a loop's life has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Requests are served.
+    Serving,
+    /// No new requests; those in flight end, at the latest at this point.
+    Finishing { since: Instant, until: Instant },
+    /// The core is closed; the store's last sync is awaited, at the latest until this point.
+    Syncing { until: Instant },
+    /// Nothing is left to do.
+    Stopped,
+}
+
+/// What a host polls.
+struct HostFd {
+    outer: Epoll,
+    timer: TimerFd,
+    pending: EventFd,
+    is_pending: bool,
+}
+
 /// One node with its sockets and its store. `Send`, not `Sync`: one thread drives it.
-pub struct EventLoop {}
+pub struct EventLoop {
+    poll: Poll,
+    events: Events,
+    clock: Clock,
+    waiter: Waiter,
+    node: Node<Storage>,
+    clients: Clients,
+    peers: Peers,
+    host: Host,
+    buffer: Vec<u8>,
+    log: Logger,
+    /// The store's marks when the core was last told.
+    marks: Marks,
+    phase: Phase,
+    host_fd: Option<HostFd>,
+    reload: Option<Box<dyn FnMut() + Send>>,
+}
 
 impl EventLoop {
     /// Checks the settings, binds every address, opens the directory and builds the node.
     ///
     /// # Errors
     /// What is wrong; nothing is left behind.
-    pub fn open(_options: NodeOptions) -> Result<EventLoop, OpenError> {
-        todo!()
+    pub fn open(options: NodeOptions) -> Result<EventLoop, OpenError> {
+        let clock = Clock;
+        let open::Parts { poll, node, clients, peers, host } = open::open(&options, clock)?;
+        let marks = node.store().marks();
+        Ok(EventLoop {
+            poll,
+            events: Events::with_capacity(EVENTS_MAX),
+            clock,
+            waiter: Waiter::new(options.wait, clock),
+            node,
+            clients,
+            peers,
+            host,
+            buffer: vec![0; READ_MAX],
+            log: options.log,
+            marks,
+            phase: Phase::Serving,
+            host_fd: None,
+            reload: None,
+        })
     }
 
     /// Says where a member's peer listener is, in place of the address in the member list. Needed only
     /// where ports are chosen by the system; call it before the first turn. False if there is no such
     /// member.
-    pub fn set_member_address(&mut self, _member: &str, _address: SocketAddr) -> bool {
-        todo!()
+    pub fn set_member_address(&mut self, member: &str, address: SocketAddr) -> bool {
+        self.peers.set_address(member, address)
+    }
+
+    /// Calls `hook` on the loop's thread after each [`Handle::reload`].
+    pub fn on_reload(&mut self, hook: Box<dyn FnMut() + Send>) {
+        self.reload = Some(hook);
     }
 
     /// For other threads.
     pub fn handle(&self) -> Handle {
-        todo!()
+        self.host.handle()
     }
 
     /// The addresses bound for clients, in the order of the options, with real ports.
     pub fn client_addresses(&self) -> &[SocketAddr] {
-        todo!()
+        self.clients.addresses()
     }
 
     /// The address bound for peers, with its real port.
     pub fn peer_address(&self) -> Option<SocketAddr> {
-        todo!()
+        self.peers.address()
     }
 
     /// Turns until [`Handle::stop`], then shuts down cleanly. Blocks; waits by the node's policy.
@@ -80,15 +178,38 @@ impl EventLoop {
     /// # Errors
     /// Polling failed, or the store could not be closed cleanly (a failed sync): exit code 74.
     pub fn run(&mut self) -> Result<(), LoopError> {
-        todo!()
+        while !self.turn(Wait::Policy)?.stopped {}
+        Ok(())
+    }
+
+    /// Runs the loop on a thread of its own, on which every signal is blocked.
+    ///
+    /// # Errors
+    /// The thread cannot be started.
+    pub fn spawn(mut self) -> io::Result<thread::JoinHandle<Result<(), LoopError>>> {
+        let name = format!("quorate {}", self.node.config().name);
+        sys::with_signals_blocked(|| thread::Builder::new().name(name).spawn(move || self.run()))
     }
 
     /// One turn on the loop's own clock.
     ///
     /// # Errors
     /// As [`EventLoop::run`].
-    pub fn turn(&mut self, _wait: Wait) -> Result<StepOutcome, LoopError> {
-        todo!()
+    pub fn turn(&mut self, wait: Wait) -> Result<StepOutcome, LoopError> {
+        let until = match wait {
+            Wait::None => Instant::ZERO,
+            Wait::Until(point) => point.min(self.deadline()),
+            Wait::Policy => self.deadline(),
+        };
+        let polled = if until == Instant::ZERO {
+            wait::look(&mut self.poll, &mut self.events)
+        } else {
+            self.waiter.wait(&mut self.poll, &mut self.events, &mut self.host, until)
+        };
+        polled.map_err(|error| LoopError(format!("polling: {error}")))?;
+        let now = self.clock.now();
+        self.work(now, usize::MAX)?;
+        Ok(StepOutcome { more: self.has_work(now.mono), stopped: self.phase == Phase::Stopped })
     }
 
     /// One turn for a host's loop: never waits, takes the host's time (CLOCK_MONOTONIC nanoseconds), and
@@ -96,19 +217,27 @@ impl EventLoop {
     ///
     /// # Errors
     /// As [`EventLoop::run`].
-    pub fn step(&mut self, _now: Now, _budget: u32) -> Result<StepOutcome, LoopError> {
-        todo!()
+    pub fn step(&mut self, now: Now, budget: u32) -> Result<StepOutcome, LoopError> {
+        self.host.end_sleep();
+        wait::look(&mut self.poll, &mut self.events)
+            .map_err(|error| LoopError(format!("polling: {error}")))?;
+        let budget = if budget == 0 { usize::MAX } else { budget as usize };
+        self.work(now, budget)?;
+        // The announcement comes last: from here on every submission wakes the host.
+        let more = self.has_work(now.mono) || !self.host.prepare_sleep();
+        self.set_host_fd(more).map_err(|error| LoopError(format!("arming a timer: {error}")))?;
+        Ok(StepOutcome { more, stopped: self.phase == Phase::Stopped })
     }
 
     /// What the clocks say now.
     pub fn now(&self) -> Now {
-        todo!()
+        self.clock.now()
     }
 
     /// When [`EventLoop::step`] must be called even if [`EventLoop::fd`] is quiet: [`Instant::ZERO`] is
     /// at once, [`Instant::NEVER`] is never.
     pub fn deadline(&self) -> Instant {
-        todo!()
+        if self.has_ready_work() { Instant::ZERO } else { self.timer() }
     }
 
     /// One epoll file descriptor for a host: readable (level triggered) whenever `step` has work,
@@ -116,17 +245,208 @@ impl EventLoop {
     ///
     /// # Errors
     /// The system has no descriptor left.
-    pub fn fd(&mut self) -> std::io::Result<RawFd> {
-        todo!()
+    pub fn fd(&mut self) -> io::Result<RawFd> {
+        if let Some(host_fd) = &self.host_fd {
+            return Ok(host_fd.outer.fd());
+        }
+        let (outer, timer, pending) = (Epoll::new()?, TimerFd::new()?, EventFd::new()?);
+        outer.add(self.poll.as_raw_fd())?;
+        outer.add(timer.fd())?;
+        outer.add(pending.fd())?;
+        // Readable until the first step has looked.
+        pending.raise();
+        let fd = outer.fd();
+        self.host_fd = Some(HostFd { outer, timer, pending, is_pending: true });
+        Ok(fd)
     }
 
     /// What the node knows of itself.
     pub fn status(&self) -> Status {
-        todo!()
+        self.node.status()
     }
 
     /// Where a key lives.
-    pub fn owners(&self, _keyspace: u16, _key: &[u8]) -> Owners {
-        todo!()
+    pub fn owners(&self, keyspace: u16, key: &[u8]) -> Owners {
+        self.node.owners(keyspace, key)
+    }
+
+    /// Whether this process was forked from one that had opened a node. Then nothing but dropping the
+    /// loop is allowed.
+    pub fn was_forked() -> bool {
+        sys::was_forked()
+    }
+
+    /// Whether a turn at `now` would find work without any event.
+    fn has_work(&self, now: Instant) -> bool {
+        self.has_ready_work() || now >= self.timer()
+    }
+
+    fn has_ready_work(&self) -> bool {
+        self.clients.has_work() || self.peers.has_work() || self.host.has_work()
+    }
+
+    /// The earliest deadline.
+    fn timer(&self) -> Instant {
+        let phase = match self.phase {
+            Phase::Serving | Phase::Stopped => Instant::NEVER,
+            Phase::Finishing { until, .. } | Phase::Syncing { until } => until,
+        };
+        match self.phase {
+            Phase::Stopped => Instant::NEVER,
+            _ => phase.min(self.node.deadline()).min(self.clients.deadline()).min(self.peers.deadline()),
+        }
+    }
+
+    /// Makes the host's descriptor say what the loop knows.
+    fn set_host_fd(&mut self, more: bool) -> io::Result<()> {
+        let timer = self.timer();
+        let Some(host_fd) = &mut self.host_fd else { return Ok(()) };
+        if more && !host_fd.is_pending {
+            host_fd.pending.raise();
+        } else if !more && host_fd.is_pending {
+            host_fd.pending.clear();
+        }
+        host_fd.is_pending = more;
+        host_fd.timer.arm(timer.as_nanos())
+    }
+
+    /// Everything of a turn but the waiting.
+    fn work(&mut self, now: Now, budget: usize) -> Result<(), LoopError> {
+        self.route_events();
+        if self.host.take_reload()
+            && let Some(hook) = &mut self.reload
+        {
+            hook();
+        }
+        let mut turn = Turn {
+            now,
+            node: &mut self.node,
+            buffer: &mut self.buffer,
+            registry: self.poll.registry(),
+            log: &self.log,
+        };
+        if now.mono >= turn.node.deadline() {
+            turn.node.handle_timeout(now);
+        }
+        self.peers.handle_timers(&mut turn);
+        self.clients.handle_timers(&mut turn);
+
+        let mut left = budget;
+        left -= self.peers.read_ready(&mut turn, left);
+        left -= self.clients.read_ready(&mut turn, left);
+        self.host.submit(turn.node, now, left.min(REQUESTS_PER_TURN));
+        notice_storage(&mut turn, &mut self.marks);
+
+        drain(&mut turn, &mut self.clients, &mut self.peers, &mut self.host);
+        self.peers.write_dirty(&mut turn);
+        self.clients.write_dirty(&mut turn);
+        self.host.announce();
+        self.marks = self.node.store().marks();
+        self.advance_phase(now)
+    }
+
+    /// Tells each socket's owner what the poll found.
+    fn route_events(&mut self) {
+        for event in &self.events {
+            match event.token().0 {
+                WAKER => {}
+                PEER_LISTENER => self.peers.handle_listener_event(),
+                token if token < PEERS_FIRST => self.clients.handle_listener_event(token - LISTENERS_FIRST),
+                token if token < CLIENTS_FIRST => {
+                    self.peers.handle_event((token - PEERS_FIRST) as u32, event)
+                }
+                token => self.clients.handle_event((token - CLIENTS_FIRST) as u32, event),
+            }
+        }
+        self.events.clear();
+    }
+
+    /// Goes on with a shutdown, if one was requested.
+    fn advance_phase(&mut self, now: Now) -> Result<(), LoopError> {
+        let Some(grace) = self.host.stop_requested() else { return Ok(()) };
+        match self.phase {
+            Phase::Serving => {
+                self.log.log(Level::Info, "node", format_args!("stopping"));
+                self.clients.finish();
+                self.peers.close_listener();
+                self.host.close();
+                self.phase = Phase::Finishing { since: now.mono, until: now.mono + grace };
+                self.advance_phase(now)
+            }
+            Phase::Finishing { since, until } => {
+                let until = until.min(since + grace);
+                self.phase = Phase::Finishing { since, until };
+                let is_quiet = self.clients.is_quiet() && self.host.in_flight() == 0;
+                if now.mono >= until || (is_quiet && self.peers.is_quiet()) {
+                    self.close_core(now);
+                    self.phase = Phase::Syncing { until: now.mono + LAST_SYNC_MAX };
+                    return self.advance_phase(now);
+                }
+                Ok(())
+            }
+            Phase::Syncing { until } => {
+                let marks = self.node.store().marks();
+                if !marks.failed && !self.node.store().is_synced() && now.mono < until {
+                    return Ok(());
+                }
+                self.phase = Phase::Stopped;
+                self.node
+                    .store_mut()
+                    .close()
+                    .map_err(|error| LoopError(format!("closing the store: {error}")))
+            }
+            Phase::Stopped => Ok(()),
+        }
+    }
+
+    /// Ends what is still in flight, lets the last replies leave, and closes every socket.
+    fn close_core(&mut self, now: Now) {
+        self.node.close(now);
+        let mut turn = Turn {
+            now,
+            node: &mut self.node,
+            buffer: &mut self.buffer,
+            registry: self.poll.registry(),
+            log: &self.log,
+        };
+        drain(&mut turn, &mut self.clients, &mut self.peers, &mut self.host);
+        self.peers.write_dirty(&mut turn);
+        self.clients.write_dirty(&mut turn);
+        self.host.announce();
+        self.peers.close();
+        self.clients.close();
+        self.node.store_mut().flush(Durability::Always);
+    }
+}
+
+/// Tells the core what its store has come to since the last turn.
+fn notice_storage(turn: &mut Turn<'_>, told: &mut Marks) {
+    while let Some(ticket) = turn.node.store_mut().take_read() {
+        turn.node.handle_read(turn.now, ticket);
+    }
+    let marks = turn.node.store().marks();
+    if marks != *told {
+        *told = marks;
+        turn.node.handle_synced(turn.now);
+    }
+}
+
+/// Carries out what the core wants done, until it wants nothing more.
+fn drain(turn: &mut Turn<'_>, clients: &mut Clients, peers: &mut Peers, host: &mut Host) {
+    loop {
+        while let Some(output) = turn.node.poll_output(turn.now) {
+            match output {
+                Output::Reply { id, reply } if Host::owns(id) => host.complete(id, reply),
+                Output::Reply { id, reply } => clients.handle_reply(id, reply, turn),
+                Output::Send { to, frames } => peers.send(to, frames, turn),
+                Output::Sync(need) => {
+                    turn.node.store_mut().flush(need);
+                    turn.node.handle_synced(turn.now);
+                }
+            }
+        }
+        if !clients.resume(turn) {
+            return;
+        }
     }
 }

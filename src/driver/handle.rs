@@ -5,10 +5,18 @@
 //! neither queue can overflow and a completion is never dropped.
 
 use core::fmt;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
+use std::io;
 use std::os::fd::RawFd;
+use std::sync::{Arc, Mutex, TryLockError};
 
-use crate::proto::io::{Blind, Options, Reply, Request};
+use super::queue::{self, Completer, Intake, Reaper, Signal, Submitter, Wake, Window};
+use super::sys::{self, EventFd};
+use crate::proto::io::{Blind, Operation, Options, Reply, Request, RequestId};
+use crate::proto::node::Node;
+use crate::proto::store::Store;
+use crate::proto::time::Now;
 
 /// A request that owns its bytes, to cross threads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +31,7 @@ pub struct OwnedRequest {
     pub options: Options,
 }
 
-/// What an [`OwnedRequest`] does; see [`crate::proto::io::Operation`].
+/// What an [`OwnedRequest`] does; see [`Operation`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OwnedOperation {
     /// Read.
@@ -51,7 +59,16 @@ pub enum OwnedOperation {
 impl OwnedRequest {
     /// The same request, borrowed.
     pub fn as_request(&self) -> Request<'_> {
-        todo!()
+        let operation = match &self.operation {
+            OwnedOperation::Get => Operation::Get,
+            OwnedOperation::Put { value, context, blind, expires_ms } => {
+                Operation::Put { value, context: context.as_deref(), blind: *blind, expires_ms: *expires_ms }
+            }
+            OwnedOperation::Delete { context, blind } => {
+                Operation::Delete { context: context.as_deref(), blind: *blind }
+            }
+        };
+        Request { keyspace: self.keyspace, key: &self.key, operation, options: self.options }
     }
 }
 
@@ -73,6 +90,17 @@ pub enum Refusal {
     Closed,
 }
 
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Refusal::Full => "the window is full",
+            Refusal::Closed => "the node is stopped",
+        })
+    }
+}
+
+impl std::error::Error for Refusal {}
+
 /// Another thread is reaping at this moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Busy;
@@ -85,52 +113,250 @@ impl fmt::Display for Busy {
 
 impl std::error::Error for Busy {}
 
+/// A request on its way to the loop.
+struct Submission {
+    request: OwnedRequest,
+    tag: u64,
+}
+
+/// Ends the loop's sleep.
+#[derive(Clone)]
+pub(super) struct LoopWaker(pub(super) Arc<mio::Waker>);
+
+impl Wake for LoopWaker {
+    fn wake(&self) {
+        // It fails only if the poll is gone, and then nobody sleeps.
+        let _ = self.0.wake();
+    }
+}
+
+/// The completion descriptor. Shared, so that its number lives as long as any handle.
+struct Level(Arc<EventFd>);
+
+impl Signal for Level {
+    fn raise(&self) {
+        self.0.raise();
+    }
+
+    fn clear(&self) {
+        self.0.clear();
+    }
+}
+
+/// What a loop and its handles share.
+struct Shared {
+    submitter: Submitter<Submission, LoopWaker>,
+    reaper: Mutex<Reaper<Completion, Level>>,
+    window: Window,
+    level: Arc<EventFd>,
+    /// 0, or the grace of a requested stop in milliseconds and 1.
+    stop: AtomicU64,
+    reload: AtomicBool,
+}
+
 /// A thread-safe reference to a loop; outlives it harmlessly. Cheap to clone.
 #[derive(Clone)]
-pub struct Handle {}
+pub struct Handle {
+    shared: Arc<Shared>,
+}
 
 impl Handle {
     /// Hands a request to the loop, and wakes it if it sleeps. `tag` comes back in the completion.
     ///
     /// # Errors
     /// The request was not taken.
-    pub fn submit(&self, _request: OwnedRequest, _tag: u64) -> Result<(), Refusal> {
-        todo!()
+    pub fn submit(&self, request: OwnedRequest, tag: u64) -> Result<(), Refusal> {
+        let shared = &*self.shared;
+        if shared.window.enter(1) == 0 {
+            return Err(Refusal::Full);
+        }
+        shared.submitter.push(Submission { request, tag }).map_err(|refused| {
+            shared.window.leave(1);
+            match refused {
+                queue::Refused::Full(_) => Refusal::Full,
+                queue::Refused::Closed(_) => Refusal::Closed,
+            }
+        })
     }
 
     /// Moves up to `max` completions to the end of `into`; returns how many. Never waits.
     ///
     /// # Errors
     /// Another thread is reaping.
-    pub fn reap(&self, _into: &mut Vec<Completion>, _max: usize) -> Result<usize, Busy> {
-        todo!()
+    pub fn reap(&self, into: &mut Vec<Completion>, max: usize) -> Result<usize, Busy> {
+        let mut reaper = match self.shared.reaper.try_lock() {
+            Ok(reaper) => reaper,
+            // Reaping moves values only; a panic in between leaves nothing half done.
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return Err(Busy),
+        };
+        let count = reaper.reap(max, |completion| into.push(completion));
+        self.shared.window.leave(count as u64);
+        Ok(count)
     }
 
     /// Waits until there is a completion to reap, at most for `timeout` (`None` is for ever). Returns
-    /// whether there is one.
-    pub fn wait(&self, _timeout: Option<Duration>) -> bool {
-        todo!()
+    /// whether there may be one.
+    pub fn wait(&self, timeout: Option<Duration>) -> bool {
+        sys::wait_readable(self.shared.level.fd(), timeout).unwrap_or(false)
+    }
+
+    /// Requests that were taken and whose completion was not reaped yet.
+    pub fn in_flight(&self) -> u64 {
+        self.shared.window.inside()
     }
 
     /// An eventfd that is readable exactly while [`Handle::reap`] would return something. Poll it, level
     /// triggered; never read it. Valid as long as any clone of the handle.
     pub fn completion_fd(&self) -> RawFd {
-        todo!()
+        self.shared.level.fd()
     }
 
     /// Makes the loop turn once. May be called from a signal handler.
     pub fn wake(&self) {
-        todo!()
+        self.shared.submitter.wake();
     }
 
     /// Asks the loop to stop: it accepts nothing more, ends what is in flight within `grace`, syncs and
     /// marks the store clean. May be called from a signal handler; a second call may shorten the grace.
-    pub fn stop(&self, _grace: Duration) {
-        todo!()
+    pub fn stop(&self, grace: Duration) {
+        let wanted = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX - 1).saturating_add(1);
+        let stop = &self.shared.stop;
+        let _ = stop.fetch_update(Ordering::AcqRel, Ordering::Acquire, |now| {
+            (now == 0 || wanted < now).then_some(wanted)
+        });
+        self.wake();
     }
 
     /// Asks the loop to call its reload hook (a program's SIGHUP). May be called from a signal handler.
     pub fn reload(&self) {
-        todo!()
+        self.shared.reload.store(true, Ordering::Release);
+        self.wake();
+    }
+}
+
+/// The loop's side of its handles.
+pub(super) struct Host {
+    shared: Arc<Shared>,
+    intake: Intake<Submission, LoopWaker>,
+    completer: Completer<Completion, Level>,
+    /// Tags of requests in flight, by the number in their id.
+    tags: Vec<u64>,
+    free: Vec<u32>,
+}
+
+/// The upper half of the id of a request that came from another thread. No connection has this number.
+const HOST: u64 = u32::MAX as u64;
+
+impl Host {
+    /// The loop's side, for `window` requests at one time.
+    pub(super) fn new(window: usize, waker: LoopWaker) -> io::Result<Host> {
+        let capacity = window.clamp(1, 1 << 20).next_power_of_two();
+        let level = Arc::new(EventFd::new()?);
+        let (submitter, intake) = queue::submissions(capacity, waker);
+        let (completer, reaper) = queue::completions(capacity, Level(Arc::clone(&level)));
+        let shared = Arc::new(Shared {
+            submitter,
+            reaper: Mutex::new(reaper),
+            window: Window::new(capacity as u64),
+            level,
+            stop: AtomicU64::new(0),
+            reload: AtomicBool::new(false),
+        });
+        Ok(Host { shared, intake, completer, tags: Vec::new(), free: Vec::new() })
+    }
+
+    pub(super) fn handle(&self) -> Handle {
+        Handle { shared: Arc::clone(&self.shared) }
+    }
+
+    /// Whether a request with this id came from another thread.
+    pub(super) fn owns(id: RequestId) -> bool {
+        id.0 >> 32 == HOST
+    }
+
+    /// Hands up to `budget` requests to the core; returns how many.
+    pub(super) fn submit<S: Store>(&mut self, node: &mut Node<S>, now: Now, budget: usize) -> usize {
+        let (tags, free) = (&mut self.tags, &mut self.free);
+        self.intake.drain(budget, |submission| {
+            let at = free.pop().unwrap_or_else(|| {
+                tags.push(0);
+                tags.len() as u32 - 1
+            });
+            tags[at as usize] = submission.tag;
+            let id = RequestId(HOST << 32 | u64::from(at));
+            node.handle_request(now, id, &submission.request.as_request());
+        })
+    }
+
+    /// Whether requests wait.
+    pub(super) fn has_work(&self) -> bool {
+        !self.intake.is_empty()
+    }
+
+    /// Queues the core's reply for the threads that reap.
+    pub(super) fn complete(&mut self, id: RequestId, reply: Reply) {
+        let at = id.0 as u32;
+        self.free.push(at);
+        self.completer.push(Completion { tag: self.tags[at as usize], reply: Some(reply) });
+    }
+
+    /// Makes the completion descriptor readable, if there is something new.
+    pub(super) fn announce(&mut self) {
+        self.completer.announce();
+    }
+
+    /// Requests in the core.
+    pub(super) fn in_flight(&self) -> usize {
+        self.tags.len() - self.free.len()
+    }
+
+    /// Announces a sleep; false if requests wait.
+    pub(super) fn prepare_sleep(&mut self) -> bool {
+        self.intake.prepare_sleep()
+    }
+
+    pub(super) fn end_sleep(&mut self) {
+        self.intake.end_sleep();
+    }
+
+    /// The grace of a requested stop.
+    pub(super) fn stop_requested(&self) -> Option<Duration> {
+        match self.shared.stop.load(Ordering::Acquire) {
+            0 => None,
+            wanted => Some(Duration::from_millis(wanted - 1)),
+        }
+    }
+
+    /// Whether a reload was requested since the last call.
+    pub(super) fn take_reload(&self) -> bool {
+        // The load first: a turn must not write to a line that other threads read.
+        self.shared.reload.load(Ordering::Relaxed) && self.shared.reload.swap(false, Ordering::AcqRel)
+    }
+
+    /// Takes nothing more, and completes what was taken and not begun.
+    pub(super) fn close(&mut self) {
+        self.intake.close();
+        let completer = &mut self.completer;
+        self.intake.drain_closed(|submission| {
+            completer.push(Completion { tag: submission.tag, reply: None });
+        });
+        self.completer.announce();
+    }
+}
+
+impl Drop for Host {
+    /// A loop that is dropped in the middle still completes what was accepted.
+    fn drop(&mut self) {
+        self.close();
+        let mut in_flight = vec![true; self.tags.len()];
+        for &at in &self.free {
+            in_flight[at as usize] = false;
+        }
+        for (at, _) in in_flight.iter().enumerate().filter(|(_, in_flight)| **in_flight) {
+            let reply = Reply::bare(crate::proto::error::Outcome::Maybe);
+            self.completer.push(Completion { tag: self.tags[at], reply: Some(reply) });
+        }
+        self.completer.announce();
     }
 }

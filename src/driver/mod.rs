@@ -7,13 +7,23 @@
 //! Nothing here knows the protocol: bytes and requests go into the core and its sessions, and what they
 //! want done comes out. No file descriptor of the loop is touched by another thread but its wake-up.
 
+mod client;
+mod clock;
 mod event_loop;
 mod handle;
 pub mod layout_file;
+mod listener;
 mod log;
+mod open;
 mod options;
+mod peer;
 pub mod queue;
+mod slots;
+mod socket;
+mod storage;
 mod sync;
+mod sys;
+mod wait;
 
 pub use event_loop::{EventLoop, LoopError, StepOutcome, Wait};
 pub use handle::{Busy, Completion, Handle, OwnedOperation, OwnedRequest, Refusal};

@@ -51,6 +51,8 @@ pub struct NodeOptions {
     pub peer: Option<SocketAddr>,
     /// A Unix socket for RESP clients, if wanted.
     pub unix: Option<PathBuf>,
+    /// The password that clients must give (`AUTH`); `None` lets everybody in.
+    pub password: Option<Vec<u8>>,
     /// Allows addresses that are not loopback although clients need no password.
     pub allow_open_bind: bool,
     /// Bytes of one log segment, if not the store's default.
@@ -74,6 +76,7 @@ impl NodeOptions {
             clients: Vec::new(),
             peer: None,
             unix: None,
+            password: None,
             allow_open_bind: false,
             segment_bytes: None,
             wait: WaitPolicy::default(),

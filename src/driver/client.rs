@@ -1,0 +1,536 @@
+//! The connections of RESP clients: accepting them, feeding their bytes to their sessions, and their
+//! sessions' requests to the core.
+//!
+//! A connection's number is part of each of its requests' ids. It is given to another connection only
+//! after the last reply has come, so a reply never reaches a connection that did not ask.
+//!
+//! Back-pressure is the session's: while it says *wait*, the socket is not read, and TCP tells the client.
+
+use core::time::Duration;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use mio::{Registry, Token};
+
+use super::listener::Listener;
+use super::log::{Level, Logger};
+use super::slots::Slots;
+use super::socket::{Found, Inbox, Socket, Stream};
+use super::storage::Storage;
+use crate::proto::io::{Reply, Request, RequestId};
+use crate::proto::node::{Node, Owners, Status};
+use crate::proto::time::{Instant, Now};
+use crate::resp::{Backend, Next, Place, ServerInfo, Session, Settings};
+
+/// How long a client may leave a command half sent.
+const PARTIAL_MAX: Duration = Duration::from_secs(30);
+/// How long a client may leave replies unread once they are more than [`UNREAD_MAX`] bytes.
+const UNREAD_TIME_MAX: Duration = Duration::from_secs(60);
+/// Bytes of replies that a client may leave unread for as long as it likes.
+const UNREAD_MAX: usize = 1 << 20;
+/// Bytes of replies beyond which a client is let go at once, beside its largest replies.
+const UNSENT_MAX: usize = 64 << 20;
+/// A connection that was quiet for so long gives its buffers back.
+const IDLE: Duration = Duration::from_secs(5);
+/// Connections accepted from one listener in one turn.
+const ACCEPTS_PER_TURN: usize = 64;
+/// How long accepting pauses when no descriptor is left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What the parts of a turn work with.
+pub(super) struct Turn<'a> {
+    pub(super) now: Now,
+    pub(super) node: &'a mut Node<Storage>,
+    /// Where sockets are read into; its content means nothing between two reads.
+    pub(super) buffer: &'a mut [u8],
+    pub(super) registry: &'a Registry,
+    pub(super) log: &'a Logger,
+}
+
+/// What is told about the process besides what the core knows.
+#[derive(Debug, Default)]
+pub(super) struct Facts {
+    pub(super) started: Instant,
+    pub(super) durability: &'static str,
+    pub(super) directory: String,
+}
+
+/// One connection.
+struct Client {
+    /// `None` once it broke; it is kept until its last reply came.
+    socket: Option<Socket>,
+    session: Session,
+    inbox: Inbox,
+    /// When bytes last came or left.
+    active: Instant,
+    /// The client has ended its side.
+    ended: bool,
+    /// Stands in [`Clients::ready`].
+    queued: bool,
+    /// Stands in [`Clients::dirty`].
+    dirty: bool,
+    /// Stands in [`Clients::resumed`].
+    resumed: bool,
+    /// Its buffers were given back since it was last active.
+    released: bool,
+}
+
+/// All connections of clients and their listeners.
+pub(super) struct Clients {
+    slots: Slots<Client>,
+    listeners: Vec<Listener>,
+    addresses: Vec<SocketAddr>,
+    settings: Arc<Settings>,
+    facts: Facts,
+    clients_max: usize,
+    /// The poll's token of connection 0.
+    first_token: usize,
+    /// Connections that can be read at once.
+    ready: Vec<u32>,
+    /// Connections with bytes to write.
+    dirty: Vec<u32>,
+    /// Connections whose unread input may be looked at again, since replies came.
+    resumed: Vec<u32>,
+    received: u64,
+    commands: u64,
+    /// No more commands are taken.
+    finishing: bool,
+    /// When accepting goes on after a pause.
+    accept_at: Instant,
+    /// When connections are next looked through for those to release or let go.
+    sweep_at: Instant,
+}
+
+/// The session's way to the core.
+struct Gateway<'a> {
+    node: &'a mut Node<Storage>,
+    now: Now,
+    at: u32,
+    commands: &'a mut u64,
+    received: u64,
+    facts: &'a Facts,
+    addresses: &'a [SocketAddr],
+    others: &'a Slots<Client>,
+}
+
+impl Backend for Gateway<'_> {
+    fn submit(&mut self, place: Place, request: &Request<'_>) {
+        *self.commands += 1;
+        self.node.handle_request(self.now, request_id(self.at, place), request);
+    }
+
+    fn status(&self) -> Status {
+        self.node.status()
+    }
+
+    fn owners(&self, keyspace: u16, key: &[u8]) -> Owners {
+        self.node.owners(keyspace, key)
+    }
+
+    fn server(&self) -> ServerInfo {
+        ServerInfo {
+            tcp_port: self.addresses.first().map_or(0, SocketAddr::port),
+            uptime_seconds: self.now.mono.since(self.facts.started).as_secs(),
+            connected_clients: self.others.len() as u64,
+            connections_received: self.received,
+            commands_processed: *self.commands,
+            used_memory: resident_bytes(),
+            durability: self.facts.durability,
+            directory: self.facts.directory.clone(),
+        }
+    }
+}
+
+/// Resident memory of this process; 0 if the system does not tell.
+fn resident_bytes() -> u64 {
+    let pages = std::fs::read_to_string("/proc/self/statm")
+        .ok()
+        .and_then(|text| text.split_whitespace().nth(1)?.parse::<u64>().ok());
+    pages.unwrap_or(0) * 4_096
+}
+
+/// The id of a client's request: which connection, and which of its places.
+fn request_id(at: u32, place: Place) -> RequestId {
+    RequestId(u64::from(at) << 32 | u64::from(place.0))
+}
+
+impl Clients {
+    pub(super) fn new(
+        listeners: Vec<Listener>,
+        settings: Settings,
+        facts: Facts,
+        clients_max: usize,
+        first_token: usize,
+    ) -> Clients {
+        let addresses = listeners.iter().filter_map(Listener::address).collect();
+        Clients {
+            slots: Slots::new(),
+            listeners,
+            addresses,
+            settings: Arc::new(settings),
+            facts,
+            clients_max,
+            first_token,
+            ready: Vec::new(),
+            dirty: Vec::new(),
+            resumed: Vec::new(),
+            received: 0,
+            commands: 0,
+            finishing: false,
+            accept_at: Instant::NEVER,
+            sweep_at: Instant::NEVER,
+        }
+    }
+
+    /// The TCP addresses that were bound.
+    pub(super) fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Puts the listeners under the poll's eyes, from `first_token` on.
+    pub(super) fn register_listeners(
+        &mut self,
+        registry: &Registry,
+        first_token: usize,
+    ) -> std::io::Result<()> {
+        for (at, listener) in self.listeners.iter_mut().enumerate() {
+            listener.register(registry, Token(first_token + at))?;
+        }
+        Ok(())
+    }
+
+    /// Connections may wait at a listener.
+    pub(super) fn handle_listener_event(&mut self, at: usize) {
+        if let Some(listener) = self.listeners.get_mut(at) {
+            listener.ready = true;
+        }
+    }
+
+    /// An event of the poll for a connection.
+    pub(super) fn handle_event(&mut self, at: u32, event: &mio::event::Event) {
+        let Some(client) = self.slots.get_mut(at) else { return };
+        let Some(socket) = &mut client.socket else { return };
+        socket.handle_event(event);
+        if socket.readable && !client.queued {
+            client.queued = true;
+            self.ready.push(at);
+        }
+        if socket.can_write() && !client.dirty {
+            client.dirty = true;
+            self.dirty.push(at);
+        }
+    }
+
+    /// Whether something can be done without waiting for an event or a timer.
+    pub(super) fn has_work(&self) -> bool {
+        !self.ready.is_empty()
+            || !self.resumed.is_empty()
+            || !self.dirty.is_empty()
+            || (self.accept_at == Instant::NEVER && self.listeners.iter().any(|listener| listener.ready))
+    }
+
+    /// When [`Clients::handle_timers`] has something to do.
+    pub(super) fn deadline(&self) -> Instant {
+        self.accept_at.min(self.sweep_at)
+    }
+
+    /// Accepts what waits, and reads up to `budget` connections once each. Returns how many it read.
+    pub(super) fn read_ready(&mut self, turn: &mut Turn<'_>, budget: usize) -> usize {
+        self.accept_ready(turn);
+        let count = self.ready.len().min(budget);
+        // What becomes ready meanwhile goes behind them, for the next turn.
+        for next in 0..count {
+            let at = self.ready[next];
+            self.read(at, turn);
+        }
+        self.ready.drain(..count);
+        count
+    }
+
+    fn accept_ready(&mut self, turn: &mut Turn<'_>) {
+        if self.accept_at != Instant::NEVER && turn.now.mono < self.accept_at {
+            return;
+        }
+        self.accept_at = Instant::NEVER;
+        for at in 0..self.listeners.len() {
+            for _ in 0..ACCEPTS_PER_TURN {
+                if !self.listeners[at].ready {
+                    break;
+                }
+                match self.listeners[at].accept() {
+                    Ok(None) => break,
+                    Ok(Some((stream, from))) => self.add(stream, from, turn),
+                    Err(error) => {
+                        turn.log.log(Level::Warn, "client", format_args!("cannot accept: {error}"));
+                        self.accept_at = turn.now.mono + ACCEPT_PAUSE;
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    fn add(&mut self, stream: Stream, from: String, turn: &mut Turn<'_>) {
+        self.received += 1;
+        let mut socket = Socket::new(stream, true);
+        if self.slots.len() >= self.clients_max {
+            socket.out.extend_from_slice(b"-ERR max number of clients reached\r\n");
+            socket.write();
+            return;
+        }
+        let session = Session::new(Arc::clone(&self.settings), self.received, from, turn.now);
+        let mut client = Client {
+            socket: None,
+            session,
+            inbox: Inbox::default(),
+            active: turn.now.mono,
+            ended: false,
+            queued: false,
+            dirty: false,
+            resumed: false,
+            released: false,
+        };
+        let first_token = self.first_token;
+        let mut registered = Ok(());
+        let at = self.slots.insert(|at| {
+            registered = socket.register(turn.registry, Token(first_token + at as usize));
+            client.socket = Some(socket);
+            client
+        });
+        if let Err(error) = registered {
+            turn.log.log(Level::Warn, "client", format_args!("cannot watch a connection: {error}"));
+            self.slots.take(at);
+            self.slots.free(at);
+        }
+    }
+
+    /// Reads one connection once and lets its session work.
+    fn read(&mut self, at: u32, turn: &mut Turn<'_>) {
+        let Some(mut client) = self.slots.take(at) else { return };
+        client.queued = false;
+        let Client { socket: Some(socket), session, .. } = &mut *client else {
+            return self.slots.put_back(at, client);
+        };
+        // While the session wants nothing, the bytes stay in the kernel and hold the client back.
+        if session.next(socket.out.len()) != Next::Read || !socket.readable || self.finishing {
+            return self.slots.put_back(at, client);
+        }
+        match socket.read(turn.buffer) {
+            Found::Bytes(length) => {
+                client.active = turn.now.mono;
+                client.released = false;
+                self.feed(at, &mut client, length, turn);
+            }
+            Found::Nothing => {}
+            Found::End => {
+                client.ended = true;
+                self.feed(at, &mut client, 0, turn);
+            }
+            Found::Broken(_) => client.socket = None,
+        }
+        self.settle(at, client, turn);
+    }
+
+    /// Lets a session work on its inbox and the first `fresh` bytes of the buffer.
+    fn feed(&mut self, at: u32, client: &mut Client, fresh: usize, turn: &mut Turn<'_>) {
+        let Some(socket) = &mut client.socket else { return };
+        if self.finishing {
+            return;
+        }
+        let mut gateway = Gateway {
+            node: turn.node,
+            now: turn.now,
+            at,
+            commands: &mut self.commands,
+            received: self.received,
+            facts: &self.facts,
+            addresses: &self.addresses,
+            others: &self.slots,
+        };
+        let session = &mut client.session;
+        let mut next = Next::Read;
+        client.inbox.feed(&turn.buffer[..fresh], |bytes| {
+            let progress = session.handle_bytes(turn.now, bytes, &mut socket.out, &mut gateway);
+            next = progress.next;
+            progress.consumed
+        });
+        // What is left is a command that will never be whole.
+        if client.ended && next == Next::Read {
+            session.handle_end();
+        }
+    }
+
+    /// Decides what becomes of a connection after its session worked, and puts it back.
+    fn settle(&mut self, at: u32, mut client: Box<Client>, turn: &mut Turn<'_>) {
+        if let Some(socket) = &client.socket {
+            let unsent = socket.unsent();
+            let is_over = client.session.is_done() && unsent == 0;
+            if is_over || unsent > UNSENT_MAX + 2 * self.settings.value_max {
+                client.socket = None;
+            }
+        }
+        let Some(socket) = &client.socket else {
+            if client.session.in_flight() == 0 {
+                return self.slots.free(at);
+            }
+            client.inbox = Inbox::default();
+            return self.slots.put_back(at, client);
+        };
+        if socket.can_write() && !client.dirty {
+            client.dirty = true;
+            self.dirty.push(at);
+        }
+        let may_read = socket.readable && !client.queued && !self.finishing;
+        if may_read && client.session.next(socket.out.len()) == Next::Read {
+            client.queued = true;
+            self.ready.push(at);
+        }
+        self.sweep_at = self.sweep_at.min(turn.now.mono + IDLE);
+        self.slots.put_back(at, client);
+    }
+
+    /// Hands the core's reply to the session that asked.
+    pub(super) fn handle_reply(&mut self, id: RequestId, reply: Reply, turn: &mut Turn<'_>) {
+        let (at, place) = ((id.0 >> 32) as u32, Place(id.0 as u32));
+        let mut client = self.slots.take(at).expect("a connection is kept until its last reply");
+        let mut gateway = Gateway {
+            node: turn.node,
+            now: turn.now,
+            at,
+            commands: &mut self.commands,
+            received: self.received,
+            facts: &self.facts,
+            addresses: &self.addresses,
+            others: &self.slots,
+        };
+        let mut nowhere = Vec::new();
+        let Client { socket, session, .. } = &mut *client;
+        let out = socket.as_mut().map_or(&mut nowhere, |socket| &mut socket.out);
+        let waited = session.next(out.len()) == Next::Wait;
+        session.handle_reply(turn.now, place, reply, out, &mut gateway);
+        if waited && session.next(out.len()) == Next::Read {
+            self.plan_resumption(at, &mut client);
+        }
+        self.settle(at, client, turn);
+    }
+
+    /// Notes that a session waits no more, so that input it left may go on.
+    fn plan_resumption(&mut self, at: u32, client: &mut Client) {
+        if client.socket.is_some() && !client.resumed && (!client.inbox.is_empty() || client.ended) {
+            client.resumed = true;
+            self.resumed.push(at);
+        }
+    }
+
+    /// Lets sessions go on with input that had to wait. Returns whether any did.
+    pub(super) fn resume(&mut self, turn: &mut Turn<'_>) -> bool {
+        let mut any = false;
+        for at in core::mem::take(&mut self.resumed) {
+            let Some(mut client) = self.slots.take(at) else { continue };
+            client.resumed = false;
+            any = true;
+            self.feed(at, &mut client, 0, turn);
+            self.settle(at, client, turn);
+        }
+        any
+    }
+
+    /// Writes every connection that has something to write, once.
+    pub(super) fn write_dirty(&mut self, turn: &mut Turn<'_>) {
+        let mut list = core::mem::take(&mut self.dirty);
+        for at in list.drain(..) {
+            let Some(mut client) = self.slots.take(at) else { continue };
+            client.dirty = false;
+            if let Client { socket: Some(socket), session, .. } = &mut *client {
+                let waited = session.next(socket.out.len()) == Next::Wait;
+                match socket.write() {
+                    Found::Bytes(_) => {
+                        let goes_on = waited && session.next(socket.out.len()) == Next::Read;
+                        client.active = turn.now.mono;
+                        client.released = false;
+                        // Room was made for replies: input that waits for it goes on in the next turn.
+                        if goes_on {
+                            self.plan_resumption(at, &mut client);
+                        }
+                    }
+                    Found::Nothing | Found::End => {}
+                    Found::Broken(_) => client.socket = None,
+                }
+            }
+            self.settle(at, client, turn);
+        }
+        // What was marked meanwhile could not be written completely and waits for an event, or is new.
+        if self.dirty.is_empty() {
+            self.dirty = list;
+        }
+    }
+
+    /// Releases the buffers of idle connections, and lets those go that have left a command half sent or
+    /// replies unread for too long.
+    pub(super) fn handle_timers(&mut self, turn: &mut Turn<'_>) {
+        let now = turn.now.mono;
+        if now < self.sweep_at {
+            return;
+        }
+        self.sweep_at = Instant::NEVER;
+        let mut next = Instant::NEVER;
+        for at in self.slots.numbers() {
+            let Some(client) = self.slots.get_mut(at) else { continue };
+            let Some(socket) = &mut client.socket else { continue };
+            let reason = if socket.unsent() > UNREAD_MAX {
+                Some((client.active + UNREAD_TIME_MAX, "it leaves replies unread"))
+            } else if !client.inbox.is_empty() && client.session.next(socket.out.len()) == Next::Read {
+                Some((client.active + PARTIAL_MAX, "it leaves a command half sent"))
+            } else {
+                None
+            };
+            match reason {
+                Some((limit, why)) if now >= limit => {
+                    turn.log.log(Level::Info, "client", format_args!("closing a connection: {why}"));
+                    let mut client = self.slots.take(at).expect("it was just there");
+                    client.socket = None;
+                    self.settle(at, client, turn);
+                    continue;
+                }
+                Some((limit, _)) => next = next.min(limit),
+                None => {}
+            }
+            if !client.released {
+                if now >= client.active + IDLE {
+                    client.released = true;
+                    socket.release();
+                    client.inbox.release();
+                    client.session.release();
+                } else {
+                    next = next.min(client.active + IDLE);
+                }
+            }
+        }
+        self.sweep_at = self.sweep_at.min(next);
+    }
+
+    /// Takes no more connections and no more commands; what was asked is still answered.
+    pub(super) fn finish(&mut self) {
+        self.listeners.clear();
+        self.accept_at = Instant::NEVER;
+        self.finishing = true;
+    }
+
+    /// Whether no reply is awaited by any connection and every byte has left.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.slots.iter().all(|(_, client)| {
+            client.session.in_flight() == 0
+                && client.socket.as_ref().is_none_or(|socket| socket.unsent() == 0)
+        })
+    }
+
+    /// Closes every connection. Replies must not come any more.
+    pub(super) fn close(&mut self) {
+        self.finish();
+        self.slots = Slots::new();
+        self.ready.clear();
+        self.dirty.clear();
+        self.resumed.clear();
+        self.sweep_at = Instant::NEVER;
+    }
+}

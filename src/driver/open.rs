@@ -1,0 +1,205 @@
+//! Opening a node: checks its settings, binds its sockets, opens its store. In an order in which what is
+//! cheap to refuse is refused first, and everything that was made goes away again with the error.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+
+use mio::{Poll, Token, Waker};
+
+use super::client::{Clients, Facts};
+use super::clock::Clock;
+use super::event_loop::{CLIENTS_FIRST, LISTENERS_FIRST, LISTENERS_MAX, PEER_LISTENER, PEERS_FIRST, WAKER};
+use super::handle::{Host, LoopWaker};
+use super::listener::Listener;
+use super::log::{Level, Logger};
+use super::options::{DataDir, NodeOptions, OpenError};
+use super::peer::Peers;
+use super::storage::Storage;
+use super::{layout_file, sys};
+use crate::proto::config::Config;
+use crate::proto::io::MemberId;
+use crate::proto::keys::ClusterKeys;
+use crate::proto::node::Node;
+use crate::proto::ring::{Layout, member_id};
+use crate::proto::session::Identity;
+use crate::proto::store::Durability;
+use crate::proto::time::Now;
+use crate::resp::Settings;
+use crate::store::MemoryStore;
+
+/// Descriptors kept for everything but clients and peers: log segments, poll, timers, the host's own.
+const RESERVED_FILES: usize = 64;
+
+/// The parts of a loop.
+pub(super) struct Parts {
+    pub(super) poll: Poll,
+    pub(super) node: Node<Storage>,
+    pub(super) clients: Clients,
+    pub(super) peers: Peers,
+    pub(super) host: Host,
+}
+
+/// Opens a node.
+pub(super) fn open(options: &NodeOptions, clock: Clock) -> Result<Parts, OpenError> {
+    let core = &options.core;
+    core.check()?;
+    check_addresses(options)?;
+    let keys = ClusterKeys::derive(&core.cluster, &core.secret);
+    let members = member_addresses(core, &keys)?;
+    if let DataDir::Path(path) = &options.data {
+        layout_file::check(path, core)?;
+    }
+    sys::guard_against_fork();
+
+    let poll = Poll::new().map_err(doing("making a poll"))?;
+    let waker = Waker::new(poll.registry(), Token(WAKER)).map_err(doing("making a waker"))?;
+    let waker = LoopWaker(Arc::new(waker));
+    let mut peers = open_peers(options, &keys, &members, &poll)?;
+    let now = clock.now();
+    let clients = open_clients(options, &mut peers, &poll, now)?;
+    let host = Host::new(options.window, waker.clone()).map_err(doing("making an eventfd"))?;
+
+    let store = open_storage(options, &keys, waker)?;
+    let seed = u64::from_le_bytes(sys::random().map_err(doing("drawing random bytes"))?);
+    let node = Node::new(core.clone(), store, seed, now)?;
+    Ok(Parts { poll, node, clients, peers, host })
+}
+
+/// What turns a failed system call into an error.
+fn doing(what: &str) -> impl FnOnce(std::io::Error) -> OpenError {
+    let doing = what.to_owned();
+    move |error| OpenError::Io { doing, error }
+}
+
+/// Refuses addresses that strangers could reach without a password or a key.
+fn check_addresses(options: &NodeOptions) -> Result<(), OpenError> {
+    let listeners = options.clients.len() + usize::from(options.unix.is_some());
+    if listeners > LISTENERS_MAX {
+        let problem = format!("{listeners} addresses; {LISTENERS_MAX} are allowed");
+        return Err(OpenError::Setting { setting: "client", problem });
+    }
+    if options.allow_open_bind {
+        return Ok(());
+    }
+    let refuse = |setting, address: &SocketAddr, lack: &str| {
+        let problem = format!("{address} is not loopback and {lack}; --allow-open-bind permits it");
+        Err(OpenError::Setting { setting, problem })
+    };
+    let is_open = |address: &&SocketAddr| !address.ip().is_loopback();
+    if options.password.is_none()
+        && let Some(address) = options.clients.iter().find(is_open)
+    {
+        return refuse("client", address, "clients need no password");
+    }
+    if options.core.secret == ClusterKeys::PUBLIC
+        && let Some(address) = options.peer.iter().find(is_open)
+    {
+        return refuse("peer", address, "the cluster's key is the public one");
+    }
+    Ok(())
+}
+
+/// The id of each member, and where it listens if that is known yet.
+fn member_addresses(
+    core: &Config,
+    keys: &ClusterKeys,
+) -> Result<Vec<(MemberId, Option<SocketAddr>)>, OpenError> {
+    let resolve = |member: &crate::proto::config::MemberSpec| {
+        let address = match member.address.as_str() {
+            "" => None,
+            text => {
+                let problem = |why: &dyn core::fmt::Display| OpenError::Setting {
+                    setting: "members",
+                    problem: format!("the address {text} of `{}`: {why}", member.name),
+                };
+                let found = text.to_socket_addrs().map_err(|error| problem(&error))?.next();
+                Some(found.ok_or_else(|| problem(&"it names no address"))?)
+            }
+        };
+        Ok((member_id(keys, &member.name), address))
+    };
+    core.members.iter().map(resolve).collect()
+}
+
+fn open_peers(
+    options: &NodeOptions,
+    keys: &ClusterKeys,
+    members: &[(MemberId, Option<SocketAddr>)],
+    poll: &Poll,
+) -> Result<Peers, OpenError> {
+    let listener = options.peer.map(|address| Listener::tcp("peer", address)).transpose()?;
+    let identity = Identity {
+        keys: keys.clone(),
+        name: options.core.name.clone(),
+        members: options.core.members.iter().map(|member| member.name.clone()).collect(),
+    };
+    let mut peers = Peers::new(identity, members, listener, PEERS_FIRST);
+    peers.register_listener(poll.registry(), PEER_LISTENER).map_err(doing("watching the peer listener"))?;
+    Ok(peers)
+}
+
+fn open_clients(
+    options: &NodeOptions,
+    peers: &mut Peers,
+    poll: &Poll,
+    now: Now,
+) -> Result<Clients, OpenError> {
+    let mut listeners = Vec::new();
+    for &address in &options.clients {
+        listeners.push(Listener::tcp("client", address)?);
+    }
+    if let Some(path) = &options.unix {
+        listeners.push(Listener::unix("unix", path)?);
+    }
+    let settings = Settings { password: options.password.clone(), value_max: options.core.value_max };
+    let facts = Facts {
+        started: now.mono,
+        durability: match options.core.keyspace(0).durability {
+            Durability::Memory => "memory",
+            Durability::Interval => "interval",
+            Durability::Always => "always",
+        },
+        directory: match &options.data {
+            DataDir::Memory => String::new(),
+            DataDir::Path(path) => path.display().to_string(),
+        },
+    };
+    let clients_max = clients_max(options, peers.members(), &options.log);
+    let mut clients = Clients::new(listeners, settings, facts, clients_max, CLIENTS_FIRST);
+    let registered = clients.register_listeners(poll.registry(), LISTENERS_FIRST);
+    registered.map_err(doing("watching a client listener"))?;
+    Ok(clients)
+}
+
+/// How many clients there may be, so that a descriptor is always left for the rest.
+fn clients_max(options: &NodeOptions, members: usize, log: &Logger) -> usize {
+    let files = sys::open_files_max();
+    let room = files.saturating_sub(RESERVED_FILES + 2 * members).max(1);
+    if room < options.clients_max {
+        let wanted = options.clients_max;
+        log.log(
+            Level::Warn,
+            "client",
+            format_args!("{room} clients at most instead of {wanted}: the process may open {files} files"),
+        );
+    }
+    options.clients_max.min(room)
+}
+
+fn open_storage(options: &NodeOptions, keys: &ClusterKeys, _waker: LoopWaker) -> Result<Storage, OpenError> {
+    match &options.data {
+        DataDir::Memory => {
+            let draws: [u8; 16] = sys::random().map_err(doing("drawing random bytes"))?;
+            let mut draws = draws
+                .chunks_exact(8)
+                .map(|eight| u64::from_le_bytes(eight.try_into().expect("a chunk of 8 bytes")));
+            let mut random = || draws.next().expect("a store in memory draws twice");
+            Ok(Storage::Memory(MemoryStore::new(&mut random)))
+        }
+        DataDir::Path(path) => {
+            let table = Layout::tokens(&options.core, keys).hash();
+            layout_file::keep(path, &options.core, table)?;
+            Err(OpenError::Setting { setting: "data", problem: "the log is not there yet".to_owned() })
+        }
+    }
+}

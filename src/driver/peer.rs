@@ -1,0 +1,639 @@
+//! The streams between this member and the others: dialling, the handshake, sealed records both ways.
+//!
+//! One TCP stream serves a pair of members in both directions. The member whose name sorts first dials
+//! it, so there is never a second one to choose from. The other member only *knocks*: it dials, proves
+//! itself and ends the stream, which tells the first one to dial now, be it after a restart or because
+//! its own stream is dead without knowing. Both try again after 50 ms, doubling to 1 s, for ever.
+//!
+//! A stream that breaks takes what was queued on it along: messages are at most once.
+
+use core::time::Duration;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use mio::net::TcpStream;
+use mio::{Registry, Token};
+use socket2::{SockRef, TcpKeepalive};
+
+use super::client::Turn;
+use super::listener::Listener;
+use super::log::Level;
+use super::slots::Slots;
+use super::socket::{Found, Inbox, Socket, Stream};
+use super::sys;
+use crate::proto::io::MemberId;
+use crate::proto::limits;
+use crate::proto::session::{Event, Identity, RECORD_MAX, Session, SessionError};
+use crate::proto::time::Instant;
+
+/// How long both ends have for the handshake.
+const HANDSHAKE_MAX: Duration = Duration::from_secs(5);
+/// How long a record may stay half received.
+const PARTIAL_MAX: Duration = Duration::from_secs(30);
+/// The first pause before dialling again.
+const BACKOFF_MIN: Duration = Duration::from_millis(50);
+/// The longest pause before dialling again.
+const BACKOFF_MAX: Duration = Duration::from_secs(1);
+/// How long bytes may stay unacknowledged by the peer's machine before the stream is given up.
+const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(5);
+/// Accepted streams that have not proved themselves yet, beside one for each member.
+const STRANGERS_MAX: usize = 64;
+/// How long accepting pauses when no descriptor is left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Another member.
+struct Member {
+    id: MemberId,
+    name: String,
+    /// Where it listens; unknown members cannot be dialled.
+    address: Option<SocketAddr>,
+    /// Whether this node dials the stream that carries messages, or only knocks.
+    dials: bool,
+    /// The stream that carries messages.
+    link: Option<u32>,
+    /// When that stream was proved.
+    link_since: Instant,
+    /// The attempt under way.
+    attempt: Option<u32>,
+    backoff: Duration,
+    retry_at: Instant,
+    /// Why the last attempt failed, so that each reason is logged once.
+    trouble: String,
+}
+
+/// What a stream is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    /// Dialled by us, to this member.
+    Dialled(usize),
+    /// Accepted, and not proved yet.
+    Stranger,
+    /// Proved: carries messages with this member.
+    Open(usize),
+    /// A knock that was heard: the end that dialled waits for the other to end it.
+    Knocked,
+}
+
+/// One stream.
+struct Link {
+    socket: Socket,
+    session: Session,
+    role: Role,
+    /// When it was dialled or accepted.
+    since: Instant,
+    inbox: Inbox,
+    /// When it is given up: the handshake's end, or that of a half received record.
+    give_up_at: Instant,
+    queued: bool,
+    dirty: bool,
+}
+
+/// All streams to peers, and the listener for theirs.
+pub(super) struct Peers {
+    identity: Arc<Identity>,
+    members: Vec<Member>,
+    /// Numbers in `members`, sorted by id.
+    by_id: Vec<(MemberId, usize)>,
+    links: Slots<Link>,
+    listener: Option<Listener>,
+    address: Option<SocketAddr>,
+    first_token: usize,
+    ready: Vec<u32>,
+    dirty: Vec<u32>,
+    strangers: usize,
+    accept_at: Instant,
+    /// No timer of a link or member lies before this.
+    timer_at: Instant,
+    closed: bool,
+}
+
+impl Peers {
+    /// The streams of the member that `identity` names. `addresses` are those of all members, in the
+    /// order of `identity.members`, with their ids.
+    pub(super) fn new(
+        identity: Identity,
+        addresses: &[(MemberId, Option<SocketAddr>)],
+        listener: Option<Listener>,
+        first_token: usize,
+    ) -> Peers {
+        let mut members = Vec::new();
+        for (name, &(id, address)) in identity.members.iter().zip(addresses) {
+            if *name != identity.name {
+                members.push(Member {
+                    id,
+                    name: name.clone(),
+                    address,
+                    dials: identity.name < *name,
+                    link: None,
+                    link_since: Instant::ZERO,
+                    attempt: None,
+                    backoff: BACKOFF_MIN,
+                    retry_at: Instant::ZERO,
+                    trouble: String::new(),
+                });
+            }
+        }
+        let mut by_id: Vec<_> = members.iter().enumerate().map(|(at, member)| (member.id, at)).collect();
+        by_id.sort_unstable();
+        let address = listener.as_ref().and_then(Listener::address);
+        Peers {
+            identity: Arc::new(identity),
+            members,
+            by_id,
+            links: Slots::new(),
+            listener,
+            address,
+            first_token,
+            ready: Vec::new(),
+            dirty: Vec::new(),
+            strangers: 0,
+            accept_at: Instant::NEVER,
+            timer_at: Instant::ZERO,
+            closed: false,
+        }
+    }
+
+    /// The address that was bound.
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        self.address
+    }
+
+    /// Says where a member listens. False if there is no such member.
+    pub(super) fn set_address(&mut self, name: &str, address: SocketAddr) -> bool {
+        if name == self.identity.name {
+            return true;
+        }
+        let Some(member) = self.members.iter_mut().find(|member| member.name == name) else { return false };
+        member.address = Some(address);
+        member.retry_at = Instant::ZERO;
+        self.timer_at = Instant::ZERO;
+        true
+    }
+
+    /// Puts the listener under the poll's eyes.
+    pub(super) fn register_listener(&mut self, registry: &Registry, token: usize) -> io::Result<()> {
+        self.listener.as_mut().map_or(Ok(()), |listener| listener.register(registry, Token(token)))
+    }
+
+    /// Connections may wait at the listener.
+    pub(super) fn handle_listener_event(&mut self) {
+        if let Some(listener) = &mut self.listener {
+            listener.ready = true;
+        }
+    }
+
+    /// An event of the poll for a stream.
+    pub(super) fn handle_event(&mut self, at: u32, event: &mio::event::Event) {
+        let Some(link) = self.links.get_mut(at) else { return };
+        link.socket.handle_event(event);
+        if link.socket.readable && !link.queued {
+            link.queued = true;
+            self.ready.push(at);
+        }
+        if link.socket.can_write() && !link.dirty {
+            link.dirty = true;
+            self.dirty.push(at);
+        }
+    }
+
+    /// Whether something can be done without waiting for an event or a timer.
+    pub(super) fn has_work(&self) -> bool {
+        !self.ready.is_empty()
+            || !self.dirty.is_empty()
+            || (self.accept_at == Instant::NEVER
+                && self.listener.as_ref().is_some_and(|listener| listener.ready))
+    }
+
+    /// Other members there are.
+    pub(super) fn members(&self) -> usize {
+        self.members.len()
+    }
+
+    /// When [`Peers::handle_timers`] has something to do.
+    pub(super) fn deadline(&self) -> Instant {
+        self.accept_at.min(self.timer_at)
+    }
+
+    /// Accepts what waits, and reads up to `budget` streams once each. Returns how many it read.
+    pub(super) fn read_ready(&mut self, turn: &mut Turn<'_>, budget: usize) -> usize {
+        self.accept_ready(turn);
+        let count = self.ready.len().min(budget);
+        for next in 0..count {
+            let at = self.ready[next];
+            self.read(at, turn);
+        }
+        self.ready.drain(..count);
+        count
+    }
+
+    fn accept_ready(&mut self, turn: &mut Turn<'_>) {
+        if self.accept_at != Instant::NEVER && turn.now.mono < self.accept_at {
+            return;
+        }
+        self.accept_at = Instant::NEVER;
+        while let Some(listener) = &mut self.listener
+            && listener.ready
+        {
+            match listener.accept() {
+                Ok(None) => return,
+                Ok(Some((stream, _))) => {
+                    if self.strangers >= STRANGERS_MAX + self.members.len() {
+                        turn.log.log(Level::Warn, "peer", format_args!("too many unproved connections"));
+                        continue;
+                    }
+                    match nonce() {
+                        Ok(nonce) => {
+                            let session = Session::accept(Arc::clone(&self.identity), nonce);
+                            self.add(Socket::new(stream, true), session, Role::Stranger, turn);
+                        }
+                        Err(error) => {
+                            turn.log.log(Level::Error, "peer", format_args!("no random bytes: {error}"));
+                        }
+                    }
+                }
+                Err(error) => {
+                    turn.log.log(Level::Warn, "peer", format_args!("cannot accept: {error}"));
+                    self.accept_at = turn.now.mono + ACCEPT_PAUSE;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn add(&mut self, mut socket: Socket, session: Session, role: Role, turn: &mut Turn<'_>) -> Option<u32> {
+        let first_token = self.first_token;
+        let give_up_at = turn.now.mono + HANDSHAKE_MAX;
+        let mut registered = Ok(());
+        let at = self.links.insert(|at| {
+            registered = socket.register(turn.registry, Token(first_token + at as usize));
+            Link {
+                socket,
+                session,
+                role,
+                since: turn.now.mono,
+                inbox: Inbox::default(),
+                give_up_at,
+                queued: false,
+                dirty: false,
+            }
+        });
+        if let Err(error) = registered {
+            turn.log.log(Level::Warn, "peer", format_args!("cannot watch a connection: {error}"));
+            self.links.take(at);
+            self.links.free(at);
+            return None;
+        }
+        self.strangers += usize::from(role == Role::Stranger);
+        self.timer_at = self.timer_at.min(give_up_at);
+        Some(at)
+    }
+
+    /// Begins to connect to a member.
+    fn dial(&mut self, number: usize, turn: &mut Turn<'_>) {
+        let member = &mut self.members[number];
+        member.retry_at = turn.now.mono + member.backoff;
+        member.backoff = (member.backoff * 2).min(BACKOFF_MAX);
+        let Some(address) = member.address else {
+            member.retry_at = Instant::NEVER;
+            return;
+        };
+        let begun = TcpStream::connect(address).and_then(|stream| {
+            set_patience(&stream);
+            Ok((stream, nonce()?))
+        });
+        let result = match begun {
+            Ok((stream, nonce)) => {
+                let mut socket = Socket::new(Stream::Tcp(stream), false);
+                let identity = Arc::clone(&self.identity);
+                let session = Session::connect(identity, &self.members[number].name, nonce, &mut socket.out);
+                Ok(self.add(socket, session, Role::Dialled(number), turn))
+            }
+            Err(error) => Err(error),
+        };
+        match result {
+            Ok(link) => self.members[number].attempt = link,
+            Err(error) => self.note_trouble(number, &error.to_string(), turn),
+        }
+    }
+
+    /// Logs why a member cannot be reached, once for each reason.
+    fn note_trouble(&mut self, number: usize, why: &str, turn: &mut Turn<'_>) {
+        let member = &mut self.members[number];
+        if member.trouble != why {
+            member.trouble = why.to_owned();
+            let address = member.address.map_or_else(String::new, |address| format!(" at {address}"));
+            turn.log.log(Level::Warn, "peer", format_args!("cannot reach {}{address}: {why}", member.name));
+        }
+    }
+
+    /// Reads one stream once.
+    fn read(&mut self, at: u32, turn: &mut Turn<'_>) {
+        let Some(mut link) = self.links.take(at) else { return };
+        link.queued = false;
+        if !link.socket.readable {
+            return self.links.put_back(at, link);
+        }
+        match link.socket.read(turn.buffer) {
+            Found::Bytes(length) => match self.feed(at, &mut link, length, turn) {
+                Ok(()) => self.settle(at, link),
+                Err(why) => {
+                    // The refusal, as far as it can leave now.
+                    link.socket.write();
+                    self.drop_link(at, link, &why, turn);
+                }
+            },
+            Found::Nothing => self.settle(at, link),
+            Found::End => self.drop_link(at, link, "the other end closed the connection", turn),
+            Found::Broken(kind) => {
+                let error = link.socket.take_error().map_or_else(|| kind.to_string(), |e| e.to_string());
+                self.drop_link(at, link, &error, turn);
+            }
+        }
+    }
+
+    /// Lets a stream's session work on its inbox and the first `fresh` bytes of the buffer.
+    fn feed(&mut self, at: u32, link: &mut Link, fresh: usize, turn: &mut Turn<'_>) -> Result<(), String> {
+        let mut result = Ok(());
+        let mut progress = false;
+        let mut inbox = core::mem::take(&mut link.inbox);
+        let buffer = core::mem::take(&mut turn.buffer);
+        inbox.feed(&buffer[..fresh], |bytes| {
+            let mut consumed = 0;
+            loop {
+                match link.session.handle_bytes(&bytes[consumed..], &mut link.socket.out) {
+                    Ok((_, Event::Starved)) => break,
+                    Ok((taken, event)) => {
+                        consumed += taken;
+                        progress = true;
+                        result = self.handle(at, link, event, turn);
+                    }
+                    Err(error) => result = Err(self.explain(link.role, &error)),
+                }
+                if result.is_err() {
+                    break;
+                }
+            }
+            consumed
+        });
+        turn.buffer = buffer;
+        link.inbox = inbox;
+        if link.session.is_established() && !matches!(link.role, Role::Knocked) {
+            if link.inbox.is_empty() {
+                link.give_up_at = Instant::NEVER;
+            } else if progress || fresh > 0 {
+                link.give_up_at = turn.now.mono + PARTIAL_MAX;
+                self.timer_at = self.timer_at.min(link.give_up_at);
+            }
+        }
+        result
+    }
+
+    fn explain(&self, role: Role, error: &SessionError) -> String {
+        match role {
+            Role::Open(number) => format!("{}: {error}", self.members[number].name),
+            _ => error.to_string(),
+        }
+    }
+
+    fn handle(
+        &mut self,
+        at: u32,
+        link: &mut Link,
+        event: Event<'_>,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), String> {
+        match (event, link.role) {
+            (Event::Frames(frames), Role::Open(number)) => turn
+                .node
+                .handle_frames(turn.now, self.members[number].id, frames)
+                .map_err(|error| format!("{}: {}", self.members[number].name, error.0)),
+            (Event::Frames(_), _) => Err("a record on a connection that carries none".to_owned()),
+            (Event::Established { peer }, _) => self.establish(at, link, &peer, turn),
+            (Event::Starved | Event::Progress, _) => Ok(()),
+        }
+    }
+
+    /// A stream's other end has proved itself.
+    fn establish(&mut self, at: u32, link: &mut Link, peer: &str, turn: &mut Turn<'_>) -> Result<(), String> {
+        let number = self
+            .members
+            .iter()
+            .position(|member| member.name == *peer)
+            .ok_or_else(|| format!("`{peer}` is not a member"))?;
+        let accepted = link.role == Role::Stranger;
+        self.strangers -= usize::from(accepted);
+        let member = &mut self.members[number];
+        if member.dials == accepted {
+            link.role = Role::Knocked;
+            if accepted {
+                self.heed_knock(number, link.since, turn);
+                return Err(String::new());
+            }
+            // The member dials now; if nothing comes of it, it is told again.
+            member.attempt = None;
+            member.backoff = BACKOFF_MAX;
+            member.retry_at = turn.now.mono + BACKOFF_MAX;
+            return Ok(());
+        }
+        self.drop_open(number, "the other end has begun anew", turn);
+        let member = &mut self.members[number];
+        let knock = member.attempt.take().filter(|&attempt| attempt != at);
+        member.backoff = BACKOFF_MIN;
+        member.link = Some(at);
+        member.link_since = turn.now.mono;
+        member.trouble.clear();
+        link.role = Role::Open(number);
+        link.give_up_at = Instant::NEVER;
+        if let Some(knock) = knock
+            && let Some(mut knocking) = self.links.take(knock)
+        {
+            knocking.role = Role::Knocked;
+            self.drop_link(knock, knocking, "", turn);
+        }
+        let member = &self.members[number];
+        let id = member.id;
+        turn.log.log(Level::Info, "peer", format_args!("{} is connected", member.name));
+        turn.node.handle_peer_up(turn.now, id);
+        Ok(())
+    }
+
+    /// A member has no stream that carries messages, and waits for us to dial. One that we believe in is
+    /// dead, unless it was proved after the knock began: then the knock is answered already.
+    fn heed_knock(&mut self, number: usize, since: Instant, turn: &mut Turn<'_>) {
+        let member = &self.members[number];
+        if member.link.is_some() && member.link_since >= since {
+            return;
+        }
+        self.drop_open(number, "the other end has begun anew", turn);
+        let member = &mut self.members[number];
+        member.backoff = BACKOFF_MIN;
+        member.retry_at = Instant::ZERO;
+        self.timer_at = Instant::ZERO;
+    }
+
+    /// Marks a stream for writing and puts it back.
+    fn settle(&mut self, at: u32, mut link: Box<Link>) {
+        if link.socket.can_write() && !link.dirty {
+            link.dirty = true;
+            self.dirty.push(at);
+        }
+        if link.socket.readable && !link.queued {
+            link.queued = true;
+            self.ready.push(at);
+        }
+        self.links.put_back(at, link);
+    }
+
+    /// Closes the stream that carries a member's messages, if there is one.
+    fn drop_open(&mut self, number: usize, why: &str, turn: &mut Turn<'_>) {
+        if let Some(at) = self.members[number].link
+            && let Some(link) = self.links.take(at)
+        {
+            self.drop_link(at, link, why, turn);
+        }
+    }
+
+    /// Closes a stream that was taken out of its slot, and plans the next attempt.
+    fn drop_link(&mut self, at: u32, link: Box<Link>, why: &str, turn: &mut Turn<'_>) {
+        let now = turn.now.mono;
+        match link.role {
+            Role::Stranger => {
+                self.strangers -= 1;
+                if !why.is_empty() {
+                    turn.log.log(Level::Warn, "peer", format_args!("refused a connection: {why}"));
+                }
+            }
+            Role::Knocked => {}
+            Role::Dialled(number) => {
+                self.members[number].attempt = None;
+                self.note_trouble(number, why, turn);
+                self.timer_at = self.timer_at.min(self.members[number].retry_at);
+            }
+            Role::Open(number) => {
+                let member = &mut self.members[number];
+                member.link = None;
+                member.retry_at = now + BACKOFF_MIN;
+                self.timer_at = self.timer_at.min(member.retry_at);
+                let id = member.id;
+                turn.log.log(Level::Warn, "peer", format_args!("{} is gone: {why}", member.name));
+                turn.node.handle_peer_down(turn.now, id);
+            }
+        }
+        self.links.free(at);
+    }
+
+    /// Queues frames for a member. Gives the buffer back for reuse.
+    pub(super) fn send(&mut self, to: MemberId, frames: Vec<u8>, turn: &mut Turn<'_>) {
+        let number = self.by_id.binary_search_by_key(&to, |entry| entry.0).ok().map(|at| self.by_id[at].1);
+        let at = number.and_then(|number| self.members[number].link);
+        if let (Some(number), Some(at)) = (number, at)
+            && let Some(link) = self.links.get_mut(at)
+            && !frames.is_empty()
+        {
+            let queued = link.socket.unsent();
+            // One drain to an empty queue may be as large as a record; a queue that does not empty means
+            // a peer that does not keep up, which is as good as one that is gone.
+            if frames.len() > RECORD_MAX || (queued > 0 && queued + frames.len() > limits::PEER_QUEUE_MAX) {
+                self.drop_open(number, "it does not keep up with its messages", turn);
+            } else {
+                link.session.seal(&frames, &mut link.socket.out);
+                if link.socket.can_write() && !link.dirty {
+                    link.dirty = true;
+                    self.dirty.push(at);
+                }
+            }
+        }
+        turn.node.recycle(frames);
+    }
+
+    /// Writes every stream that has something to write, once.
+    pub(super) fn write_dirty(&mut self, turn: &mut Turn<'_>) {
+        let mut list = core::mem::take(&mut self.dirty);
+        for at in list.drain(..) {
+            let Some(link) = self.links.get_mut(at) else { continue };
+            link.dirty = false;
+            if let Found::Broken(kind) = link.socket.write() {
+                let error = link.socket.take_error().map_or_else(|| kind.to_string(), |e| e.to_string());
+                let link = self.links.take(at).expect("it was just there");
+                self.drop_link(at, link, &error, turn);
+            }
+        }
+        if self.dirty.is_empty() {
+            self.dirty = list;
+        }
+    }
+
+    /// Gives up streams whose time has passed, and dials members whose time has come.
+    pub(super) fn handle_timers(&mut self, turn: &mut Turn<'_>) {
+        let now = turn.now.mono;
+        if now < self.timer_at || self.closed {
+            return;
+        }
+        self.timer_at = Instant::NEVER;
+        for at in self.links.numbers() {
+            let Some(link) = self.links.get_mut(at) else { continue };
+            if now >= link.give_up_at {
+                let why = match link.role {
+                    Role::Open(_) => "a record stays half received",
+                    _ => "the handshake took too long",
+                };
+                let link = self.links.take(at).expect("it was just there");
+                self.drop_link(at, link, why, turn);
+            } else {
+                self.timer_at = self.timer_at.min(link.give_up_at);
+            }
+        }
+        for number in 0..self.members.len() {
+            let member = &self.members[number];
+            if member.link.is_some() || member.attempt.is_some() {
+                continue;
+            }
+            if now >= member.retry_at {
+                self.dial(number, turn);
+            }
+            self.timer_at = self.timer_at.min(self.members[number].retry_at);
+        }
+    }
+
+    /// Whether every byte has left.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.links.iter().all(|(_, link)| link.socket.unsent() == 0)
+    }
+
+    /// Stops accepting and dialling; streams go on.
+    pub(super) fn close_listener(&mut self) {
+        self.listener = None;
+        self.accept_at = Instant::NEVER;
+    }
+
+    /// Closes every stream, without telling the core.
+    pub(super) fn close(&mut self) {
+        self.close_listener();
+        self.closed = true;
+        self.timer_at = Instant::NEVER;
+        self.links = Slots::new();
+        for member in &mut self.members {
+            member.link = None;
+            member.attempt = None;
+        }
+        self.ready.clear();
+        self.dirty.clear();
+    }
+}
+
+/// A nonce for one handshake.
+fn nonce() -> io::Result<[u8; 16]> {
+    sys::random()
+}
+
+/// Has the kernel find out that a peer's machine is gone, without any timer of ours. Best effort.
+fn set_patience(stream: &TcpStream) {
+    let socket = SockRef::from(stream);
+    let keepalive = TcpKeepalive::new()
+        .with_time(Duration::from_secs(1))
+        .with_interval(Duration::from_secs(1))
+        .with_retries(4);
+    let _ = socket.set_tcp_keepalive(&keepalive);
+    let _ = socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX));
+}

@@ -1,0 +1,118 @@
+//! The store of a node, in memory or in a log, behind one type: a switch per call is cheaper than a
+//! second copy of the core.
+
+use core::ops::ControlFlow;
+
+use crate::proto::store::{
+    Durability, Identity, KeyRef, Lookup, Marks, MemberMemory, NewRecord, Record, Sequence, Store,
+    StoreError, Ticket,
+};
+use crate::store::MemoryStore;
+
+/// A node's store.
+pub(super) enum Storage {
+    /// Gone when the node closes.
+    Memory(MemoryStore),
+}
+
+impl Storage {
+    /// The next cold read that is done; hand it to the core.
+    pub(super) fn take_read(&mut self) -> Option<Ticket> {
+        match self {
+            Storage::Memory(store) => store.take_read(),
+        }
+    }
+
+    /// Whether everything that was put is on disk.
+    pub(super) fn is_synced(&self) -> bool {
+        match self {
+            Storage::Memory(_) => true,
+        }
+    }
+
+    /// Syncs what is left and marks the store clean. Nothing may be put any more.
+    pub(super) fn close(&mut self) -> Result<(), String> {
+        match self {
+            Storage::Memory(_) => Ok(()),
+        }
+    }
+}
+
+impl Store for Storage {
+    fn identity(&self) -> Identity {
+        match self {
+            Storage::Memory(store) => store.identity(),
+        }
+    }
+
+    fn renew_generation(&mut self, generation: u64) {
+        match self {
+            Storage::Memory(store) => store.renew_generation(generation),
+        }
+    }
+
+    fn get(&self, key: &KeyRef<'_>) -> Result<Lookup<'_>, StoreError> {
+        match self {
+            Storage::Memory(store) => store.get(key),
+        }
+    }
+
+    fn put(&mut self, key: &KeyRef<'_>, record: &NewRecord<'_>) -> Result<Sequence, StoreError> {
+        match self {
+            Storage::Memory(store) => store.put(key, record),
+        }
+    }
+
+    fn marks(&self) -> Marks {
+        match self {
+            Storage::Memory(store) => store.marks(),
+        }
+    }
+
+    fn flush(&mut self, need: Durability) {
+        match self {
+            Storage::Memory(store) => store.flush(need),
+        }
+    }
+
+    fn take_epoch(&mut self) -> Option<u64> {
+        match self {
+            Storage::Memory(store) => store.take_epoch(),
+        }
+    }
+
+    fn reserve_hlc(&mut self, hlc: u64) -> bool {
+        match self {
+            Storage::Memory(store) => store.reserve_hlc(hlc),
+        }
+    }
+
+    fn members(&self) -> &[MemberMemory] {
+        match self {
+            Storage::Memory(store) => store.members(),
+        }
+    }
+
+    fn remember(&mut self, member: MemberMemory) {
+        match self {
+            Storage::Memory(store) => store.remember(member),
+        }
+    }
+
+    fn scan(
+        &self,
+        partition: u16,
+        from: u128,
+        visit: &mut dyn FnMut(&KeyRef<'_>, &Record<'_>) -> ControlFlow<()>,
+    ) {
+        match self {
+            Storage::Memory(store) => store.scan(partition, from, visit),
+        }
+    }
+
+    fn len(&self) -> u64 {
+        match self {
+            Storage::Memory(store) => store.len(),
+        }
+    }
+}
