@@ -5,12 +5,15 @@
 //! at `deadline()`. That contract is the same for the event loop, the C library and the simulator.
 
 pub mod config;
+mod coordinator;
 pub mod error;
 pub mod io;
 pub mod keys;
 pub mod limits;
 pub mod message;
 pub mod node;
+mod peers;
+mod replica;
 pub mod ring;
 pub mod rng;
 pub mod session;

@@ -1,29 +1,95 @@
-//! The switchboard: one node of the cluster. Routes what comes in to the machines that own it.
+//! The switchboard: one node of the cluster. Routes what comes in to the machines that own it, and keeps
+//! what they want done until the host drains it.
+
+use std::collections::{BTreeMap, VecDeque};
 
 use super::config::Config;
+use super::coordinator::{Coordinator, Origin, Turn, scan_partition};
 use super::error::ConfigError;
-use super::io::{MemberId, Output, Request, RequestId};
-use super::store::{Store, Ticket};
+use super::io::{MemberId, Output, Reply, Request, RequestId};
+use super::keys::ClusterKeys;
+use super::limits;
+use super::message::{Acks, Envelope, Fetched, Hello, Message, Seen, Stored, decode_frame, split_frame};
+use super::peers::Peers;
+use super::replica::{Held, Refusal, Replica, Waiter};
+use super::ring::{Layout, member_id, position};
+use super::rng::Rng;
+use super::store::{Durability, KeyRef, MemberMemory, Sequence, Store, StoreError, Ticket};
 use super::time::{Instant, Now};
+
+/// How long to wait for an introduction before asking again.
+const HELLO_AGAIN: core::time::Duration = core::time::Duration::from_millis(250);
 
 /// One node: everything between its sockets and its disk.
 pub struct Node<S: Store> {
     config: Config,
-    store: S,
+    keys: ClusterKeys,
+    layout: Layout,
+    replica: Replica<S>,
+    peers: Peers,
+    coordinator: Coordinator,
+    rng: Rng,
+    replies: VecDeque<(RequestId, Reply)>,
+    /// Frames that wait for a cold read, with their sender's slot.
+    parked: BTreeMap<Ticket, Vec<(u16, Vec<u8>)>>,
+    parked_bytes: usize,
+    /// When to ask again for introductions that did not come.
+    hello_at: Instant,
+    counters: Counters,
+}
+
+/// What the switchboard itself counts.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counters {
+    frames_taken: u64,
+    frames_refused: u64,
+    other_layout: u64,
+    rollbacks: u64,
 }
 
 /// Bytes from a peer that are no message of ours. The connection they came on is not to be trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FrameError(pub String);
 
+impl core::fmt::Display for FrameError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for FrameError {}
+
 impl<S: Store> Node<S> {
     /// A node over an opened store. `seed` feeds sampling and tie-breaks only.
     ///
     /// # Errors
     /// What [`Config::check`] refuses.
-    pub fn new(config: Config, store: S, _seed: u64, _now: Now) -> Result<Node<S>, ConfigError> {
+    pub fn new(config: Config, store: S, seed: u64, _now: Now) -> Result<Node<S>, ConfigError> {
         config.check()?;
-        Ok(Node { config, store })
+        let keys = ClusterKeys::derive(&config.cluster, &config.secret);
+        let layout = Layout::tokens(&config, &keys);
+        let own = layout.slot_of(member_id(&keys, &config.name)).expect("check found our name in the list");
+        let ids = layout.members().iter().map(|member| member.id);
+        let peers = Peers::new(ids, own, layout.version() as u32, keys.cluster_id);
+        let mut replica = Replica::new(store, &config, keys.hash);
+        if layout.members().len() == 1 {
+            // Nobody can know more of our past than we do.
+            replica.confirm_past();
+        }
+        Ok(Node {
+            keys,
+            layout,
+            replica,
+            peers,
+            coordinator: Coordinator::default(),
+            rng: Rng::new(seed),
+            replies: VecDeque::new(),
+            parked: BTreeMap::new(),
+            parked_bytes: 0,
+            hello_at: Instant::NEVER,
+            counters: Counters::default(),
+            config,
+        })
     }
 
     /// This node's settings.
@@ -31,88 +97,435 @@ impl<S: Store> Node<S> {
         &self.config
     }
 
+    /// The cluster's keys.
+    pub fn keys(&self) -> &ClusterKeys {
+        &self.keys
+    }
+
+    /// The layout in force.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
     /// The store under it.
     pub fn store(&self) -> &S {
-        &self.store
+        self.replica.store()
     }
 
     /// The store under it, to flush after [`Output::Sync`].
     pub fn store_mut(&mut self) -> &mut S {
-        &mut self.store
+        self.replica.store_mut()
     }
 
     /// This node.
     pub fn id(&self) -> MemberId {
-        todo!()
+        self.peers.peer(self.peers.own()).id
+    }
+
+    /// Requests in flight, the background part of reads among them.
+    pub fn in_flight(&self) -> usize {
+        self.coordinator.in_flight()
+    }
+
+    fn turn(&mut self, now: Now) -> Turn<'_, S> {
+        Turn {
+            now,
+            coordinator: &mut self.coordinator,
+            replica: &mut self.replica,
+            peers: &mut self.peers,
+            layout: &self.layout,
+            config: &self.config,
+            keys: &self.keys,
+            rng: &mut self.rng,
+            replies: &mut self.replies,
+        }
     }
 
     /// Takes a client's request. Exactly one [`Output::Reply`] with `id` follows, now or later.
-    pub fn handle_request(&mut self, _now: Now, _id: RequestId, _request: &Request<'_>) {
-        todo!()
+    pub fn handle_request(&mut self, now: Now, id: RequestId, request: &Request<'_>) {
+        self.turn(now).begin(Origin::Client(id), request, None);
     }
 
     /// Takes whole frames from a peer, as one `Send` of it carried them (or any part, reordered).
     ///
     /// # Errors
-    /// The bytes are not ours; frames before the bad one were handled.
-    pub fn handle_frames(&mut self, _now: Now, _from: MemberId, _frames: &[u8]) -> Result<(), FrameError> {
-        todo!()
+    /// The bytes are not ours, or come from no member; frames before the bad one were handled.
+    pub fn handle_frames(&mut self, now: Now, from: MemberId, mut frames: &[u8]) -> Result<(), FrameError> {
+        let slot = self.peer_slot(from).ok_or_else(|| FrameError("frames of no member".into()))?;
+        while !frames.is_empty() {
+            let result = split_frame(frames).and_then(|(frame, rest)| {
+                frames = rest;
+                decode_frame(frame).map(|(envelope, message)| (frame, envelope, message))
+            });
+            let (frame, envelope, message) = match result {
+                Ok(decoded) => decoded,
+                Err(error) => {
+                    self.counters.frames_refused += 1;
+                    return Err(FrameError(error.to_string()));
+                }
+            };
+            if envelope.cluster_id != self.keys.cluster_id {
+                self.counters.frames_refused += 1;
+                return Err(FrameError("a frame of another cluster".into()));
+            }
+            self.counters.frames_taken += 1;
+            if envelope.layout_version != self.layout.version() as u32 {
+                self.counters.other_layout += 1;
+                continue;
+            }
+            match self.route(now, slot, &envelope, message) {
+                Ok(()) => {}
+                Err(Refusal::Pending(ticket)) => self.park_frame(ticket, slot, frame),
+                Err(Refusal::Malformed(error)) => {
+                    self.counters.frames_refused += 1;
+                    return Err(FrameError(error.to_string()));
+                }
+                Err(_) => unreachable!("other refusals are answered"),
+            }
+        }
+        Ok(())
     }
 
-    /// A peer can be reached: messages to it will be carried.
-    pub fn handle_peer_up(&mut self, _now: Now, _peer: MemberId) {
-        todo!()
+    fn peer_slot(&self, id: MemberId) -> Option<u16> {
+        self.layout.slot_of(id).filter(|&slot| slot != self.peers.own())
+    }
+
+    fn park_frame(&mut self, ticket: Ticket, slot: u16, frame: &[u8]) {
+        // Over the bound it is dropped, as a network would: whoever waits sends it again.
+        if self.parked_bytes + frame.len() <= limits::PEER_QUEUE_MAX {
+            self.parked_bytes += frame.len();
+            self.parked.entry(ticket).or_default().push((slot, frame.to_vec()));
+        }
+    }
+
+    /// One message to the machine that owns it. Errors: a cold read (take the frame again after it), or a
+    /// malformed body.
+    fn route(
+        &mut self,
+        now: Now,
+        from: u16,
+        envelope: &Envelope,
+        message: Message<'_>,
+    ) -> Result<(), Refusal> {
+        let id = envelope.request_id;
+        match message {
+            Message::Replicate { keyspace, key, acks, object } => {
+                return self.take_replicate(now, from, id, keyspace, key, acks, object);
+            }
+            Message::Fetch { keyspace, key, known, .. } => {
+                return self.take_fetch(from, id, keyspace, key, known);
+            }
+            Message::Acknowledge(stored) => self.turn(now).acknowledged(from, id, stored),
+            Message::Fetched(answer) => self.turn(now).fetched(from, id, answer),
+            Message::Forward(forward) => self.turn(now).take_forward(from, &forward),
+            Message::Forwarded { number, reply } => self.turn(now).take_forwarded(from, number, reply),
+            Message::Hello(hello) => self.take_hello(from, &hello),
+            Message::Scan { keyspace, partition, from: start, limit } => {
+                if u32::from(partition) < self.layout.partitions() {
+                    let store = self.replica.store();
+                    let scanned = scan_partition(store, now.wall, keyspace, partition, start, limit);
+                    self.peers.send(from, id, &Message::Scanned { next: scanned.next, keys: &scanned.keys });
+                }
+            }
+            Message::Scanned { next, keys } => self.turn(now).scanned(from, id, next, keys),
+        }
+        Ok(())
+    }
+
+    /// Where a key lies; `None` if this node is no replica of it.
+    fn locate<'k>(&self, keyspace: u16, key: &'k [u8]) -> Option<KeyRef<'k>> {
+        if keyspace >= limits::KEYSPACES_MAX {
+            return None;
+        }
+        let position = position(&self.keys.hash, keyspace, key);
+        let partition = self.layout.partition(position);
+        let ours = self.layout.replicas(keyspace, partition).contains(&self.peers.own());
+        ours.then_some(KeyRef { keyspace, key, position, partition })
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "they are the fields of one message")]
+    fn take_replicate(
+        &mut self,
+        now: Now,
+        from: u16,
+        id: u64,
+        keyspace: u16,
+        key: &[u8],
+        acks: Acks,
+        object: &[u8],
+    ) -> Result<(), Refusal> {
+        let Some(key) = self.locate(keyspace, key) else {
+            self.counters.other_layout += 1;
+            return Ok(());
+        };
+        let sequence = match self.replica.apply(now, &key, object) {
+            Ok(sequence) => sequence,
+            Err(refusal @ (Refusal::Pending(_) | Refusal::Malformed(_))) => return Err(refusal),
+            Err(refusal) => {
+                let stored = match refusal {
+                    Refusal::Store(StoreError::Full) => Stored::Full,
+                    Refusal::Store(StoreError::ReadOnly) => Stored::ReadOnly,
+                    _ => Stored::Overloaded,
+                };
+                if acks != Acks::default() {
+                    self.peers.send(from, id, &Message::Acknowledge(stored));
+                }
+                return Ok(());
+            }
+        };
+        let durability = self.config.keyspace(keyspace).durability;
+        let wanted = [(acks.stored, durability), (acks.durable, Durability::Always)];
+        for (_, level) in wanted.into_iter().filter(|&(asked, _)| asked) {
+            if self.replica.is_safe(level, sequence, Waiter::Peer(from, id)) {
+                let stored = if level == Durability::Always { Stored::Durable } else { Stored::Stored };
+                self.peers.send(from, id, &Message::Acknowledge(stored));
+            }
+        }
+        Ok(())
+    }
+
+    fn take_fetch(
+        &mut self,
+        from: u16,
+        id: u64,
+        keyspace: u16,
+        key: &[u8],
+        known: u64,
+    ) -> Result<(), Refusal> {
+        let Some(key) = self.locate(keyspace, key) else {
+            self.counters.other_layout += 1;
+            return Ok(());
+        };
+        let held = self.replica.read(&key).map_err(Refusal::Pending)?;
+        let answer = match &held {
+            Held::Record(record) if record.item_hash == known => Fetched::Same,
+            Held::Record(record) => Fetched::Record(&record.object),
+            Held::Absent if known == 0 => Fetched::Same,
+            Held::Absent => Fetched::Absent,
+            Held::Unknown => Fetched::Unknown,
+        };
+        self.peers.send(from, id, &Message::Fetched(answer));
+        Ok(())
+    }
+
+    /// A peer can be reached: messages to it will be carried. It counts once it has introduced itself.
+    pub fn handle_peer_up(&mut self, now: Now, peer: MemberId) {
+        let Some(slot) = self.peer_slot(peer) else { return };
+        self.peers.peer_mut(slot).connected = true;
+        self.hello_at = self.hello_at.min(now.mono + HELLO_AGAIN);
+        self.send_hello(slot, true);
     }
 
     /// A peer can no longer be reached; what was on its way may be lost.
-    pub fn handle_peer_down(&mut self, _now: Now, _peer: MemberId) {
-        todo!()
+    pub fn handle_peer_down(&mut self, now: Now, peer: MemberId) {
+        let Some(slot) = self.peer_slot(peer) else { return };
+        self.peers.disconnect(slot);
+        self.turn(now).peer_down(slot);
+    }
+
+    fn send_hello(&mut self, slot: u16, answer: bool) {
+        let identity = *self.replica.identity();
+        let name = &self.layout.member(slot).name;
+        let memory = self.replica.store().members().iter().find(|memory| memory.name == *name);
+        let hello = Hello {
+            boot: identity.nonce,
+            generation: identity.generation,
+            opens: identity.opens,
+            sequence: self.replica.sequence().0,
+            layout_hash: self.layout.hash(),
+            seen: memory.map(|memory| Seen {
+                generation: memory.generation,
+                opens: memory.opens,
+                boot: memory.boot,
+                sequence: memory.sequence.0,
+            }),
+            answer,
+        };
+        self.peers.send(slot, 0, &Message::Hello(hello));
+    }
+
+    fn take_hello(&mut self, from: u16, hello: &Hello) {
+        let peer = self.peers.peer_mut(from);
+        if !peer.connected || (peer.generation == Some(hello.generation) && hello.opens < peer.opens) {
+            return;
+        }
+        if hello.layout_hash != self.layout.hash() {
+            peer.other_layout = true;
+            self.counters.other_layout += 1;
+            return;
+        }
+        peer.greeted = true;
+        peer.other_layout = false;
+        peer.boot = hello.boot;
+        peer.opens = hello.opens;
+        peer.generation = Some(hello.generation);
+        if self.peers.slots().all(|slot| !self.peers.peer(slot).connected || self.peers.usable(slot)) {
+            self.hello_at = Instant::NEVER;
+        }
+        self.check_past(hello.seen);
+        // Answered before it is remembered: the peer must hear what was known of it before this contact.
+        if hello.answer {
+            self.send_hello(from, false);
+        }
+        let name = self.layout.member(from).name.clone();
+        let memory = MemberMemory {
+            name,
+            generation: hello.generation,
+            opens: hello.opens,
+            boot: hello.boot,
+            sequence: Sequence(hello.sequence),
+        };
+        if !self.replica.store().members().contains(&memory) {
+            self.replica.store_mut().remember(memory);
+        }
+    }
+
+    /// Trap T3: a peer that remembers more of our directory than the directory does proves that it went
+    /// back in time; one that remembers it, and no more, lets its past be continued. After an unclean stop
+    /// a lost tail looks the same, and nothing is continued anyway.
+    fn check_past(&mut self, seen: Option<Seen>) {
+        let identity = *self.replica.identity();
+        let Some(seen) = seen.filter(|seen| seen.generation == identity.generation) else { return };
+        let later =
+            seen.opens > identity.opens || (seen.opens == identity.opens && seen.boot != identity.nonce);
+        let further =
+            seen.opens + 1 == identity.opens && seen.sequence > identity.recovered.0 && identity.clean;
+        if !later && !further {
+            return self.replica.confirm_past();
+        }
+        self.counters.rollbacks += 1;
+        let generation = self.keys.hash.hash64(&[
+            &identity.generation.to_le_bytes(),
+            &identity.nonce.to_le_bytes(),
+            &self.rng.next_u64().to_le_bytes(),
+        ]);
+        self.replica.disown_past(generation);
     }
 
     /// The store's marks may have moved.
-    pub fn handle_synced(&mut self, _now: Now) {
-        todo!()
+    pub fn handle_synced(&mut self, now: Now) {
+        while let Some(released) = self.replica.next_released() {
+            self.turn(now).released(released);
+        }
     }
 
     /// A cold read is done.
-    pub fn handle_read(&mut self, _now: Now, _ticket: Ticket) {
-        todo!()
+    pub fn handle_read(&mut self, now: Now, ticket: Ticket) {
+        for (slot, frame) in self.parked.remove(&ticket).unwrap_or_default() {
+            self.parked_bytes -= frame.len();
+            let id = self.peers.peer(slot).id;
+            // It was read before, so it is well-formed; it may be parked again.
+            let _ = self.handle_frames(now, id, &frame);
+        }
+        self.turn(now).resume(ticket);
     }
 
     /// `deadline()` has come.
-    pub fn handle_timeout(&mut self, _now: Now) {
-        todo!()
+    pub fn handle_timeout(&mut self, now: Now) {
+        if self.hello_at <= now.mono {
+            self.hello_at = Instant::NEVER;
+            for slot in self.peers.slots() {
+                let peer = self.peers.peer(slot);
+                if peer.connected && !peer.greeted && !peer.other_layout {
+                    self.send_hello(slot, true);
+                    self.hello_at = now.mono + HELLO_AGAIN;
+                }
+            }
+        }
+        self.turn(now).expire();
     }
 
     /// The next thing to do, until `None`. Frames come last, so that a drain packs all messages to one
     /// peer into one `Send`.
-    pub fn poll_output(&mut self, _now: Now) -> Option<Output> {
-        todo!()
+    pub fn poll_output(&mut self, now: Now) -> Option<Output> {
+        if let Some((id, reply)) = self.replies.pop_front() {
+            return Some(Output::Reply { id, reply });
+        }
+        if self.replica.sync_deadline() <= now.mono {
+            return Some(Output::Sync(self.replica.request_sync()));
+        }
+        if let Some(need) = self.replica.take_sync() {
+            return Some(Output::Sync(need));
+        }
+        self.peers.take_frames().map(|(to, frames)| Output::Send { to, frames })
     }
 
     /// When to call `handle_timeout` if nothing else happens; [`Instant::NEVER`] if it need not.
     pub fn deadline(&self) -> Instant {
-        todo!()
+        self.coordinator.deadline().min(self.replica.sync_deadline()).min(self.hello_at)
     }
 
     /// Gives back the buffer of a `Send` that was carried, to be filled again.
-    pub fn recycle(&mut self, _frames: Vec<u8>) {
-        todo!()
+    pub fn recycle(&mut self, frames: Vec<u8>) {
+        self.peers.recycle(frames);
     }
 
-    /// Ends every request in flight (writes as *maybe* or *partial*), for shutdown.
-    pub fn close(&mut self, _now: Now) {
-        todo!()
+    /// Ends every request in flight (writes as *maybe*), for shutdown.
+    pub fn close(&mut self, now: Now) {
+        self.turn(now).close();
     }
 
     /// The preference list of a key, in order.
-    pub fn owners(&self, _keyspace: u16, _key: &[u8]) -> Owners {
-        todo!()
+    pub fn owners(&self, keyspace: u16, key: &[u8]) -> Owners {
+        let partition = self.layout.partition(position(&self.keys.hash, keyspace, key));
+        let slots = self.layout.replicas(keyspace, partition).iter();
+        Owners { partition, members: slots.map(|&slot| self.layout.member(slot).name.clone()).collect() }
     }
 
     /// What the node knows of itself and its cluster.
     pub fn status(&self) -> Status {
-        todo!()
+        let members = self.layout.members().iter().enumerate().map(|(slot, member)| {
+            let slot = slot as u16;
+            let own = slot == self.peers.own();
+            MemberStatus {
+                name: member.name.clone(),
+                address: member.address.clone(),
+                up: self.peers.usable(slot),
+                partitions: self.layout.partitions_of(slot),
+                generation: if own {
+                    Some(self.replica.identity().generation)
+                } else {
+                    self.peers.peer(slot).generation
+                },
+            }
+        });
+        Status {
+            name: self.config.name.clone(),
+            cluster: self.config.cluster.clone(),
+            generation: self.replica.identity().generation,
+            layout_version: self.layout.version(),
+            layout_hash: self.layout.hash(),
+            partitions: self.layout.partitions(),
+            records: self.replica.store().len(),
+            read_only: self.replica.read_only(),
+            degraded: self.layout.degraded(0),
+            members: members.collect(),
+            counters: self.counters(),
+        }
+    }
+
+    fn counters(&self) -> Vec<(&'static str, u64)> {
+        let (coordinator, replica, own) = (self.coordinator.counters, self.replica.counters, self.counters);
+        vec![
+            ("requests", coordinator.requests),
+            ("requests_in_flight", self.coordinator.in_flight() as u64),
+            ("requests_failed", coordinator.failures),
+            ("forwards", coordinator.forwards),
+            ("retries", coordinator.retries),
+            ("repairs", coordinator.repairs),
+            ("applied", replica.applied),
+            ("unchanged", replica.unchanged),
+            ("epochs", replica.epochs),
+            ("dot_alarms", replica.alarms),
+            ("clocks_ahead", replica.clock_ahead),
+            ("records_damaged", replica.damaged),
+            ("sibling_warnings", replica.sibling_warnings),
+            ("messages_sent", self.peers.sent),
+            ("frames_taken", own.frames_taken),
+            ("frames_refused", own.frames_refused),
+            ("frames_of_another_layout", own.other_layout),
+            ("rollbacks", own.rollbacks),
+        ]
     }
 }
 

@@ -72,6 +72,23 @@ pub enum Fetched<'a> {
     Unknown,
 }
 
+/// A request handed to its coordinator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forward<'a> {
+    /// The sender's boot.
+    pub sender_boot: u64,
+    /// The receiver's boot as the sender knows it.
+    pub receiver_boot: u64,
+    /// The sender's number for it, rising by one a forward to this receiver.
+    pub number: u64,
+    /// Every number below has been answered or given up.
+    pub settled: u64,
+    /// Milliseconds until nobody waits for the answer.
+    pub deadline_ms: u32,
+    /// The request, as `encode_request` writes it.
+    pub request: &'a [u8],
+}
+
 /// A message between nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message<'a> {
@@ -103,20 +120,7 @@ pub enum Message<'a> {
     Fetched(Fetched<'a>),
     /// Coordinate this request. Never carried out twice (trap T1): numbered by the sender's boot, meant
     /// for one boot of the receiver.
-    Forward {
-        /// The sender's boot.
-        sender_boot: u64,
-        /// The receiver's boot as the sender knows it.
-        receiver_boot: u64,
-        /// The sender's number for it, rising by one a forward to this receiver.
-        number: u64,
-        /// Every number below has been answered or given up.
-        settled: u64,
-        /// Milliseconds until nobody waits for the answer.
-        deadline_ms: u32,
-        /// The request, as `encode_request` writes it.
-        request: &'a [u8],
-    },
+    Forward(Forward<'a>),
     /// Answers `Forward`.
     Forwarded {
         /// The forward's number.
@@ -154,7 +158,7 @@ impl<'a> Message<'a> {
             Message::Acknowledge(_) => 2,
             Message::Fetch { .. } => 3,
             Message::Fetched(_) => 4,
-            Message::Forward { .. } => 5,
+            Message::Forward(_) => 5,
             Message::Forwarded { .. } => 6,
             Message::Hello(_) => 7,
             Message::Scan { .. } => 8,
@@ -200,12 +204,12 @@ impl<'a> Message<'a> {
                 out.push(2);
                 out.extend_from_slice(object);
             }
-            Message::Forward { sender_boot, receiver_boot, number, settled, deadline_ms, request } => {
-                for field in [sender_boot, receiver_boot, number, settled] {
+            Message::Forward(forward) => {
+                for field in [forward.sender_boot, forward.receiver_boot, forward.number, forward.settled] {
                     out.extend_from_slice(&field.to_le_bytes());
                 }
-                out.extend_from_slice(&deadline_ms.to_le_bytes());
-                out.extend_from_slice(request);
+                out.extend_from_slice(&forward.deadline_ms.to_le_bytes());
+                out.extend_from_slice(forward.request);
             }
             Message::Forwarded { number, reply } => {
                 out.extend_from_slice(&number.to_le_bytes());
@@ -265,14 +269,14 @@ impl<'a> Message<'a> {
                 _ => return Err(WireError { what: "fetched" }),
             }),
             5 => {
-                return Ok(Message::Forward {
+                return Ok(Message::Forward(Forward {
                     sender_boot: reader.u64("sender boot")?,
                     receiver_boot: reader.u64("receiver boot")?,
                     number: reader.u64("forward number")?,
                     settled: reader.u64("settled number")?,
                     deadline_ms: reader.u32("deadline")?,
                     request: reader.rest(),
-                });
+                }));
             }
             6 => {
                 let number = reader.u64("forward number")?;
@@ -384,14 +388,14 @@ mod tests {
             Message::Fetched(Fetched::Absent),
             Message::Fetched(Fetched::Unknown),
             Message::Fetched(Fetched::Record(b"object")),
-            Message::Forward {
+            Message::Forward(Forward {
                 sender_boot: 1,
                 receiver_boot: 2,
                 number: 3,
                 settled: 2,
                 deadline_ms: 9,
                 request: b"r",
-            },
+            }),
             Message::Forwarded { number: 3, reply: Some(b"reply") },
             Message::Forwarded { number: 3, reply: None },
             Message::Hello(hello.clone()),

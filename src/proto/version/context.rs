@@ -52,6 +52,16 @@ impl Context {
         self.clock.covers(dot) || self.dots.contains(&dot)
     }
 
+    /// Adds one event: to the clock where it is the next one, else beside it.
+    pub fn see(&mut self, dot: Dot) {
+        if self.clock.counter(dot.actor) + 1 == dot.counter {
+            self.clock.raise(dot.actor, dot.counter);
+        } else if !self.covers(dot) {
+            self.dots.push(dot);
+            self.dots.sort();
+        }
+    }
+
     /// The opaque token for a client.
     pub fn token(&self, mac_key: &Key, keyspace: u16, key: &[u8], hid_siblings: bool) -> Vec<u8> {
         let mut token = Vec::with_capacity(64);

@@ -1,0 +1,124 @@
+//! What a read-modify-write makes of the value it read. Pure.
+
+use crate::proto::io::{Edit, ExpiryEdit, ExpiryWhen, Presence};
+use crate::proto::version::Sibling;
+
+/// What is to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Nothing: a condition did not hold.
+    None,
+    /// This value, superseding everything read.
+    Value {
+        /// The value.
+        value: Vec<u8>,
+        /// Its expiry.
+        expires_ms: Option<u64>,
+    },
+    /// A tombstone, superseding everything read.
+    Tombstone,
+}
+
+/// Decides an edit on the newest live sibling, if there is one.
+pub fn decide(edit: &Edit<'_>, live: Option<&Sibling<'_>>) -> Change {
+    let expiry_now = live.and_then(|sibling| sibling.expires_ms);
+    match *edit {
+        Edit::Set { value, when, expiry } => {
+            let applies = match when {
+                Presence::Any => true,
+                Presence::Absent => live.is_none(),
+                Presence::Present => live.is_some(),
+            };
+            if !applies {
+                return Change::None;
+            }
+            Change::Value { value: value.to_vec(), expires_ms: edited(expiry, expiry_now) }
+        }
+        Edit::Append(tail) => {
+            let head = live.map_or(&[][..], |sibling| &sibling.value);
+            Change::Value { value: [head, tail].concat(), expires_ms: expiry_now }
+        }
+        Edit::Delete if live.is_some() => Change::Tombstone,
+        Edit::Expire { expiry, when } => match live {
+            Some(sibling) if expiry_applies(when, expiry_now, expiry) => {
+                Change::Value { value: sibling.value.to_vec(), expires_ms: edited(expiry, expiry_now) }
+            }
+            _ => Change::None,
+        },
+        Edit::Delete => Change::None,
+    }
+}
+
+fn edited(expiry: ExpiryEdit, now: Option<u64>) -> Option<u64> {
+    match expiry {
+        ExpiryEdit::Keep => now,
+        ExpiryEdit::Clear => None,
+        ExpiryEdit::At(expires_ms) => Some(expires_ms),
+    }
+}
+
+/// No expiry counts as an infinite one, as Redis has it.
+fn expiry_applies(when: ExpiryWhen, now: Option<u64>, edit: ExpiryEdit) -> bool {
+    let new = edited(edit, now).unwrap_or(u64::MAX);
+    let old = now.unwrap_or(u64::MAX);
+    match when {
+        // Clearing what is not there changes nothing.
+        ExpiryWhen::Always => edit != ExpiryEdit::Clear || now.is_some(),
+        ExpiryWhen::None => now.is_none(),
+        ExpiryWhen::Some => now.is_some(),
+        ExpiryWhen::Later => new > old,
+        ExpiryWhen::Sooner => new < old,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use super::*;
+    use crate::proto::version::{Actor, Dot, Epoch, Hlc};
+
+    fn live(value: &str, expires_ms: Option<u64>) -> Sibling<'_> {
+        let actor = Actor { generation: 1, epoch: Epoch { nonce: 1, number: 1 } };
+        let dot = Dot { actor, counter: 1 };
+        Sibling { dot, hlc: Hlc(1), tombstone: false, expires_ms, value: Cow::Borrowed(value.as_bytes()) }
+    }
+
+    fn value(value: &str, expires_ms: Option<u64>) -> Change {
+        Change::Value { value: value.as_bytes().to_vec(), expires_ms }
+    }
+
+    #[test]
+    fn edits_follow_their_conditions() {
+        let old = live("old", Some(50));
+        let eternal = live("old", None);
+        let set = |when, expiry| Edit::Set { value: b"new", when, expiry };
+        let expire = |at, when| Edit::Expire { expiry: ExpiryEdit::At(at), when };
+        let persist = Edit::Expire { expiry: ExpiryEdit::Clear, when: ExpiryWhen::Always };
+        let table = [
+            (set(Presence::Any, ExpiryEdit::Clear), Some(&old), value("new", None)),
+            (set(Presence::Any, ExpiryEdit::Keep), Some(&old), value("new", Some(50))),
+            (set(Presence::Absent, ExpiryEdit::Clear), Some(&old), Change::None),
+            (set(Presence::Absent, ExpiryEdit::At(9)), None, value("new", Some(9))),
+            (set(Presence::Present, ExpiryEdit::Clear), None, Change::None),
+            (Edit::Append(b"+"), None, value("+", None)),
+            (Edit::Append(b"+"), Some(&old), value("old+", Some(50))),
+            (Edit::Delete, None, Change::None),
+            (Edit::Delete, Some(&old), Change::Tombstone),
+            (expire(60, ExpiryWhen::Always), None, Change::None),
+            (expire(60, ExpiryWhen::Always), Some(&old), value("old", Some(60))),
+            (expire(60, ExpiryWhen::None), Some(&old), Change::None),
+            (expire(60, ExpiryWhen::None), Some(&eternal), value("old", Some(60))),
+            (expire(60, ExpiryWhen::Some), Some(&eternal), Change::None),
+            (expire(60, ExpiryWhen::Later), Some(&old), value("old", Some(60))),
+            (expire(40, ExpiryWhen::Later), Some(&old), Change::None),
+            (expire(60, ExpiryWhen::Later), Some(&eternal), Change::None),
+            (expire(60, ExpiryWhen::Sooner), Some(&eternal), value("old", Some(60))),
+            (persist.clone(), Some(&old), value("old", None)),
+            (persist, Some(&eternal), Change::None),
+        ];
+        for (edit, sibling, change) in table {
+            assert_eq!(decide(&edit, sibling), change, "{edit:?}");
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Forwarding a write to a replica of its key, once, and never twice into a store (trap T1).
+//!
+//! The receiver issues the dot, so a forward is not idempotent. Its sender numbers it for one boot of the
+//! receiver and sends it again only to that boot; if that boot is gone the outcome is *maybe*, never a
+//! second coordinator. The receiver keeps its answers for the sender's present boot, and refuses numbers
+//! it may have forgotten.
+
+use std::collections::BTreeMap;
+
+use super::{Origin, Phase, Turn};
+use crate::proto::error::Outcome;
+use crate::proto::io::{Operation, Reply};
+use crate::proto::limits;
+use crate::proto::message::{Forward, Message, decode_reply, decode_request, encode_reply};
+use crate::proto::store::Store;
+use core::time::Duration;
+
+/// Forwards in both directions, by peer slot.
+#[derive(Debug, Default)]
+pub(super) struct Forwards {
+    sent: BTreeMap<u16, Sent>,
+    received: BTreeMap<u16, Window>,
+}
+
+/// What we sent to one boot of one receiver.
+#[derive(Debug, Default)]
+struct Sent {
+    boot: u64,
+    next: u64,
+    /// Number to slot handle.
+    open: BTreeMap<u64, u64>,
+}
+
+/// What one boot of one sender sent us.
+#[derive(Debug, Default)]
+struct Window {
+    boot: u64,
+    /// Numbers below are refused: settled, or too old to be remembered.
+    floor: u64,
+    /// `None` while it is carried out, then the encoded reply.
+    answers: BTreeMap<u64, Option<Vec<u8>>>,
+}
+
+impl Forwards {
+    /// Nobody waits for this forward any more.
+    pub(super) fn give_up(&mut self, to: u16, number: u64) {
+        if let Some(sent) = self.sent.get_mut(&to) {
+            sent.open.remove(&number);
+        }
+    }
+}
+
+impl<S: Store> Turn<'_, S> {
+    /// Hands a write to the first replica that can be reached.
+    pub(super) fn forward(&mut self, index: usize, operation: &Operation<'_>) {
+        let origin = self.coordinator.slots[index].origin;
+        if matches!(origin, Origin::Forward(..)) {
+            // We were taken for a replica that can write: the sender knows better next time, and nothing
+            // was done.
+            let read_only = self.own_rank(index).is_some();
+            let outcome = if read_only { Outcome::ReadOnly } else { Outcome::WrongLayout };
+            return self.finish(index, Reply::bare(outcome));
+        }
+        let own = self.peers.own();
+        let target =
+            self.replicas(index).iter().copied().find(|&slot| slot != own && self.peers.usable(slot));
+        let Some(to) = target else {
+            let read_only = self.own_rank(index).is_some();
+            let needed = self.coordinator.slots[index].quorum.w;
+            let outcome = if read_only {
+                Outcome::ReadOnly
+            } else {
+                Outcome::NotEnoughReplicas { reachable: 0, needed }
+            };
+            return self.finish(index, Reply::bare(outcome));
+        };
+        let boot = self.peers.peer(to).boot;
+        let handle = self.coordinator.handle(index);
+        let sent = self.coordinator.forwards.sent.entry(to).or_default();
+        if sent.boot != boot {
+            *sent = Sent { boot, ..Sent::default() };
+        }
+        if sent.open.first_key_value().is_some_and(|(&first, _)| sent.next - first >= limits::FORWARD_WINDOW)
+        {
+            return self.finish(index, Reply::bare(Outcome::Overloaded));
+        }
+        let number = sent.next;
+        sent.next += 1;
+        sent.open.insert(number, handle);
+        self.keep_request(index, operation);
+        self.coordinator.slots[index].phase = Phase::Forwarded(to, number);
+        self.coordinator.counters.forwards += 1;
+        self.send_forward(index, to, number);
+    }
+
+    fn send_forward(&mut self, index: usize, to: u16, number: u64) {
+        let slot = &self.coordinator.slots[index];
+        let sent = &self.coordinator.forwards.sent[&to];
+        let left = slot.deadline.since(self.now.mono).as_millis();
+        let message = Message::Forward(Forward {
+            sender_boot: self.replica.identity().nonce,
+            receiver_boot: sent.boot,
+            number,
+            settled: sent.open.first_key_value().map_or(sent.next, |(&first, _)| first),
+            deadline_ms: u32::try_from(left).unwrap_or(u32::MAX),
+            request: &slot.request,
+        });
+        self.peers.send(to, 0, &message);
+    }
+
+    /// No answer yet: the same forward to the same boot, or nobody knows.
+    pub(super) fn forward_again(&mut self, index: usize, to: u16, number: u64) {
+        let boot = self.coordinator.forwards.sent.get(&to).map(|sent| sent.boot);
+        if self.peers.usable(to) && boot != Some(self.peers.peer(to).boot) {
+            self.coordinator.forwards.give_up(to, number);
+            return self.finish(index, Reply::bare(Outcome::Maybe));
+        }
+        self.coordinator.counters.retries += 1;
+        self.send_forward(index, to, number);
+    }
+
+    /// A peer asks us to coordinate.
+    pub fn take_forward(&mut self, from: u16, forward: &Forward<'_>) {
+        let Forward { sender_boot, receiver_boot, number, settled, deadline_ms, request } = *forward;
+        // Without an introduction we cannot tell a late copy from an earlier boot; the sender will send
+        // it again.
+        if self.peers.peer(from).boot != sender_boot {
+            return;
+        }
+        let window = self.coordinator.forwards.received.entry(from).or_default();
+        if window.boot != sender_boot {
+            *window = Window { boot: sender_boot, ..Window::default() };
+        }
+        window.floor = window.floor.max(settled).max(number.saturating_sub(limits::FORWARD_WINDOW));
+        let floor = window.floor;
+        window.answers.retain(|&kept, answer| kept >= floor || answer.is_none());
+        if receiver_boot != self.replica.identity().nonce || number < floor {
+            return self.peers.send(from, 0, &Message::Forwarded { number, reply: None });
+        }
+        match window.answers.get(&number) {
+            Some(None) => return,
+            Some(Some(reply)) => {
+                return self.peers.send(from, 0, &Message::Forwarded { number, reply: Some(reply) });
+            }
+            None => {}
+        }
+        window.answers.insert(number, None);
+        let origin = Origin::Forward(from, number);
+        match decode_request(request) {
+            Ok(request) if !matches!(request.operation, Operation::Scan { .. }) => {
+                let deadline = self.now.mono + Duration::from_millis(u64::from(deadline_ms));
+                self.begin(origin, &request, Some(deadline));
+            }
+            _ => self.answer(
+                origin,
+                Reply::bare(Outcome::BadArgument("the forwarded request is malformed".into())),
+            ),
+        }
+    }
+
+    /// Keeps the answer to a forward and sends it.
+    pub(super) fn answer_forward(&mut self, from: u16, number: u64, reply: &Reply) {
+        let mut bytes = Vec::new();
+        encode_reply(reply, &mut bytes);
+        self.peers.send(from, 0, &Message::Forwarded { number, reply: Some(&bytes) });
+        if let Some(window) = self.coordinator.forwards.received.get_mut(&from)
+            && let Some(answer) = window.answers.get_mut(&number)
+        {
+            *answer = Some(bytes);
+        }
+    }
+
+    /// The answer to a forward of ours.
+    pub fn take_forwarded(&mut self, from: u16, number: u64, reply: Option<&[u8]>) {
+        let Some(sent) = self.coordinator.forwards.sent.get_mut(&from) else { return };
+        let Some(handle) = sent.open.remove(&number) else { return };
+        let Some(index) = self.coordinator.find(handle) else { return };
+        let reply = reply.and_then(|bytes| decode_reply(bytes).ok());
+        self.finish(index, reply.unwrap_or_else(|| Reply::bare(Outcome::Maybe)));
+    }
+}

@@ -1,0 +1,597 @@
+//! Requests from their first step to their reply: who is asked, who answered, when it is enough.
+//!
+//! Each request in flight has a slot and walks through [`Phase`]s; the steps of each phase live in the
+//! file of its name. A slot ends with exactly one reply. Steps look up first and change afterwards, so a
+//! step that meets a cold read is parked and simply taken again.
+
+mod edit;
+mod forward;
+mod read;
+mod scan;
+mod tally;
+mod timer;
+mod write;
+
+use std::collections::{BTreeMap, VecDeque};
+
+pub use self::scan::scan_partition;
+
+use self::forward::Forwards;
+use self::read::Reading;
+use self::scan::Scanning;
+use self::tally::WriteTally;
+use self::timer::Timer;
+use super::config::Config;
+use super::error::Outcome;
+use super::io::{Blind, Edit, Operation, Options, Reply, Request, RequestId};
+use super::keys::ClusterKeys;
+use super::limits;
+use super::message::{Fetched, Stored, decode_request, encode_request};
+use super::peers::Peers;
+use super::replica::{Refusal, Released, Replica, Waiter};
+use super::ring::{Layout, position};
+use super::rng::Rng;
+use super::store::{Durability, KeyRef, Store, StoreError, Ticket};
+use super::time::{Instant, Now};
+use super::version::{Context, Dot};
+
+/// Who is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A client of this node.
+    Client(RequestId),
+    /// A peer that forwarded the request: its slot, and the forward's number.
+    Forward(u16, u64),
+}
+
+/// Where a request stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Free,
+    /// Waits for a cold read, then begins or goes on.
+    Parked,
+    /// Waits for R replicas.
+    Reading,
+    /// Waits until enough replicas hold what was read.
+    Repairing,
+    /// Answered; compares the replicas that were not needed.
+    Background,
+    /// Waits for W replicas.
+    Writing,
+    /// Carried out by another node: its slot, and the forward's number.
+    Forwarded(u16, u64),
+    /// Waits for one page of a partition, asked of this slot.
+    Scanning(u16),
+}
+
+/// What a request needs, after defaults.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Quorum {
+    /// Replicas of the key: min(N, machines).
+    n: u8,
+    r: u8,
+    w: u8,
+    dw: u8,
+    /// R + W ≤ N.
+    weak: bool,
+}
+
+#[derive(Debug)]
+struct Slot {
+    generation: u32,
+    phase: Phase,
+    origin: Origin,
+    keyspace: u16,
+    partition: u16,
+    position: u128,
+    key: Vec<u8>,
+    options: Options,
+    quorum: Quorum,
+    deadline: Instant,
+    tick: u64,
+    attempts: u32,
+    /// The request as it came, where it must be taken up again.
+    request: Vec<u8>,
+    reading: Reading,
+    tally: WriteTally,
+    scanning: Scanning,
+    /// What a write has found out for its reply.
+    reply: Option<Box<Reply>>,
+    dot: Option<Dot>,
+    token: Option<Vec<u8>>,
+}
+
+impl Slot {
+    fn key_ref(&self) -> KeyRef<'_> {
+        KeyRef { keyspace: self.keyspace, key: &self.key, position: self.position, partition: self.partition }
+    }
+}
+
+/// Counters of a coordinator, for operators.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CoordinatorCounters {
+    /// Requests taken.
+    pub requests: u64,
+    /// Replies other than ok and not found.
+    pub failures: u64,
+    /// Copies sent to mend a stale replica.
+    pub repairs: u64,
+    /// Messages sent again, or to another replica, after a replica was late.
+    pub retries: u64,
+    /// Requests forwarded.
+    pub forwards: u64,
+}
+
+/// All requests in flight on this node.
+#[derive(Debug, Default)]
+pub struct Coordinator {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    timer: Timer,
+    due: Vec<u64>,
+    forwards: Forwards,
+    /// Requests that wait for a cold read.
+    parked: BTreeMap<Ticket, Vec<u64>>,
+    /// Turns the choice of replicas to read from.
+    rotor: usize,
+    /// For operators.
+    pub counters: CoordinatorCounters,
+}
+
+impl Coordinator {
+    /// Requests in flight.
+    pub fn in_flight(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    /// When the first of them is due.
+    pub fn deadline(&self) -> Instant {
+        self.timer.deadline()
+    }
+
+    fn find(&self, handle: u64) -> Option<usize> {
+        let index = (handle & u64::from(u32::MAX)) as usize;
+        let slot = self.slots.get(index)?;
+        (slot.phase != Phase::Free && slot.generation == (handle >> 32) as u32).then_some(index)
+    }
+
+    fn handle(&self, index: usize) -> u64 {
+        u64::from(self.slots[index].generation) << 32 | index as u64
+    }
+
+    fn allocate(&mut self) -> usize {
+        if let Some(index) = self.free.pop() {
+            let slot = &mut self.slots[index as usize];
+            slot.generation = slot.generation.checked_add(1).unwrap_or(1);
+            return index as usize;
+        }
+        self.slots.push(Slot {
+            generation: 1,
+            phase: Phase::Free,
+            origin: Origin::Client(RequestId(0)),
+            keyspace: 0,
+            partition: 0,
+            position: 0,
+            key: Vec::new(),
+            options: Options::default(),
+            quorum: Quorum::default(),
+            deadline: Instant::ZERO,
+            tick: 0,
+            attempts: 0,
+            request: Vec::new(),
+            reading: Reading::default(),
+            tally: WriteTally::default(),
+            scanning: Scanning::default(),
+            reply: None,
+            dot: None,
+            token: None,
+        });
+        self.slots.len() - 1
+    }
+}
+
+/// One turn of the coordinator: the node's parts, borrowed for the length of a call.
+pub struct Turn<'a, S: Store> {
+    /// What time it is.
+    pub now: Now,
+    /// The requests in flight.
+    pub coordinator: &'a mut Coordinator,
+    /// Our own copy.
+    pub replica: &'a mut Replica<S>,
+    /// The others.
+    pub peers: &'a mut Peers,
+    /// Who holds what.
+    pub layout: &'a Layout,
+    /// The settings.
+    pub config: &'a Config,
+    /// The cluster's keys.
+    pub keys: &'a ClusterKeys,
+    /// Samples and tie-breaks.
+    pub rng: &'a mut Rng,
+    /// Replies to clients of this node.
+    pub replies: &'a mut VecDeque<(RequestId, Reply)>,
+}
+
+impl<S: Store> Turn<'_, S> {
+    /// Takes a request. `deadline` is the time left to it where it was forwarded.
+    pub fn begin(&mut self, origin: Origin, request: &Request<'_>, deadline: Option<Instant>) {
+        self.coordinator.counters.requests += 1;
+        let quorum = match self.check(request) {
+            Ok(quorum) => quorum,
+            Err(outcome) => return self.answer(origin, Reply::bare(outcome)),
+        };
+        let timeout =
+            request.options.timeout.unwrap_or(self.config.client_deadline).min(limits::DEADLINE_MAX);
+        let deadline = deadline.unwrap_or(self.now.mono + timeout);
+        let position = position(&self.keys.hash, request.keyspace, request.key);
+        let index = self.coordinator.allocate();
+        let slot = &mut self.coordinator.slots[index];
+        slot.phase = Phase::Parked;
+        slot.origin = origin;
+        slot.keyspace = request.keyspace;
+        slot.position = position;
+        slot.partition = self.layout.partition(position);
+        slot.key.clear();
+        slot.key.extend_from_slice(request.key);
+        slot.options = request.options;
+        slot.quorum = quorum;
+        slot.deadline = deadline;
+        slot.attempts = 0;
+        slot.request.clear();
+        slot.reading.reset();
+        slot.reply = None;
+        slot.dot = None;
+        slot.token = None;
+        self.schedule(index);
+        self.carry_out(index, &request.operation);
+    }
+
+    /// The first step of a request that has a slot.
+    fn carry_out(&mut self, index: usize, operation: &Operation<'_>) {
+        if let Operation::Scan { cursor, limit } = *operation {
+            return self.scan(index, cursor, limit);
+        }
+        if matches!(operation, Operation::Get) {
+            return self.start_read(index);
+        }
+        if self.own_rank(index).is_none() || self.replica.read_only() {
+            return self.forward(index, operation);
+        }
+        match self.reads_first(index, operation) {
+            Ok(true) => {
+                self.keep_request(index, operation);
+                self.start_read(index);
+            }
+            Ok(false) => self.start_write(index, operation),
+            Err(outcome) => self.finish(index, Reply::bare(outcome)),
+        }
+    }
+
+    /// Whether a write must merge R replicas before it acts (trap T12): edits, deletes without a context,
+    /// and puts whose context names dots beside its clock (trap T20).
+    fn reads_first(&self, index: usize, operation: &Operation<'_>) -> Result<bool, Outcome> {
+        match operation {
+            Operation::Edit(_) | Operation::Delete { context: None, blind: Blind::Siblings } => Ok(true),
+            Operation::Put { context: Some(token), .. } | Operation::Delete { context: Some(token), .. } => {
+                Ok(!self.context(index, token)?.dots.is_empty())
+            }
+            _ => Ok(false),
+        }
+    }
+
+    fn context(&self, index: usize, token: &[u8]) -> Result<Context, Outcome> {
+        let slot = &self.coordinator.slots[index];
+        Context::from_token(token, &self.keys.token, slot.keyspace, &slot.key)
+            .map_err(|why| Outcome::BadContext(why.into()))
+    }
+
+    fn keep_request(&mut self, index: usize, operation: &Operation<'_>) {
+        let slot = &mut self.coordinator.slots[index];
+        slot.request.clear();
+        let request = Request {
+            keyspace: slot.keyspace,
+            key: &slot.key,
+            operation: operation.clone(),
+            options: slot.options,
+        };
+        encode_request(&request, &mut slot.request);
+    }
+
+    /// Everything that can be refused before any work.
+    fn check(&self, request: &Request<'_>) -> Result<Quorum, Outcome> {
+        let bad = |why: &'static str| Err(Outcome::BadArgument(why.into()));
+        let config = self.config;
+        if request.keyspace >= limits::KEYSPACES_MAX {
+            return bad("no such keyspace: there are 16");
+        }
+        if request.key.len() > config.key_max {
+            return Err(Outcome::BadArgument(
+                format!("the key has {} bytes, the limit is {}", request.key.len(), config.key_max).into(),
+            ));
+        }
+        let value = match &request.operation {
+            Operation::Put { value, .. } | Operation::Edit(Edit::Set { value, .. } | Edit::Append(value)) => {
+                value.len()
+            }
+            _ => 0,
+        };
+        if value > config.value_max {
+            return Err(Outcome::BadArgument(
+                format!("the value has {value} bytes, the limit is {}", config.value_max).into(),
+            ));
+        }
+        if request.options.sloppy {
+            return bad("sloppy quorums are not offered yet");
+        }
+        if request.options.timeout.is_some_and(|timeout| timeout.is_zero()) {
+            return bad("a timeout of 0 leaves no time");
+        }
+        let quorum = self.quorum(request)?;
+        if self.coordinator.in_flight() >= config.in_flight_max {
+            return Err(Outcome::Overloaded);
+        }
+        Ok(quorum)
+    }
+
+    /// Fills in the keyspace's defaults. A number that the request names is never clipped: over N it is
+    /// an argument error, over the machines there are it is *not enough replicas*.
+    fn quorum(&self, request: &Request<'_>) -> Result<Quorum, Outcome> {
+        let keyspace = self.config.keyspace(request.keyspace);
+        let options = &request.options;
+        let n = self.layout.replica_count(request.keyspace) as u8;
+        let write = !matches!(request.operation, Operation::Get | Operation::Scan { .. });
+        for (count, zero, low, high) in [
+            (options.r, false, "R must be at least 1", "R is over N"),
+            (options.w, false, "W must be at least 1", "W is over N"),
+            (options.pr, true, "", "PR is over N"),
+            (options.pw, true, "", "PW is over N"),
+            (options.dw, true, "", "DW is over N"),
+        ] {
+            match count {
+                Some(0) if !zero => return Err(Outcome::BadArgument(low.into())),
+                Some(count) if count > keyspace.n => return Err(Outcome::BadArgument(high.into())),
+                _ => {}
+            }
+        }
+        let majority = n / 2 + 1;
+        let default = |count: Option<u8>| if n == keyspace.n { count.unwrap_or(majority) } else { majority };
+        let r = options.r.unwrap_or(default(keyspace.r)).max(options.pr.unwrap_or(0));
+        let w = options.w.unwrap_or(default(keyspace.w)).max(options.pw.unwrap_or(0));
+        let dw = options.dw.unwrap_or(if keyspace.durability == Durability::Always { w } else { 0 });
+        if options.view == super::io::View::Majority && !write && r < majority {
+            return Err(Outcome::BadArgument("the majority view needs R of at least N/2+1".into()));
+        }
+        let needed = if write { w.max(dw) } else { r };
+        if needed > n {
+            return Err(Outcome::NotEnoughReplicas { reachable: n, needed });
+        }
+        Ok(Quorum { n, r, w, dw, weak: r + w <= n })
+    }
+
+    /// The replicas of a request's key, by rank.
+    fn replicas(&self, index: usize) -> &[u16] {
+        let slot = &self.coordinator.slots[index];
+        self.layout.replicas(slot.keyspace, slot.partition)
+    }
+
+    fn own_rank(&self, index: usize) -> Option<usize> {
+        let own = self.peers.own();
+        self.replicas(index).iter().position(|&slot| slot == own)
+    }
+
+    /// Looks at the request again when a replica is late, or at its deadline.
+    fn schedule(&mut self, index: usize) {
+        let handle = self.coordinator.handle(index);
+        let slot = &mut self.coordinator.slots[index];
+        let late = self.now.mono + (self.config.replica_deadline / 5) * (1 << slot.attempts.min(4));
+        slot.tick = self.coordinator.timer.insert(late.min(slot.deadline), handle);
+    }
+
+    /// Takes up what is due.
+    pub fn expire(&mut self) {
+        let mut due = core::mem::take(&mut self.coordinator.due);
+        self.coordinator.timer.expire(self.now.mono, &mut due);
+        for handle in due.drain(..) {
+            let Some(index) = self.coordinator.find(handle) else { continue };
+            if self.now.mono >= self.coordinator.slots[index].deadline {
+                self.end(index);
+                continue;
+            }
+            self.coordinator.slots[index].attempts += 1;
+            self.schedule(index);
+            match self.coordinator.slots[index].phase {
+                Phase::Reading => self.read_more(index),
+                Phase::Repairing => self.send_repairs(index),
+                Phase::Writing => self.write_again(index),
+                Phase::Forwarded(to, number) => self.forward_again(index, to, number),
+                Phase::Scanning(_) => self.scan_again(index),
+                Phase::Free | Phase::Parked | Phase::Background => {}
+            }
+        }
+        self.coordinator.due = due;
+    }
+
+    /// The deadline has passed (or the node closes): says what is known. The timer's entry is gone.
+    fn end(&mut self, index: usize) {
+        let slot = &self.coordinator.slots[index];
+        match slot.phase {
+            Phase::Background => self.end_background(index),
+            Phase::Repairing => self.finish_read(index, true),
+            Phase::Writing => self.finish_write(index, Outcome::Maybe),
+            Phase::Forwarded(to, number) => {
+                self.coordinator.forwards.give_up(to, number);
+                self.finish(index, Reply::bare(Outcome::Maybe));
+            }
+            // A write that was still waiting for the disk has written nothing, and may be tried again.
+            Phase::Parked if !slot.request.is_empty() => self.finish(index, Reply::bare(Outcome::Overloaded)),
+            Phase::Reading | Phase::Parked | Phase::Scanning(_) => {
+                let mut reply = Reply::bare(Outcome::Timeout);
+                reply.achieved.asked = slot.quorum.r;
+                reply.achieved.acked = slot.reading.answered.len().min(slot.quorum.r);
+                self.finish(index, reply);
+            }
+            Phase::Free => {}
+        }
+    }
+
+    /// Ends everything in flight, for shutdown.
+    pub fn close(&mut self) {
+        for index in 0..self.coordinator.slots.len() {
+            self.end(index);
+        }
+    }
+
+    /// Gives the reply and frees the slot.
+    fn finish(&mut self, index: usize, reply: Reply) {
+        let origin = self.coordinator.slots[index].origin;
+        self.free(index);
+        self.answer(origin, reply);
+    }
+
+    fn free(&mut self, index: usize) {
+        let slot = &mut self.coordinator.slots[index];
+        slot.phase = Phase::Free;
+        self.coordinator.timer.cancel(slot.tick);
+        self.coordinator.free.push(index as u32);
+        if slot.reading.merged.capacity() > 64 << 10 {
+            slot.reading.merged = Vec::new();
+        }
+        if slot.request.capacity() > 64 << 10 {
+            slot.request = Vec::new();
+        }
+    }
+
+    fn answer(&mut self, origin: Origin, reply: Reply) {
+        if !matches!(reply.outcome, Outcome::Ok | Outcome::NotFound) {
+            self.coordinator.counters.failures += 1;
+        }
+        match origin {
+            Origin::Client(id) => self.replies.push_back((id, reply)),
+            Origin::Forward(from, number) => self.answer_forward(from, number, &reply),
+        }
+    }
+
+    /// Parks a request until a cold read is done.
+    fn park(&mut self, index: usize, ticket: Ticket) {
+        let handle = self.coordinator.handle(index);
+        self.coordinator.slots[index].phase = Phase::Parked;
+        self.coordinator.parked.entry(ticket).or_default().push(handle);
+    }
+
+    /// A cold read is done: what waited for it goes on.
+    pub fn resume(&mut self, ticket: Ticket) {
+        for handle in self.coordinator.parked.remove(&ticket).unwrap_or_default() {
+            let Some(index) = self.coordinator.find(handle) else { continue };
+            let slot = &mut self.coordinator.slots[index];
+            if slot.reading.answered.len() >= slot.quorum.r && slot.reading.complete {
+                slot.phase = Phase::Reading;
+                self.complete_read(index);
+                continue;
+            }
+            let bytes = core::mem::take(&mut slot.request);
+            if bytes.is_empty() {
+                self.start_read(index);
+                continue;
+            }
+            let request = decode_request(&bytes).expect("we encoded it");
+            self.carry_out(index, &request.operation);
+            let slot = &mut self.coordinator.slots[index];
+            if slot.request.is_empty() {
+                slot.request = bytes;
+            }
+        }
+    }
+
+    /// A record of ours became safe, or never will.
+    pub fn released(&mut self, released: Released) {
+        let Released { waiter, durable, failed } = released;
+        match waiter {
+            Waiter::Peer(slot, request_id) => {
+                let stored = match (failed, durable) {
+                    (true, _) => Stored::ReadOnly,
+                    (false, true) => Stored::Durable,
+                    (false, false) => Stored::Stored,
+                };
+                self.peers.send(slot, request_id, &super::message::Message::Acknowledge(stored));
+            }
+            Waiter::Own(handle) => {
+                let Some(index) = self.coordinator.find(handle) else { return };
+                let Some(rank) = self.own_rank(index) else { return };
+                self.stored(index, rank, if failed { None } else { Some(durable) });
+            }
+        }
+    }
+
+    /// A peer's answer to a `Replicate`.
+    pub fn acknowledged(&mut self, from: u16, handle: u64, stored: Stored) {
+        let Some(index) = self.coordinator.find(handle) else { return };
+        let Some(rank) = self.replicas(index).iter().position(|&slot| slot == from) else { return };
+        self.stored(
+            index,
+            rank,
+            match stored {
+                Stored::Stored => Some(false),
+                Stored::Durable => Some(true),
+                Stored::Full | Stored::ReadOnly | Stored::Overloaded => None,
+            },
+        );
+    }
+
+    /// A replica has stored what a write or a repair sent (durably or not), or refused it.
+    fn stored(&mut self, index: usize, rank: usize, durable: Option<bool>) {
+        match self.coordinator.slots[index].phase {
+            Phase::Writing => self.write_stored(index, rank, durable),
+            Phase::Repairing => self.repair_stored(index, rank, durable.is_some()),
+            _ => {}
+        }
+    }
+
+    /// A peer's answer to a `Fetch`.
+    pub fn fetched(&mut self, from: u16, handle: u64, answer: Fetched<'_>) {
+        let Some(index) = self.coordinator.find(handle) else { return };
+        let Some(rank) = self.replicas(index).iter().position(|&slot| slot == from) else { return };
+        if matches!(self.coordinator.slots[index].phase, Phase::Reading | Phase::Background) {
+            self.take_answer(index, rank, answer);
+        }
+    }
+
+    /// A peer is gone: whoever waits for it looks elsewhere, or ends.
+    pub fn peer_down(&mut self, slot: u16) {
+        for index in 0..self.coordinator.slots.len() {
+            let phase = self.coordinator.slots[index].phase;
+            if matches!(phase, Phase::Free | Phase::Parked | Phase::Forwarded(..)) {
+                continue;
+            }
+            if let Phase::Scanning(asked) = phase {
+                if asked == slot {
+                    self.scan_again(index);
+                }
+                continue;
+            }
+            let Some(rank) = self.replicas(index).iter().position(|&replica| replica == slot) else {
+                continue;
+            };
+            match phase {
+                Phase::Reading | Phase::Background => self.read_lost(index, rank),
+                Phase::Repairing => self.repair_stored(index, rank, false),
+                Phase::Writing => self.write_stored(index, rank, None),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// What a client is told when our own copy could not be written.
+fn outcome_of(refusal: &Refusal) -> Outcome {
+    match refusal {
+        Refusal::Store(StoreError::Full) => Outcome::DiskFull,
+        Refusal::Store(StoreError::ReadOnly) => Outcome::ReadOnly,
+        Refusal::Store(StoreError::Damaged) => Outcome::Incomplete,
+        Refusal::TooManySiblings(count) => Outcome::TooManySiblings(*count),
+        Refusal::ClockTooFar => Outcome::ClockTooFar,
+        Refusal::Overloaded | Refusal::Store(StoreError::Overloaded) | Refusal::Pending(_) => {
+            Outcome::Overloaded
+        }
+        Refusal::Malformed(_) => Outcome::Incomplete,
+    }
+}

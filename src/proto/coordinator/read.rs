@@ -1,0 +1,472 @@
+//! Reading: our own copy and as many others as R asks; merge, repair, answer.
+//!
+//! A fetch names the item hash of what we have, so replicas that agree answer with a word instead of a
+//! value. What a read returns is first brought to N−R+1 replicas (trap T20), so that no later read of R
+//! replicas can miss it. Replicas beyond R are compared after the reply, once in a while, and whenever
+//! one that was asked answers late.
+
+use super::tally::{Ranks, holders_needed};
+use super::{Phase, Turn};
+use crate::proto::error::Outcome;
+use crate::proto::io::{Achieved, Reply, SiblingView, View};
+use crate::proto::limits;
+use crate::proto::message::{Acks, Fetched, Message};
+use crate::proto::replica::{Held, Refusal, Waiter};
+use crate::proto::store::Store;
+use crate::proto::version::{Context, Dot, Object, Sibling};
+
+/// What the replicas of a key have said so far.
+#[derive(Debug, Default)]
+pub(super) struct Reading {
+    asked: Ranks,
+    pub(super) answered: Ranks,
+    failed: Ranks,
+    /// Sent a repair that was not acknowledged yet.
+    repairing: Ranks,
+    /// R answers are in.
+    pub(super) complete: bool,
+    /// What each rank holds, by item hash; 0 for no record.
+    hashes: [u64; limits::REPLICAS_MAX],
+    /// What each rank was told that we have.
+    known: [u64; limits::REPLICAS_MAX],
+    /// The merge of all answers, encoded; empty if `merged_hash` is 0.
+    pub(super) merged: Vec<u8>,
+    pub(super) merged_hash: u64,
+    /// For the majority view: the encoded object behind each hash.
+    versions: Vec<(u64, Vec<u8>)>,
+}
+
+impl Reading {
+    pub(super) fn reset(&mut self) {
+        let mut merged = core::mem::take(&mut self.merged);
+        merged.clear();
+        *self = Reading { merged, ..Reading::default() };
+    }
+
+    fn holders(&self) -> u8 {
+        let holds = |&rank: &usize| self.answered.contains(rank) && self.hashes[rank] == self.merged_hash;
+        (0..limits::REPLICAS_MAX).filter(holds).count() as u8
+    }
+}
+
+impl<S: Store> Turn<'_, S> {
+    /// Reads our own copy and asks the others.
+    pub(super) fn start_read(&mut self, index: usize) {
+        let own = self.own_rank(index);
+        let slot = &mut self.coordinator.slots[index];
+        slot.reading.reset();
+        slot.phase = Phase::Reading;
+        if let Some(rank) = own {
+            let key = slot.key_ref();
+            match self.replica.read(&key) {
+                Err(ticket) => return self.park(index, ticket),
+                Ok(Held::Unknown) => slot.reading.failed.insert(rank),
+                Ok(Held::Absent) => slot.reading.answered.insert(rank),
+                Ok(Held::Record(record)) => {
+                    slot.reading.answered.insert(rank);
+                    slot.reading.hashes[rank] = record.item_hash;
+                    slot.reading.merged_hash = record.item_hash;
+                    slot.reading.merged.extend_from_slice(&record.object);
+                    if slot.options.view == View::Majority {
+                        slot.reading.versions.push((record.item_hash, record.object.to_vec()));
+                    }
+                }
+            }
+        }
+        self.read_on(index);
+    }
+
+    /// Completes the read, asks as many more replicas as are missing, or ends it where there are none.
+    fn read_on(&mut self, index: usize) {
+        let slot = &self.coordinator.slots[index];
+        let (reading, r) = (&slot.reading, slot.quorum.r);
+        if reading.answered.len() >= r {
+            return self.complete_read(index);
+        }
+        let asked = (0..usize::from(slot.quorum.n))
+            .filter(|&rank| reading.asked.contains(rank) && !reading.answered.contains(rank))
+            .filter(|&rank| !reading.failed.contains(rank))
+            .count() as u8;
+        let open = r - reading.answered.len();
+        let missing = open.saturating_sub(asked);
+        let sent = self.ask(index, missing);
+        if sent < missing {
+            let slot = &self.coordinator.slots[index];
+            let reachable = slot.reading.answered.len() + asked + sent;
+            let mut reply = Reply::bare(Outcome::NotEnoughReplicas { reachable, needed: r });
+            reply.achieved =
+                Achieved { asked: r, acked: slot.reading.answered.len(), durable: 0, fallbacks: 0 };
+            self.finish(index, reply);
+        }
+    }
+
+    /// Sends a fetch to up to `count` replicas that were not asked yet; says to how many.
+    fn ask(&mut self, index: usize, count: u8) -> u8 {
+        if count == 0 {
+            return 0;
+        }
+        let handle = self.coordinator.handle(index);
+        self.coordinator.rotor = self.coordinator.rotor.wrapping_add(1);
+        let rotor = self.coordinator.rotor;
+        let slot = &mut self.coordinator.slots[index];
+        let replicas = self.layout.replicas(slot.keyspace, slot.partition);
+        let left = slot.deadline.since(self.now.mono).as_millis();
+        let own = self.peers.own();
+        let mut sent = 0;
+        for step in 0..replicas.len() {
+            let rank = (rotor + step) % replicas.len();
+            let replica = replicas[rank];
+            let reading = &mut slot.reading;
+            let done = reading.asked.contains(rank) || reading.answered.contains(rank) || replica == own;
+            if done || !self.peers.usable(replica) {
+                continue;
+            }
+            reading.asked.insert(rank);
+            reading.known[rank] = reading.merged_hash;
+            let message = Message::Fetch {
+                keyspace: slot.keyspace,
+                key: &slot.key,
+                known: reading.merged_hash,
+                deadline_ms: u32::try_from(left).unwrap_or(u32::MAX),
+            };
+            self.peers.send(replica, handle, &message);
+            sent += 1;
+            if sent == count {
+                break;
+            }
+        }
+        sent
+    }
+
+    /// A replica is late: asks one more, or the late ones again where there is no other.
+    pub(super) fn read_more(&mut self, index: usize) {
+        self.coordinator.counters.retries += 1;
+        if self.ask(index, 1) > 0 {
+            return;
+        }
+        let reading = &mut self.coordinator.slots[index].reading;
+        let mut again = Ranks::default();
+        for rank in 0..limits::REPLICAS_MAX {
+            if reading.answered.contains(rank) {
+                again.insert(rank);
+            }
+        }
+        reading.asked = again;
+        self.ask(index, u8::MAX);
+    }
+
+    /// A replica that was asked is gone.
+    pub(super) fn read_lost(&mut self, index: usize, rank: usize) {
+        let slot = &mut self.coordinator.slots[index];
+        if !slot.reading.asked.contains(rank) || slot.reading.answered.contains(rank) {
+            return;
+        }
+        slot.reading.failed.insert(rank);
+        if slot.phase == Phase::Reading {
+            self.read_on(index);
+        } else {
+            self.background_on(index);
+        }
+    }
+
+    /// One replica's answer.
+    pub(super) fn take_answer(&mut self, index: usize, rank: usize, answer: Fetched<'_>) {
+        let hash_key = self.keys.hash;
+        let slot = &mut self.coordinator.slots[index];
+        let reading = &mut slot.reading;
+        if reading.answered.contains(rank) {
+            return;
+        }
+        let hash = match answer {
+            Fetched::Same => Some(reading.known[rank]),
+            Fetched::Absent => Some(0),
+            Fetched::Unknown => None,
+            Fetched::Record(bytes) => Object::decode(bytes).ok().map(|object| {
+                let hash = object.item_hash(&hash_key, slot.keyspace, &slot.key);
+                if slot.options.view == View::Majority {
+                    reading.versions.push((hash, bytes.to_vec()));
+                }
+                if reading.merged_hash == 0 {
+                    reading.merged.clear();
+                    reading.merged.extend_from_slice(bytes);
+                    reading.merged_hash = hash;
+                } else if hash != reading.merged_hash {
+                    let held = core::mem::take(&mut reading.merged);
+                    let mut merged = Object::decode(&held).expect("it was decoded before");
+                    self.replica.counters.alarms += u64::from(merged.merge(object));
+                    merged.encode(&mut reading.merged);
+                    reading.merged_hash = merged.item_hash(&hash_key, slot.keyspace, &slot.key);
+                }
+                hash
+            }),
+        };
+        match hash {
+            Some(hash) => {
+                reading.hashes[rank] = hash;
+                reading.answered.insert(rank);
+            }
+            None => reading.failed.insert(rank),
+        }
+        if slot.phase == Phase::Reading { self.read_on(index) } else { self.background_on(index) }
+    }
+
+    /// R answers are in.
+    pub(super) fn complete_read(&mut self, index: usize) {
+        let slot = &mut self.coordinator.slots[index];
+        slot.reading.complete = true;
+        if slot.request.is_empty() { self.settle(index) } else { self.write_after_read(index) }
+    }
+
+    /// Makes sure that enough replicas hold what was read, then answers.
+    pub(super) fn settle(&mut self, index: usize) {
+        let slot = &mut self.coordinator.slots[index];
+        let settled = slot.reading.merged_hash == 0
+            || slot.options.view == View::Majority
+            || slot.reading.holders() >= holders_needed(slot.quorum.n, slot.quorum.r);
+        if settled {
+            return self.finish_read(index, false);
+        }
+        slot.phase = Phase::Repairing;
+        self.send_repairs(index);
+    }
+
+    /// Sends what was read to the replicas that answered otherwise, and to more where these are too few.
+    pub(super) fn send_repairs(&mut self, index: usize) {
+        if !self.mend_own(index) {
+            return;
+        }
+        let handle = self.coordinator.handle(index);
+        let slot = &mut self.coordinator.slots[index];
+        let needed = holders_needed(slot.quorum.n, slot.quorum.r);
+        let own = self.peers.own();
+        let replicas = self.layout.replicas(slot.keyspace, slot.partition);
+        let acks = Acks { stored: true, durable: false };
+        for answered in [true, false] {
+            for (rank, &replica) in replicas.iter().enumerate() {
+                let reading = &mut slot.reading;
+                let holds = reading.answered.contains(rank) && reading.hashes[rank] == reading.merged_hash;
+                let enough = reading.holders() + reading.repairing.len() >= needed;
+                if holds
+                    || replica == own
+                    || reading.answered.contains(rank) != answered
+                    || (enough && !answered)
+                {
+                    continue;
+                }
+                if self.peers.usable(replica) {
+                    reading.repairing.insert(rank);
+                    self.coordinator.counters.repairs += 1;
+                    let object = &reading.merged;
+                    let message =
+                        Message::Replicate { keyspace: slot.keyspace, key: &slot.key, acks, object };
+                    self.peers.send(replica, handle, &message);
+                }
+            }
+        }
+        self.judge_repair(index);
+    }
+
+    /// Merges what was read into our own stale copy. False if the request was parked or has gone on.
+    fn mend_own(&mut self, index: usize) -> bool {
+        let Some(rank) = self.own_rank(index) else { return true };
+        let handle = self.coordinator.handle(index);
+        let slot = &mut self.coordinator.slots[index];
+        let reading = &mut slot.reading;
+        let stale = reading.merged_hash != 0 && reading.hashes[rank] != reading.merged_hash;
+        if !stale || reading.repairing.contains(rank) {
+            return true;
+        }
+        let merged = core::mem::take(&mut reading.merged);
+        let applied = self.replica.apply(self.now, &slot.key_ref(), &merged);
+        let reading = &mut slot.reading;
+        reading.merged = merged;
+        let durability = self.config.keyspace(slot.keyspace).durability;
+        match applied {
+            Ok(sequence) if self.replica.is_safe(durability, sequence, Waiter::Own(handle)) => {
+                reading.answered.insert(rank);
+                reading.hashes[rank] = reading.merged_hash;
+            }
+            Ok(_) => reading.repairing.insert(rank),
+            Err(Refusal::Pending(ticket)) if slot.phase == Phase::Repairing => {
+                self.park(index, ticket);
+                return false;
+            }
+            // Our store does not take it: others must hold it.
+            Err(_) => {}
+        }
+        true
+    }
+
+    /// A replica has stored a repair, or never will.
+    pub(super) fn repair_stored(&mut self, index: usize, rank: usize, stored: bool) {
+        let reading = &mut self.coordinator.slots[index].reading;
+        if !reading.repairing.contains(rank) {
+            return;
+        }
+        reading.repairing.remove(rank);
+        if stored {
+            reading.answered.insert(rank);
+            reading.hashes[rank] = reading.merged_hash;
+        }
+        self.judge_repair(index);
+    }
+
+    fn judge_repair(&mut self, index: usize) {
+        let slot = &self.coordinator.slots[index];
+        let needed = holders_needed(slot.quorum.n, slot.quorum.r);
+        if slot.reading.holders() >= needed {
+            self.finish_read(index, false);
+        } else if slot.reading.holders() + slot.reading.repairing.len() < needed {
+            self.finish_read(index, true);
+        }
+    }
+
+    /// Answers a read; then goes on in the background if there is something to compare or mend.
+    pub(super) fn finish_read(&mut self, index: usize, unrepaired: bool) {
+        let reply = self.read_reply(index, unrepaired);
+        let busy = self.coordinator.in_flight() > self.config.in_flight_max / 2;
+        let sampled = !busy && self.rng.one_in(self.config.background_read_one_in);
+        let slot = &mut self.coordinator.slots[index];
+        let origin = slot.origin;
+        slot.phase = Phase::Background;
+        slot.request.clear();
+        if sampled {
+            self.ask(index, u8::MAX);
+        }
+        self.background_on(index);
+        self.answer(origin, reply);
+    }
+
+    /// Ends the background part when every replica that was asked has answered or is gone.
+    fn background_on(&mut self, index: usize) {
+        let reading = &self.coordinator.slots[index].reading;
+        let open = (0..limits::REPLICAS_MAX).any(|rank| {
+            reading.asked.contains(rank) && !reading.answered.contains(rank) && !reading.failed.contains(rank)
+        });
+        if !open {
+            self.end_background(index);
+        }
+    }
+
+    /// Mends whoever answered with less than the merge, without waiting.
+    pub(super) fn end_background(&mut self, index: usize) {
+        self.mend_own(index);
+        let slot = &self.coordinator.slots[index];
+        let own = self.peers.own();
+        for (rank, &replica) in self.layout.replicas(slot.keyspace, slot.partition).iter().enumerate() {
+            let reading = &slot.reading;
+            let stale = reading.answered.contains(rank) && reading.hashes[rank] != reading.merged_hash;
+            if stale && replica != own && !reading.repairing.contains(rank) && self.peers.usable(replica) {
+                self.coordinator.counters.repairs += 1;
+                let message = Message::Replicate {
+                    keyspace: slot.keyspace,
+                    key: &slot.key,
+                    acks: Acks::default(),
+                    object: &reading.merged,
+                };
+                self.peers.send(replica, 0, &message);
+            }
+        }
+        self.free(index);
+    }
+
+    /// What the caller sees of what was read.
+    fn read_reply(&self, index: usize, unrepaired: bool) -> Reply {
+        let slot = &self.coordinator.slots[index];
+        let mut reply = Reply::bare(Outcome::NotFound);
+        reply.achieved =
+            Achieved { asked: slot.quorum.r, acked: slot.reading.answered.len(), durable: 0, fallbacks: 0 };
+        reply.weak = slot.quorum.weak;
+        reply.unrepaired = unrepaired;
+        let object = if slot.reading.merged_hash == 0 {
+            Object::default()
+        } else {
+            Object::decode(&slot.reading.merged).expect("it was decoded before")
+        };
+        let wall_ms = self.now.wall.0;
+        let live = |sibling: &&Sibling<'_>| sibling.is_live(wall_ms);
+        let majority = match slot.options.view {
+            View::Majority => majority(&slot.reading, slot.quorum.n),
+            View::All | View::Latest => None,
+        };
+        let no_majority = slot.options.view == View::Majority && majority.is_none();
+        let shown = match (&majority, slot.options.view) {
+            (Some(sibling), _) => sibling.iter().filter(live).map(view_of).collect(),
+            (None, View::Latest) => object.latest(wall_ms).into_iter().map(view_of).collect(),
+            (None, View::All | View::Majority) => {
+                object.siblings().iter().filter(live).map(view_of).collect::<Vec<_>>()
+            }
+        };
+        let was_shown = |dot: Dot| shown.iter().any(|sibling| sibling.dot == dot);
+        reply.hid_siblings = object.siblings().iter().filter(live).any(|sibling| !was_shown(sibling.dot));
+        reply.outcome = match (no_majority, shown.is_empty()) {
+            (true, _) => Outcome::NoMajority,
+            (false, true) => Outcome::NotFound,
+            (false, false) => Outcome::Ok,
+        };
+        if slot.options.want_context {
+            // A tombstone hides nothing, so a context covers it; but the majority view has settled nothing
+            // that lies outside its version.
+            let covered = |sibling: &Sibling<'_>| match &majority {
+                Some(version) => version.as_ref().is_some_and(|version| version.dot == sibling.dot),
+                None => was_shown(sibling.dot) || !sibling.is_live(wall_ms),
+            };
+            let dots: Vec<Dot> = object
+                .siblings()
+                .iter()
+                .filter(|sibling| covered(sibling))
+                .map(|sibling| sibling.dot)
+                .collect();
+            let context = Context::of_shown(&object, |dot| dots.contains(&dot));
+            reply.context =
+                Some(context.token(&self.keys.token, slot.keyspace, &slot.key, reply.hid_siblings));
+        }
+        reply.siblings = shown;
+        // An edit that changed nothing is a read that succeeded.
+        if !slot.request.is_empty() && reply.outcome == Outcome::NotFound && !self.is_plain_delete(index) {
+            reply.outcome = Outcome::Ok;
+        }
+        reply
+    }
+
+    fn is_plain_delete(&self, index: usize) -> bool {
+        let request = crate::proto::message::decode_request(&self.coordinator.slots[index].request);
+        request.is_ok_and(|request| matches!(request.operation, crate::proto::io::Operation::Delete { .. }))
+    }
+}
+
+/// The version that at least ⌊N/2⌋+1 replicas returned, the newest if there are several; `Some(None)` if that
+/// is "no record".
+fn majority(reading: &Reading, n: u8) -> Option<Option<Sibling<'_>>> {
+    let needed = n / 2 + 1;
+    let returned = |test: &dyn Fn(u64) -> bool| {
+        let ranks = (0..limits::REPLICAS_MAX).filter(|&rank| reading.answered.contains(rank));
+        ranks.filter(|&rank| test(reading.hashes[rank])).count() as u8
+    };
+    if returned(&|hash| hash == 0) >= needed {
+        return Some(None);
+    }
+    let versions: Vec<(u64, Object<'_>)> = reading
+        .versions
+        .iter()
+        .filter_map(|(hash, bytes)| Object::decode(bytes).ok().map(|object| (*hash, object)))
+        .collect();
+    let has = |hash: u64, dot: Dot| {
+        let mut same = versions.iter().filter(|(version, _)| *version == hash);
+        same.any(|(_, object)| object.siblings().iter().any(|sibling| sibling.dot == dot))
+    };
+    let siblings = versions.iter().flat_map(|(_, object)| object.siblings());
+    let held = siblings.filter(|sibling| returned(&|hash| has(hash, sibling.dot)) >= needed);
+    held.max_by_key(|sibling| (sibling.hlc, !sibling.tombstone, sibling.dot))
+        .map(|sibling| Some(sibling.clone()))
+}
+
+/// A sibling as a caller sees it.
+pub(super) fn view_of(sibling: &Sibling<'_>) -> SiblingView {
+    SiblingView {
+        value: sibling.value.to_vec(),
+        dot: sibling.dot,
+        hlc: sibling.hlc,
+        expires_ms: sibling.expires_ms,
+    }
+}

@@ -1,0 +1,234 @@
+//! Writing: issue the dot here, append, send the same bytes to the other replicas, count.
+
+use super::edit::{Change, decide};
+use super::tally::{Verdict, WriteTally};
+use super::{Phase, Turn, outcome_of};
+use crate::proto::error::Outcome;
+use crate::proto::io::{Achieved, Blind, Edit, Operation, Reply};
+use crate::proto::message::{Acks, Message, decode_request};
+use crate::proto::replica::{Cover, Held, NewVersion, Refusal, Waiter};
+use crate::proto::store::{Durability, Store};
+use crate::proto::version::{Context, Object};
+
+impl<S: Store> Turn<'_, S> {
+    /// Begins a put or a delete that needs no read of other replicas first.
+    pub(super) fn start_write(&mut self, index: usize, operation: &Operation<'_>) {
+        let empty = Context::default();
+        let token = match operation {
+            Operation::Put { context, .. } | Operation::Delete { context, .. } => *context,
+            _ => None,
+        };
+        let context = match token.map(|token| self.context(index, token)).transpose() {
+            Ok(context) => context,
+            Err(outcome) => return self.finish(index, Reply::bare(outcome)),
+        };
+        let (new, blind) = match *operation {
+            Operation::Put { value, blind, expires_ms, .. } => {
+                (NewVersion { tombstone: false, value, expires_ms }, blind)
+            }
+            Operation::Delete { blind, .. } => {
+                (NewVersion { tombstone: true, value: b"", expires_ms: None }, blind)
+            }
+            _ => unreachable!("only puts and deletes write without reading"),
+        };
+        let cover = match (&context, blind) {
+            (Some(context), _) => Cover::Context(context),
+            (None, Blind::Supersede) => Cover::All,
+            (None, Blind::Siblings) => Cover::Context(&empty),
+        };
+        if let Err(Refusal::Pending(ticket)) = self.write(index, cover, new) {
+            self.keep_request(index, operation);
+            self.park(index, ticket);
+        }
+    }
+
+    /// Goes on with a write that has merged R replicas: brings our record up to what was read, decides,
+    /// and writes. Nothing can come between, so the decision holds on this coordinator.
+    pub(super) fn write_after_read(&mut self, index: usize) {
+        let slot = &mut self.coordinator.slots[index];
+        let merged = core::mem::take(&mut slot.reading.merged);
+        let request = core::mem::take(&mut slot.request);
+        let done = self.write_merged(index, &merged, &request);
+        let slot = &mut self.coordinator.slots[index];
+        slot.reading.merged = merged;
+        slot.request = request;
+        match done {
+            Ok(true) => {}
+            Ok(false) => self.settle(index),
+            Err(Refusal::Pending(ticket)) => self.park(index, ticket),
+            Err(refusal) => self.finish(index, Reply::bare(outcome_of(&refusal))),
+        }
+    }
+
+    /// Whether something was written (or the request has ended); false: there is nothing to change.
+    fn write_merged(&mut self, index: usize, merged: &[u8], request: &[u8]) -> Result<bool, Refusal> {
+        let key = self.coordinator.slots[index].key_ref();
+        if self.coordinator.slots[index].reading.merged_hash != 0 {
+            self.replica.apply(self.now, &key, merged)?;
+        }
+        let wall_ms = self.now.wall.0;
+        let request = decode_request(request).expect("we encoded it");
+        let held = match self.replica.read(&key).map_err(Refusal::Pending)? {
+            Held::Record(record) => record.object.into_owned(),
+            Held::Absent | Held::Unknown => Vec::new(),
+        };
+        let object = Object::decode(&held).unwrap_or_default();
+        let live = object.latest(wall_ms);
+        let edit = match &request.operation {
+            Operation::Edit(edit) => edit,
+            Operation::Delete { context: None, .. } => &Edit::Delete,
+            operation => {
+                self.start_write(index, operation);
+                return Ok(true);
+            }
+        };
+        let mut reply = Reply::bare(Outcome::Ok);
+        let (value, expires_ms, tombstone) = match decide(edit, live) {
+            Change::None => return Ok(false),
+            Change::Tombstone => (Vec::new(), None, true),
+            Change::Value { value, expires_ms } => (value, expires_ms, false),
+        };
+        if value.len() > self.config.value_max {
+            let why =
+                format!("the value would have {} bytes, the limit is {}", value.len(), self.config.value_max);
+            self.finish(index, Reply::bare(Outcome::BadArgument(why.into())));
+            return Ok(true);
+        }
+        reply.applied = true;
+        reply.length = value.len() as u64;
+        reply.siblings.extend(live.map(super::read::view_of));
+        self.coordinator.slots[index].reply = Some(Box::new(reply));
+        self.write(index, Cover::All, NewVersion { tombstone, value: &value, expires_ms })?;
+        Ok(true)
+    }
+
+    /// Appends here, then sends to the others. Ends the request if that cannot even begin; the only error
+    /// returned is a cold read, and then nothing was done.
+    fn write(&mut self, index: usize, cover: Cover<'_>, new: NewVersion<'_>) -> Result<(), Refusal> {
+        let quorum = self.coordinator.slots[index].quorum;
+        let needed = quorum.w.max(quorum.dw);
+        let usable = self.replicas(index).iter().filter(|&&slot| self.peers.usable(slot)).count() as u8;
+        if usable < needed {
+            let outcome = Outcome::NotEnoughReplicas { reachable: usable, needed };
+            self.finish(index, Reply::bare(outcome));
+            return Ok(());
+        }
+        let key = self.coordinator.slots[index].key_ref();
+        let written = match self.replica.write(self.now, &key, cover, new) {
+            Ok(written) => written,
+            Err(refusal @ Refusal::Pending(_)) => return Err(refusal),
+            Err(refusal) => {
+                self.finish(index, Reply::bare(outcome_of(&refusal)));
+                return Ok(());
+            }
+        };
+        let token = self.coordinator.slots[index]
+            .options
+            .want_context
+            .then(|| written.seen.token(&self.keys.token, key.keyspace, key.key, false));
+        let handle = self.coordinator.handle(index);
+        let durability = self.config.keyspace(self.coordinator.slots[index].keyspace).durability;
+        let slot = &mut self.coordinator.slots[index];
+        slot.phase = Phase::Writing;
+        slot.dot = Some(written.dot);
+        slot.token = token;
+        slot.tally = WriteTally { n: quorum.n, w: quorum.w, dw: quorum.dw, ..WriteTally::default() };
+        let message = Message::Replicate {
+            keyspace: slot.keyspace,
+            key: &slot.key,
+            acks: acks(durability, quorum.dw),
+            object: self.replica.encoded(),
+        };
+        let own = self.peers.own();
+        for (rank, &replica) in self.layout.replicas(slot.keyspace, slot.partition).iter().enumerate() {
+            if replica == own {
+                continue;
+            }
+            if self.peers.usable(replica) {
+                self.peers.send(replica, handle, &message);
+            } else {
+                slot.tally.fail(rank);
+            }
+        }
+        let rank = self.own_rank(index).expect("a coordinator of a write is a replica");
+        let waiter = Waiter::Own(handle);
+        if self.replica.is_safe(durability, written.sequence, waiter) {
+            self.coordinator.slots[index].tally.ack(rank, durability == Durability::Always);
+        }
+        if quorum.dw > 0
+            && durability != Durability::Always
+            && self.replica.is_safe(Durability::Always, written.sequence, waiter)
+        {
+            self.coordinator.slots[index].tally.ack(rank, true);
+        }
+        self.judge_write(index);
+        Ok(())
+    }
+
+    /// A replica has stored it (durably or not), or it never will.
+    pub(super) fn write_stored(&mut self, index: usize, rank: usize, durable: Option<bool>) {
+        let tally = &mut self.coordinator.slots[index].tally;
+        match durable {
+            Some(durable) => tally.ack(rank, durable),
+            None => tally.fail(rank),
+        }
+        self.judge_write(index);
+    }
+
+    fn judge_write(&mut self, index: usize) {
+        match self.coordinator.slots[index].tally.verdict() {
+            Verdict::Pending => {}
+            Verdict::Won => self.finish_write(index, Outcome::Ok),
+            Verdict::Lost => self.finish_write(index, Outcome::Partial),
+        }
+    }
+
+    /// Sends again to whoever has not answered: our record as it is now, which holds what was written.
+    pub(super) fn write_again(&mut self, index: usize) {
+        let handle = self.coordinator.handle(index);
+        let slot = &self.coordinator.slots[index];
+        let durability = self.config.keyspace(slot.keyspace).durability;
+        let Ok(Held::Record(record)) = self.replica.read(&slot.key_ref()) else { return };
+        let message = Message::Replicate {
+            keyspace: slot.keyspace,
+            key: &slot.key,
+            acks: acks(durability, slot.quorum.dw),
+            object: &record.object,
+        };
+        let own = self.peers.own();
+        for (rank, &replica) in self.layout.replicas(slot.keyspace, slot.partition).iter().enumerate() {
+            let done = slot.tally.acked.contains(rank)
+                && (slot.quorum.dw == 0 || slot.tally.durable.contains(rank))
+                || slot.tally.failed.contains(rank);
+            if replica != own && !done && self.peers.usable(replica) {
+                self.coordinator.counters.retries += 1;
+                self.peers.send(replica, handle, &message);
+            }
+        }
+    }
+
+    /// Answers a write that has a dot. What it reached is told, whatever the outcome; with no
+    /// acknowledgement at all nobody knows.
+    pub(super) fn finish_write(&mut self, index: usize, outcome: Outcome) {
+        let slot = &mut self.coordinator.slots[index];
+        let mut reply = slot.reply.take().map_or_else(|| Reply::bare(Outcome::Ok), |reply| *reply);
+        reply.achieved = Achieved {
+            asked: slot.quorum.w,
+            acked: slot.tally.acked.len(),
+            durable: slot.tally.durable.len(),
+            fallbacks: 0,
+        };
+        let nobody = slot.tally.acked.is_empty();
+        reply.outcome = if outcome == Outcome::Partial && nobody { Outcome::Maybe } else { outcome };
+        reply.dot = slot.dot;
+        reply.context = slot.token.take();
+        reply.weak = slot.quorum.weak;
+        self.finish(index, reply);
+    }
+}
+
+/// Which acknowledgements a write asks for: under `always` the durable one says both.
+fn acks(durability: Durability, dw: u8) -> Acks {
+    let always = durability == Durability::Always;
+    Acks { stored: !always, durable: always || dw > 0 }
+}

@@ -1,0 +1,477 @@
+//! This node's own copy of the data: every record enters the store here, and nowhere else.
+//!
+//! [`Replica::apply`] merges a copy that came from elsewhere (a put's fan-out, a repair); all of them are
+//! idempotent. [`Replica::write`] issues a dot, which only a coordinator may ask for. Whoever waits until
+//! a record is safe is parked in the order of sequences and released when the store's marks pass.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+
+use super::config::Config;
+use super::keys::Key;
+use super::limits;
+use super::store::{
+    Durability, Identity, KeyRef, LocalPart, Lookup, NewRecord, Record, Sequence, Store, StoreError, Ticket,
+};
+use super::time::{Instant, Now};
+use super::version::{Actor, Context, Dot, Epoch, Hlc, HybridClock, Object, Sibling};
+use super::wire::WireError;
+
+/// Why a record was not read or written. Nothing was changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// A cold read is under way; the same call succeeds after it.
+    Pending(Ticket),
+    /// The store's reason.
+    Store(StoreError),
+    /// The object from a peer is malformed.
+    Malformed(WireError),
+    /// The key has this many siblings, and the put would add one without covering them all.
+    TooManySiblings(u32),
+    /// No epoch is leased, or no timestamp reserved: the disk is behind.
+    Overloaded,
+    /// The wall clock lies too far behind what was issued before.
+    ClockTooFar,
+}
+
+/// What a lookup of our own copy gave.
+#[derive(Debug)]
+pub enum Held<'a> {
+    /// The record.
+    Record(Record<'a>),
+    /// There is none.
+    Absent,
+    /// It is damaged, or records of its partition were lost: no evidence of anything.
+    Unknown,
+}
+
+/// What a write replaces.
+#[derive(Clone, Copy, Debug)]
+pub enum Cover<'a> {
+    /// Everything held here.
+    All,
+    /// What this context covers.
+    Context(&'a Context),
+}
+
+/// A new version, before it has a dot.
+#[derive(Clone, Copy, Debug)]
+pub struct NewVersion<'a> {
+    /// A delete.
+    pub tombstone: bool,
+    /// The value; empty for a delete.
+    pub value: &'a [u8],
+    /// Absolute expiry.
+    pub expires_ms: Option<u64>,
+}
+
+/// A coordinated write, appended here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Its sequence in the store.
+    pub sequence: Sequence,
+    /// The event.
+    pub dot: Dot,
+    /// What its writer has now seen.
+    pub seen: Context,
+}
+
+/// Who waits for a record to become safe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waiter {
+    /// A request coordinated here.
+    Own(u64),
+    /// A peer's request, by the peer's slot.
+    Peer(u16, u64),
+}
+
+/// A waiter whose wait is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Released {
+    /// Who.
+    pub waiter: Waiter,
+    /// On disk, not only written.
+    pub durable: bool,
+    /// The store failed: it never will be.
+    pub failed: bool,
+}
+
+/// Counters of a replica, for operators.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReplicaCounters {
+    /// Fresh epochs taken.
+    pub epochs: u64,
+    /// Copies merged that changed a record.
+    pub applied: u64,
+    /// Copies that changed nothing.
+    pub unchanged: u64,
+    /// One dot met with two contents.
+    pub alarms: u64,
+    /// Timestamps too far ahead to be followed.
+    pub clock_ahead: u64,
+    /// Records that were damaged when they were read.
+    pub damaged: u64,
+    /// Keys that reached the number of siblings at which a warning is due.
+    pub sibling_warnings: u64,
+}
+
+/// This node's copy of the data, and the rules by which it changes.
+pub struct Replica<S> {
+    store: S,
+    identity: Identity,
+    hash_key: Key,
+    clock: HybridClock,
+    siblings_max: usize,
+    sync_interval: core::time::Duration,
+    /// Whether epochs of an earlier opening may be continued: the last stop was clean, and a peer has
+    /// confirmed that the directory is not an old copy (trap T3).
+    trusts_past: bool,
+    /// Taken ahead of need, so that it can be used while a record is borrowed from the store.
+    spare_epoch: Option<u64>,
+    waiting_written: VecDeque<(Sequence, Waiter)>,
+    waiting_durable: VecDeque<(Sequence, Waiter)>,
+    last_put: Sequence,
+    /// A put came after the last `take_sync`.
+    unflushed: bool,
+    /// Everything up to here was asked to become durable.
+    sync_requested: Sequence,
+    /// When the oldest put that no sync was asked for came.
+    unsynced_since: Option<Instant>,
+    /// The encoded object of the last write or merge.
+    encoded: Vec<u8>,
+    /// For operators.
+    pub counters: ReplicaCounters,
+}
+
+impl<S: Store> Replica<S> {
+    /// Over an opened store.
+    pub fn new(store: S, config: &Config, hash_key: Key) -> Replica<S> {
+        let identity = store.identity();
+        Replica {
+            identity,
+            hash_key,
+            clock: HybridClock::starting_above(Hlc(identity.hlc_bound)),
+            siblings_max: config.siblings_max,
+            sync_interval: config.sync_interval,
+            trusts_past: false,
+            spare_epoch: None,
+            waiting_written: VecDeque::new(),
+            waiting_durable: VecDeque::new(),
+            last_put: Sequence::default(),
+            unflushed: false,
+            sync_requested: Sequence::default(),
+            unsynced_since: None,
+            encoded: Vec::new(),
+            counters: ReplicaCounters::default(),
+            store,
+        }
+    }
+
+    /// The store.
+    pub fn store(&self) -> &S {
+        &self.store
+    }
+
+    /// The store, to flush it or to remember a member.
+    pub fn store_mut(&mut self) -> &mut S {
+        &mut self.store
+    }
+
+    /// What the store knows of its past, and this opening's random bits.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// The highest sequence handed out, this opening or before.
+    pub fn sequence(&self) -> Sequence {
+        self.last_put.max(self.identity.recovered)
+    }
+
+    /// A peer confirms that the directory is not older than what it has seen.
+    pub fn confirm_past(&mut self) {
+        self.trusts_past = self.identity.clean || cfg!(mutant = "epoch_trust");
+    }
+
+    /// The directory turned out to be rolled back: nothing of its past may be continued.
+    pub fn disown_past(&mut self, generation: u64) {
+        self.store.renew_generation(generation);
+        self.identity.generation = generation;
+        self.trusts_past = false;
+    }
+
+    /// The encoded object of the last [`Replica::write`], or of the last [`Replica::apply`] that merged.
+    pub fn encoded(&self) -> &[u8] {
+        &self.encoded
+    }
+
+    /// Whether a sync failed: reads go on, writes do not.
+    pub fn read_only(&self) -> bool {
+        self.store.marks().failed
+    }
+
+    /// Our own record under a key.
+    ///
+    /// # Errors
+    /// The ticket of a cold read.
+    pub fn read(&mut self, key: &KeyRef<'_>) -> Result<Held<'_>, Ticket> {
+        match self.store.get(key) {
+            Ok(Lookup::Found(record)) => Ok(Held::Record(record)),
+            Ok(Lookup::Absent) => Ok(Held::Absent),
+            Ok(Lookup::Pending(ticket)) => Err(ticket),
+            Ok(Lookup::Incomplete) => Ok(Held::Unknown),
+            Err(_) => {
+                self.counters.damaged += 1;
+                Ok(Held::Unknown)
+            }
+        }
+    }
+
+    /// Merges a copy from elsewhere into our record; returns the sequence of the record that now holds it
+    /// (trap T7: of the one found, if nothing changed).
+    ///
+    /// # Errors
+    /// See [`Refusal`].
+    pub fn apply(&mut self, now: Now, key: &KeyRef<'_>, bytes: &[u8]) -> Result<Sequence, Refusal> {
+        let incoming = Object::decode(bytes).map_err(Refusal::Malformed)?;
+        let newest = incoming.newest().map(|sibling| sibling.hlc);
+        let record = match self.store.get(key) {
+            Ok(Lookup::Found(record)) => Some(record),
+            Ok(Lookup::Pending(ticket)) => return Err(Refusal::Pending(ticket)),
+            Ok(Lookup::Absent | Lookup::Incomplete) => None,
+            Err(_) => {
+                self.counters.damaged += 1;
+                None
+            }
+        };
+        let local = record.as_ref().and_then(|record| Object::decode(&record.object).ok());
+        let put = match (&record, local) {
+            (Some(record), Some(_)) if *record.object == *bytes => Err(record.sequence),
+            (Some(record), Some(held)) if supersedes(&incoming, &held) => {
+                let item_hash = incoming.item_hash(&self.hash_key, key.keyspace, key.key);
+                Ok((record.local, bytes, item_hash))
+            }
+            (Some(record), Some(mut merged)) => {
+                self.counters.alarms += u64::from(merged.merge(incoming));
+                self.encoded.clear();
+                merged.encode(&mut self.encoded);
+                if *record.object == *self.encoded {
+                    Err(record.sequence)
+                } else {
+                    let item_hash = merged.item_hash(&self.hash_key, key.keyspace, key.key);
+                    Ok((record.local, &self.encoded[..], item_hash))
+                }
+            }
+            _ => {
+                let item_hash = incoming.item_hash(&self.hash_key, key.keyspace, key.key);
+                Ok((LocalPart::default(), bytes, item_hash))
+            }
+        };
+        let sequence = match put {
+            Err(unchanged) => {
+                self.counters.unchanged += 1;
+                unchanged
+            }
+            Ok((local, object, item_hash)) => {
+                let record = NewRecord { local, object, item_hash };
+                let sequence = self.store.put(key, &record).map_err(Refusal::Store)?;
+                self.note_put(now, sequence);
+                self.counters.applied += 1;
+                sequence
+            }
+        };
+        if newest.is_some_and(|hlc| !self.clock.follow(hlc, now.wall)) {
+            self.counters.clock_ahead += 1;
+        }
+        Ok(sequence)
+    }
+
+    /// Issues a dot for a new version and appends the record. [`Replica::encoded`] is then the object to
+    /// send to the other replicas.
+    ///
+    /// # Errors
+    /// See [`Refusal`].
+    pub fn write(
+        &mut self,
+        now: Now,
+        key: &KeyRef<'_>,
+        cover: Cover<'_>,
+        new: NewVersion<'_>,
+    ) -> Result<Written, Refusal> {
+        if self.read_only() {
+            return Err(Refusal::Store(StoreError::ReadOnly));
+        }
+        let hlc = self.prepare_dot(now)?;
+        let record = match self.store.get(key) {
+            Ok(Lookup::Found(record)) => Some(record),
+            Ok(Lookup::Pending(ticket)) => return Err(Refusal::Pending(ticket)),
+            Ok(Lookup::Absent | Lookup::Incomplete) => None,
+            Err(_) => {
+                self.counters.damaged += 1;
+                None
+            }
+        };
+        let held = record.as_ref().and_then(|record| Object::decode(&record.object).ok());
+        let epoch = record.as_ref().and_then(|record| record.local.epoch).filter(|_| held.is_some());
+        let mut object = held.unwrap_or_default();
+        let seen = match cover {
+            Cover::All => Context::of(&object),
+            Cover::Context(context) => context.clone(),
+        };
+        let warned = self.check_siblings(&object, &seen)?;
+        let (actor, fresh) = self.actor(epoch, &object, &seen);
+        let counter = object.context().counter(actor).max(seen.clock.counter(actor)) + 1;
+        let dot = Dot { actor, counter };
+        let NewVersion { tombstone, value, expires_ms } = new;
+        let sibling = Sibling { dot, hlc, tombstone, expires_ms, value: Cow::Borrowed(value) };
+        object.write(&seen.clock, |old| seen.covers(old), sibling);
+        self.encoded.clear();
+        object.encode(&mut self.encoded);
+        let item_hash = object.item_hash(&self.hash_key, key.keyspace, key.key);
+        let local = LocalPart { epoch: Some(actor.epoch) };
+        drop(object);
+        drop(record);
+        let record = NewRecord { local, object: &self.encoded, item_hash };
+        let sequence = self.store.put(key, &record).map_err(Refusal::Store)?;
+        if fresh {
+            self.spare_epoch = None;
+            self.counters.epochs += 1;
+        }
+        self.counters.sibling_warnings += u64::from(warned);
+        self.clock.tick(now.wall);
+        self.note_put(now, sequence);
+        let mut seen = seen;
+        seen.see(dot);
+        Ok(Written { sequence, dot, seen })
+    }
+
+    /// Everything a dot needs that could be missing, before anything is borrowed or changed.
+    fn prepare_dot(&mut self, now: Now) -> Result<Hlc, Refusal> {
+        if self.spare_epoch.is_none() {
+            self.spare_epoch = self.store.take_epoch();
+        }
+        if self.spare_epoch.is_none() {
+            return Err(Refusal::Overloaded);
+        }
+        let hlc = self.clock.peek(now.wall);
+        if hlc.millis() > now.wall.0 + limits::DEADLINE_MAX.as_millis() as u64 {
+            return Err(Refusal::ClockTooFar);
+        }
+        if !self.store.reserve_hlc(hlc.0) {
+            return Err(Refusal::Overloaded);
+        }
+        Ok(hlc)
+    }
+
+    /// Rule V2: the epoch in use continues only if nothing it issued can have been lost here, and no
+    /// client knows more of it than we do. Otherwise the spare one begins; says whether it did.
+    fn actor(&self, epoch: Option<Epoch>, object: &Object<'_>, seen: &Context) -> (Actor, bool) {
+        let generation = self.identity.generation;
+        let current = epoch.filter(|epoch| epoch.nonce == self.identity.nonce || self.trusts_past);
+        if let Some(epoch) = current {
+            let actor = Actor { generation, epoch };
+            if seen.clock.counter(actor) <= object.context().counter(actor) {
+                return (actor, false);
+            }
+        }
+        let number = self.spare_epoch.expect("prepare_dot took one");
+        #[cfg(mutant = "actor_reuse")]
+        let number = number.min(0);
+        (Actor { generation, epoch: Epoch { nonce: self.identity.nonce, number } }, true)
+    }
+
+    /// Trap T18: limits are checked only here, where a dot is issued, and never against a write that
+    /// covers every sibling. Returns whether a warning is due.
+    fn check_siblings(&self, object: &Object<'_>, seen: &Context) -> Result<bool, Refusal> {
+        let left = object.siblings().iter().filter(|sibling| !seen.covers(sibling.dot)).count();
+        // An entry takes at most 36 bytes; a context this long has at least as many entries.
+        let long = object.context().len() * 36 > limits::CONTEXT_WARN;
+        if left > 0 && (left >= self.siblings_max || long) {
+            return Err(Refusal::TooManySiblings(object.siblings().len() as u32));
+        }
+        Ok(left + 1 == limits::SIBLINGS_WARN)
+    }
+
+    fn note_put(&mut self, now: Now, sequence: Sequence) {
+        assert!(sequence > self.last_put, "sequences rise");
+        if self.sync_deadline() == Instant::NEVER {
+            self.unsynced_since = Some(now.mono);
+        }
+        self.last_put = sequence;
+        self.unflushed = true;
+    }
+
+    /// Whether the record of `sequence` is as safe as `durability` asks; if not, `waiter` is released when
+    /// it is.
+    pub fn is_safe(&mut self, durability: Durability, sequence: Sequence, waiter: Waiter) -> bool {
+        if cfg!(mutant = "ack_before_append") {
+            return true;
+        }
+        let marks = self.store.marks();
+        let (queue, mark) = match durability {
+            Durability::Memory => return true,
+            Durability::Interval => (&mut self.waiting_written, marks.written),
+            Durability::Always => (&mut self.waiting_durable, marks.durable),
+        };
+        if sequence <= mark {
+            return true;
+        }
+        // A record found again may be older than the last in the queue: waiting a little longer keeps the
+        // queue in order.
+        let last = queue.back().map_or(sequence, |last| last.0.max(sequence));
+        queue.push_back((last, waiter));
+        false
+    }
+
+    /// The next waiter whose record the marks have passed, or whose wait a failed sync has ended.
+    pub fn next_released(&mut self) -> Option<Released> {
+        let marks = self.store.marks();
+        for (queue, mark, durable) in [
+            (&mut self.waiting_durable, marks.durable, true),
+            (&mut self.waiting_written, marks.written, false),
+        ] {
+            if let Some(&(sequence, waiter)) = queue.front()
+                && (sequence <= mark || marks.failed)
+            {
+                queue.pop_front();
+                return Some(Released { waiter, durable, failed: sequence > mark });
+            }
+        }
+        None
+    }
+
+    /// What the store must be asked for now, once a drain: nothing, the write, or a sync.
+    pub fn take_sync(&mut self) -> Option<Durability> {
+        let wanted = self.waiting_durable.back().is_some_and(|last| last.0 > self.sync_requested);
+        if wanted {
+            return Some(self.request_sync());
+        }
+        core::mem::take(&mut self.unflushed).then_some(Durability::Interval)
+    }
+
+    /// When the sync interval is over; never, if nothing waits for it.
+    pub fn sync_deadline(&self) -> Instant {
+        let waits = self.store.marks().durable < self.last_put;
+        self.unsynced_since.filter(|_| waits).map_or(Instant::NEVER, |since| since + self.sync_interval)
+    }
+
+    /// Asks for a sync of everything put so far.
+    pub fn request_sync(&mut self) -> Durability {
+        self.unflushed = false;
+        self.unsynced_since = None;
+        self.sync_requested = self.last_put;
+        Durability::Always
+    }
+}
+
+/// Whether merging `incoming` into `held` gives `incoming` itself, so that its bytes can be stored as they
+/// came.
+fn supersedes(incoming: &Object<'_>, held: &Object<'_>) -> bool {
+    incoming.context().descends(held.context())
+        && incoming.siblings().iter().all(|sibling| {
+            !held.context().covers(sibling.dot) || held.siblings().iter().any(|ours| ours == sibling)
+        })
+        && held
+            .siblings()
+            .iter()
+            .all(|ours| incoming.siblings().iter().all(|sibling| sibling.dot != ours.dot || sibling == ours))
+}
