@@ -9,7 +9,7 @@ use super::order::{Gather, Part};
 use super::overlap::Access;
 use super::parse::Args;
 use super::session::{Handled, Refusal, Session, Turn};
-use super::{connection, strings};
+use super::{about, connection, expiry, quorum, refused, strings, walk};
 
 /// A command.
 #[derive(Debug)]
@@ -77,6 +77,11 @@ const fn on_key(name: &'static str, arity: i8, access: Access, handler: Handler)
     row(name, arity, access, Keys::First, Run::Once(handler))
 }
 
+/// A command that may be sent before `AUTH`.
+const fn before_auth(name: &'static str, arity: i8, handler: Handler) -> Command {
+    Command { before_auth: true, ..row(name, arity, Access::None, Keys::None, Run::Once(handler)) }
+}
+
 /// A command of one request per key.
 const fn each(
     name: &'static str,
@@ -105,16 +110,61 @@ fn set<'a>(args: Args<'a>, at: usize) -> Operation<'a> {
 const FOUND: (Part, Gather) = (Part::Found, Gather::Count);
 const DELETED: (Part, Gather) = (Part::Applied, Gather::Count);
 
+const NONE: Access = Access::None;
+const READ: Access = Access::Read;
+const WRITE: Access = Access::Write;
+const EDIT: Access = Access::Edit;
+
 static COMMANDS: &[Command] = &[
-    on_key("get", 2, Access::Read, strings::get),
-    Command { plain: 3, ..on_key("set", -3, Access::Edit, strings::set) },
-    row("ping", -1, Access::None, Keys::None, Run::Once(connection::ping)),
-    each("mget", -2, Access::Read, Keys::All, get, (Part::Value, Gather::Values)),
-    each("mset", -3, Access::Edit, Keys::Pairs, set, (Part::Written, Gather::Ok)),
-    each("del", -2, Access::Edit, Keys::All, delete, DELETED),
-    each("unlink", -2, Access::Edit, Keys::All, delete, DELETED),
-    each("exists", -2, Access::Read, Keys::All, get, FOUND),
-    each("touch", -2, Access::Read, Keys::All, get, FOUND),
+    // Busiest first; the order has no other meaning.
+    on_key("get", 2, READ, strings::get),
+    Command { plain: 3, ..on_key("set", -3, EDIT, strings::set) },
+    each("mget", -2, READ, Keys::All, get, (Part::Value, Gather::Values)),
+    each("mset", -3, EDIT, Keys::Pairs, set, (Part::Written, Gather::Ok)),
+    each("del", -2, EDIT, Keys::All, delete, DELETED),
+    each("unlink", -2, EDIT, Keys::All, delete, DELETED),
+    each("exists", -2, READ, Keys::All, get, FOUND),
+    each("touch", -2, READ, Keys::All, get, FOUND),
+    on_key("getset", 3, EDIT, strings::get_set),
+    on_key("getdel", 2, EDIT, strings::get_delete),
+    on_key("getex", -2, EDIT, strings::get_expire),
+    on_key("setex", 4, EDIT, strings::set_seconds),
+    on_key("psetex", 4, EDIT, strings::set_millis),
+    on_key("setnx", 3, EDIT, strings::set_absent),
+    on_key("append", 3, EDIT, strings::append),
+    on_key("strlen", 2, READ, strings::length),
+    on_key("type", 2, READ, strings::kind),
+    on_key("expire", -3, EDIT, expiry::expire),
+    on_key("pexpire", -3, EDIT, expiry::expire_millis),
+    on_key("expireat", -3, EDIT, expiry::expire_at),
+    on_key("pexpireat", -3, EDIT, expiry::expire_at_millis),
+    on_key("persist", 2, EDIT, expiry::persist),
+    on_key("ttl", 2, READ, expiry::left),
+    on_key("pttl", 2, READ, expiry::left_millis),
+    on_key("expiretime", 2, READ, expiry::at),
+    on_key("pexpiretime", 2, READ, expiry::at_millis),
+    on_key("q.get", -2, READ, quorum::get),
+    on_key("q.put", -3, WRITE, quorum::put),
+    on_key("q.del", -2, WRITE, quorum::delete),
+    on_key("q.owners", 2, NONE, quorum::owners),
+    row("q.status", 1, NONE, Keys::None, Run::Once(quorum::status)),
+    row("scan", -2, NONE, Keys::None, Run::Alone(walk::scan)),
+    row("keys", 2, NONE, Keys::None, Run::Alone(walk::keys)),
+    row("dbsize", 1, NONE, Keys::None, Run::Alone(walk::size)),
+    row("flushdb", -1, NONE, Keys::None, Run::Alone(walk::flush)),
+    row("flushall", -1, NONE, Keys::None, Run::Alone(walk::flush_all)),
+    row("ping", -1, NONE, Keys::None, Run::Once(connection::ping)),
+    row("echo", 2, NONE, Keys::None, Run::Once(connection::echo)),
+    row("select", 2, NONE, Keys::None, Run::Once(connection::select)),
+    row("client", -2, NONE, Keys::None, Run::Once(connection::client)),
+    before_auth("hello", -1, connection::hello),
+    before_auth("auth", -2, connection::auth),
+    before_auth("quit", -1, connection::quit),
+    before_auth("reset", 1, connection::reset),
+    row("info", -1, NONE, Keys::None, Run::Once(about::info)),
+    row("config", -2, NONE, Keys::None, Run::Once(about::config)),
+    row("command", -1, NONE, Keys::None, Run::Once(about::command)),
+    row("time", 1, NONE, Keys::None, Run::Once(about::time)),
 ];
 
 /// The command that these arguments name.
@@ -123,12 +173,53 @@ static COMMANDS: &[Command] = &[
 /// There is none of that name, it is one that we refuse, or the number of arguments is wrong.
 pub fn find(args: Args<'_>) -> Result<&'static Command, Refusal> {
     let command = lookup(args.at(0)).ok_or_else(|| unknown(args))?;
-    let count = args.len();
-    let wanted = usize::from(command.arity.unsigned_abs());
-    if if command.arity < 0 { count < wanted } else { count != wanted } {
+    if !command.takes(args.len()) {
         return Err(wrong_arity(command.name));
     }
     Ok(command)
+}
+
+impl Command {
+    /// Whether it takes so many arguments, the name included.
+    pub fn takes(&self, count: usize) -> bool {
+        takes(self.arity, count)
+    }
+}
+
+fn takes(arity: i8, count: usize) -> bool {
+    let wanted = usize::from(arity.unsigned_abs());
+    if arity < 0 { count >= wanted } else { count == wanted }
+}
+
+/// A command below another, as in `CLIENT ID`.
+pub struct Subcommand {
+    /// Its name in lower case.
+    pub name: &'static str,
+    /// How many arguments it takes, both names included, as for a command.
+    pub arity: i8,
+    /// Carries it out.
+    pub handler: Handler,
+}
+
+/// Carries out the subcommand that the second argument names.
+///
+/// # Errors
+/// There is none of that name, its number of arguments is wrong, or it refuses.
+pub fn subcommand(
+    name: &str,
+    table: &[Subcommand],
+    session: &mut Session,
+    turn: &mut Turn<'_>,
+    args: Args<'_>,
+) -> Handled {
+    let Some(found) = table.iter().find(|row| args.is(1, row.name)) else {
+        let given = shown(args.at(1), SHOWN_MAX);
+        return Err(format!("ERR unknown subcommand '{given}'. Try {} HELP.", name.to_uppercase()).into());
+    };
+    if !takes(found.arity, args.len()) {
+        return Err(wrong_arity(&format!("{name}|{}", found.name)));
+    }
+    (found.handler)(session, turn, args)
 }
 
 /// The command of this name, in any case.
@@ -153,19 +244,35 @@ pub fn wrong_arity(name: &str) -> Refusal {
     format!("ERR wrong number of arguments for '{name}' command").into()
 }
 
+/// Most bytes of a client's words that an error line repeats.
+const SHOWN_MAX: usize = 128;
+
+fn shown(bytes: &[u8], room: usize) -> String {
+    String::from_utf8_lossy(&bytes[..bytes.len().min(room)]).into_owned()
+}
+
 fn unknown(args: Args<'_>) -> Refusal {
-    const SHOWN_MAX: usize = 128;
-    let shown =
-        |bytes: &[u8], room: usize| String::from_utf8_lossy(&bytes[..bytes.len().min(room)]).into_owned();
+    if let Some(reason) = refused::reason(args.at(0)) {
+        return format!("ERR not supported: {reason}").into();
+    }
     let mut beginning = String::new();
     for argument in args.from(1) {
         if beginning.len() >= SHOWN_MAX {
             break;
         }
-        beginning.push_str(&format!("'{}' ", shown(argument, SHOWN_MAX - beginning.len())));
+        let room = SHOWN_MAX - beginning.len();
+        beginning.push('\'');
+        beginning.push_str(&shown(argument, room));
+        beginning.push_str("' ");
     }
     let name = shown(args.at(0), SHOWN_MAX);
     format!("ERR unknown command '{name}', with args beginning with: {beginning}").into()
+}
+
+/// Whether this is a line of HTTP: somebody talks a web browser into sending commands to us. Nothing
+/// that follows on the connection may be carried out.
+pub fn is_http(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"POST") || name.eq_ignore_ascii_case(b"Host:")
 }
 
 /// Open addressing over the names, so that the busiest path compares one name. An empty bucket holds a

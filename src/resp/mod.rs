@@ -10,19 +10,24 @@
 //!
 //! Opens no socket, reads no clock, starts no thread: the driver hands in bytes, time and replies.
 
-#![allow(dead_code, reason = "the commands that use the rest follow")]
-
+mod about;
 mod answer;
 pub mod client;
-pub mod command;
+mod command;
 mod connection;
+mod expiry;
+mod glob;
+mod number;
 mod order;
 mod overlap;
 pub mod parse;
+mod quorum;
+mod refused;
 pub mod reply;
-pub mod session;
+mod session;
 mod strings;
 pub mod text;
+mod walk;
 
 pub use session::{Backend, Next, Place, Progress, ServerInfo, Session, Settings};
 

@@ -156,11 +156,6 @@ impl Order {
             && (waiting == 0 || unsent + self.kept + (waiting + 1) * self.typical <= REPLIES_MAX)
     }
 
-    /// Bytes of replies that wait for their turn.
-    pub fn kept(&self) -> usize {
-        self.kept
-    }
-
     /// The accesses in flight, oldest first.
     pub fn accesses(&self) -> impl Iterator<Item = (u32, Access)> {
         self.entries.iter().map(|entry| (entry.key_hash, entry.access))
@@ -201,23 +196,20 @@ impl Order {
         });
     }
 
-    /// Whether the slot at `place` is one that the session fills.
-    pub fn is_filled_by_session(&self, place: Place) -> bool {
-        self.entries[self.index(place)].slot == Slot::Filled
-    }
-
-    /// A request that was made for a slot that the session fills was submitted (+1) or answered (−1),
-    /// besides the one that [`Order::push`] counted.
-    pub fn count_in_flight(&mut self, change: i32) {
-        self.in_flight = self.in_flight.checked_add_signed(change).expect("replies come once");
+    /// Requests for a slot that the session fills were submitted or answered, besides the one that
+    /// [`Order::push`] counted.
+    pub fn count_in_flight(&mut self, change: i64) {
+        let in_flight = i64::from(self.in_flight) + change;
+        self.in_flight = u32::try_from(in_flight).expect("a request is answered once");
     }
 
     /// The answer of a slot that the session fills; its requests have all been answered.
     pub fn fill(&mut self, place: Place, bytes: Vec<u8>, out: &mut Vec<u8>) {
         let at = self.index(place);
-        assert!(matches!(self.entries[at].state, State::Waiting), "a slot is filled once");
+        let entry = &mut self.entries[at];
+        assert!(matches!(entry.state, State::Waiting), "a slot is filled once");
         self.kept += bytes.len();
-        self.entries[at].state = State::Ready(bytes);
+        entry.state = State::Ready(bytes);
         if at == 0 {
             self.advance(out);
         }

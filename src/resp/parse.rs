@@ -57,6 +57,11 @@ impl<'a> Args<'a> {
         self.get(at).is_some_and(|argument| argument.eq_ignore_ascii_case(word.as_bytes()))
     }
 
+    /// The arguments without the first `count`, of which there are as many.
+    pub fn tail(self, count: usize) -> Args<'a> {
+        Args { bytes: self.bytes, spans: &self.spans[count..] }
+    }
+
     /// The arguments from `from` on.
     pub fn from(&self, from: usize) -> impl Iterator<Item = &'a [u8]> {
         let args = *self;
@@ -364,8 +369,7 @@ fn number_line(
     at += usize::from(is_negative);
     let digits = at;
     let mut value: i64 = 0;
-    loop {
-        let Some(&byte) = bytes.get(at) else { break };
+    while let Some(&byte) = bytes.get(at) {
         if byte.is_ascii_digit() {
             let next = value.checked_mul(10).and_then(|value| value.checked_add(i64::from(byte - b'0')));
             let Some(next) = next else { return fail(problem) };

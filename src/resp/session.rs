@@ -8,7 +8,9 @@
 //! 3. After either, write `out`. Once some of it is written, and after replies, ask [`Session::next`]: on
 //!    [`Next::Read`] hand in the bytes that are left and read on, on [`Next::Wait`] leave the socket
 //!    unread (that is the back-pressure), on [`Next::Close`] read no more.
-//! 4. [`Session::is_done`] and `out` written: close. A connection that breaks earlier is kept, without
+//! 4. The client has sent its last byte: call [`Session::handle_end`], then `handle_bytes` as in 1 with
+//!    what is left, even if that is nothing.
+//! 5. [`Session::is_done`] and `out` written: close. A connection that breaks earlier is kept, without
 //!    its socket, until [`Session::in_flight`] is 0, so that its number is not used twice.
 //!
 //! Rule: a session has at most [`SLOTS_MAX`](super::order::SLOTS_MAX) requests in flight and stops
@@ -29,6 +31,7 @@ use super::overlap::{Access, Overlap, key_hash};
 use super::parse::{Args, ParseLimits, Parsed, Parser};
 use super::reply::{Protocol, Writer};
 use super::strings;
+use super::walk::Walk;
 
 pub use super::order::Place;
 
@@ -154,13 +157,18 @@ pub struct Session {
     pub(super) name: Vec<u8>,
     pub(super) library: (Vec<u8>, Vec<u8>),
     pub(super) began: Now,
+    /// When bytes came last.
+    pub(super) active: Now,
     pub(super) last_command: &'static str,
     pub(super) keyspace: u16,
     pub(super) protocol: Protocol,
     pub(super) authenticated: bool,
     pub(super) answers: Answers,
     pub(super) closing: bool,
+    /// The client will send no more.
+    has_ended: bool,
     pub(super) order: Order,
+    pub(super) walk: Option<Box<Walk>>,
     parser: Parser,
     overlap: Overlap,
     /// The overlap table holds the commands in flight, if there are any.
@@ -184,13 +192,16 @@ impl Session {
             name: Vec::new(),
             library: (Vec::new(), Vec::new()),
             began: now,
+            active: now,
             last_command: "NULL",
             keyspace: 0,
             protocol: Protocol::Resp2,
             authenticated,
             answers: Answers::On,
             closing: false,
+            has_ended: false,
             order: Order::default(),
+            walk: None,
             parser: Parser::default(),
             overlap: Overlap::default(),
             overlap_noted: false,
@@ -211,6 +222,7 @@ impl Session {
     ) -> Progress {
         let mut turn = Turn { now, out, backend };
         let mut consumed = 0;
+        self.active = now;
         while self.next(turn.out.len()) == Next::Read {
             let rest = &bytes[consumed..];
             let length = match self.parser.parse(rest, &self.parse_limits()) {
@@ -226,7 +238,10 @@ impl Session {
                     length
                 }
                 Ok(Parsed::Nothing(length)) => length,
-                Ok(Parsed::Incomplete) => break,
+                Ok(Parsed::Incomplete) => {
+                    self.closing = self.has_ended;
+                    break;
+                }
                 Err(error) => {
                     self.answers = Answers::On;
                     self.answer(&mut turn, |writer| {
@@ -249,17 +264,32 @@ impl Session {
         place: Place,
         reply: Reply,
         out: &mut Vec<u8>,
-        _backend: &mut dyn Backend,
+        backend: &mut dyn Backend,
     ) {
-        self.order.complete(now, place, reply, out);
+        match self.walk.take_if(|walk| walk.place() == place) {
+            None => self.order.complete(now, place, reply, out),
+            Some(walk) => self.handle_walk_reply(walk, reply, &mut Turn { now, out, backend }),
+        }
         if self.order.is_empty() {
             self.stalled = false;
         }
     }
 
-    /// The client sends no more. What was asked is still answered.
+    /// A walk shares one place among all its requests.
+    fn handle_walk_reply(&mut self, mut walk: Box<Walk>, reply: Reply, turn: &mut Turn<'_>) {
+        let before = walk.waiting();
+        let answer = walk.handle_reply(reply, turn);
+        self.order.count_in_flight(i64::from(walk.waiting()) - i64::from(before));
+        match answer {
+            None => self.walk = Some(walk),
+            Some(bytes) => self.order.fill(walk.place(), bytes, turn.out),
+        }
+    }
+
+    /// The client sends no more bytes. The whole commands among those not consumed yet are still carried
+    /// out: go on as before, with [`Session::handle_bytes`] whenever [`Session::next`] says `Read`.
     pub fn handle_end(&mut self) {
-        self.closing = true;
+        self.has_ended = true;
     }
 
     /// What the driver shall do while `unsent` bytes of replies are not written.
@@ -267,7 +297,8 @@ impl Session {
         let unsent_max = if self.authenticated { REPLIES_MAX } else { UNSENT_MAX_UNAUTHENTICATED };
         if self.closing {
             Next::Close
-        } else if self.stalled || unsent >= unsent_max || !self.order.has_room(unsent) {
+        } else if self.stalled || self.walk.is_some() || unsent >= unsent_max || !self.order.has_room(unsent)
+        {
             Next::Wait
         } else {
             Next::Read
@@ -312,6 +343,10 @@ impl Session {
         let args = Args::new(if self.parser.is_inline() { &taken.1 } else { bytes }, &taken.0);
         let flow = match command::find(args) {
             Ok(command) => self.start(command, args, bytes.len() > length, turn),
+            Err(_) if command::is_http(args.at(0)) => {
+                self.closing = true;
+                Err("ERR this is no HTTP server".into())
+            }
             Err(refusal) => Err(refusal),
         };
         self.parser.put_back(taken);
@@ -422,12 +457,18 @@ impl Session {
         key: &[u8],
         operation: Operation<'_>,
         options: Options,
-    ) -> Place {
-        let muted = self.is_muted();
-        let place = self.order.push(slot, self.protocol, muted, self.key);
+    ) {
         let request = Request { keyspace: self.keyspace, key, operation, options };
+        let place = self.order.push(slot, self.protocol, self.is_muted(), self.key);
         turn.backend.submit(place, &request);
-        place
+    }
+
+    /// Begins a walk with its first request.
+    pub(super) fn begin_walk(&mut self, turn: &mut Turn<'_>, begin: impl FnOnce(Place) -> Walk) {
+        let place = self.order.push(Slot::Filled, self.protocol, self.is_muted(), self.key);
+        let mut walk = Box::new(begin(place));
+        walk.submit_page(turn);
+        self.walk = Some(walk);
     }
 
     /// Answers the command that is carried out, after those before it.
@@ -435,6 +476,11 @@ impl Session {
         if !self.is_muted() {
             self.order.answer(self.protocol, turn.out, write);
         }
+    }
+
+    /// `+OK`, after the answers of the commands before it.
+    pub(super) fn answer_ok(&mut self, turn: &mut Turn<'_>) {
+        self.answer(turn, |writer| writer.ok());
     }
 
     fn is_muted(&self) -> bool {

@@ -4,12 +4,14 @@
 //! coordinator holds. Every other command that writes goes through [`Operation::Edit`], which merges a
 //! read quorum first, so that a coordinator that missed a write cannot hide it.
 
-use crate::proto::io::{Blind, Edit, ExpiryEdit, Operation, Options, Presence, View};
+use crate::proto::io::{Blind, Edit, ExpiryEdit, ExpiryWhen, Operation, Options, Presence, View};
+use crate::proto::time::Now;
 
 use super::answer::Shape;
+use super::number::{SYNTAX, TimeUnit, positive_expiry};
 use super::order::Slot;
 use super::parse::Args;
-use super::session::{Handled, Session, Turn};
+use super::session::{Handled, Refusal, Session, Turn};
 
 /// How plain commands read: the newest value, without a context.
 pub const LATEST: Options = Options {
@@ -24,21 +26,144 @@ pub const LATEST: Options = Options {
     timeout: None,
 };
 
+/// Submits a request on the first key.
+pub fn submit(
+    session: &mut Session,
+    turn: &mut Turn<'_>,
+    args: Args<'_>,
+    operation: Operation<'_>,
+    shape: Shape,
+) -> Handled {
+    session.request(turn, Slot::Answer(shape), args.at(1), operation, LATEST);
+    Ok(())
+}
+
 /// `GET key`
 pub fn get(session: &mut Session, turn: &mut Turn<'_>, args: Args<'_>) -> Handled {
-    session.request(turn, Slot::Answer(Shape::Value), args.at(1), Operation::Get, LATEST);
-    Ok(())
+    submit(session, turn, args, Operation::Get, Shape::Value)
 }
 
 /// `SET key value [NX | XX] [GET] [EX s | PX ms | EXAT s | PXAT ms | KEEPTTL]`
 pub fn set(session: &mut Session, turn: &mut Turn<'_>, args: Args<'_>) -> Handled {
-    let (key, value) = (args.at(1), args.at(2));
+    let value = args.at(2);
     if args.len() == 3 {
-        let operation = Operation::Put { value, context: None, blind: Blind::Supersede, expires_ms: None };
-        session.request(turn, Slot::Answer(Shape::Ok), key, operation, LATEST);
-        return Ok(());
+        let put = Operation::Put { value, context: None, blind: Blind::Supersede, expires_ms: None };
+        return submit(session, turn, args, put, Shape::Ok);
     }
-    let edit = Edit::Set { value, when: Presence::Any, expiry: ExpiryEdit::Clear };
-    session.request(turn, Slot::Answer(Shape::Ok), key, Operation::Edit(edit), LATEST);
-    Ok(())
+    let options = set_options(args, turn.now)?;
+    let edit = Edit::Set { value, when: options.when, expiry: options.expiry.unwrap_or_default() };
+    let shape = match (options.get, options.when) {
+        (true, _) => Shape::Value,
+        (false, Presence::Any) => Shape::Ok,
+        (false, _) => Shape::OkIfApplied,
+    };
+    submit(session, turn, args, Operation::Edit(edit), shape)
+}
+
+#[derive(Default)]
+struct SetOptions {
+    when: Presence,
+    get: bool,
+    expiry: Option<ExpiryEdit>,
+}
+
+fn set_options(args: Args<'_>, now: Now) -> Result<SetOptions, Refusal> {
+    let mut options = SetOptions::default();
+    let mut at = 3;
+    while at < args.len() {
+        if args.is(at, "NX") && options.when != Presence::Present {
+            options.when = Presence::Absent;
+        } else if args.is(at, "XX") && options.when != Presence::Absent {
+            options.when = Presence::Present;
+        } else if args.is(at, "GET") {
+            options.get = true;
+        } else if args.is(at, "KEEPTTL") && matches!(options.expiry, None | Some(ExpiryEdit::Keep)) {
+            options.expiry = Some(ExpiryEdit::Keep);
+        } else if let (Some(unit), None) = (expiry_unit(args, at), options.expiry) {
+            at += 1;
+            options.expiry = Some(ExpiryEdit::At(positive_expiry(args, at, unit, now.wall, "set")?));
+        } else {
+            return Err(SYNTAX);
+        }
+        at += 1;
+    }
+    Ok(options)
+}
+
+fn expiry_unit(args: Args<'_>, at: usize) -> Option<TimeUnit> {
+    [
+        ("EX", TimeUnit::SECONDS),
+        ("PX", TimeUnit::MILLIS),
+        ("EXAT", TimeUnit::SECONDS_AT),
+        ("PXAT", TimeUnit::MILLIS_AT),
+    ]
+    .into_iter()
+    .find_map(|(name, unit)| args.is(at, name).then_some(unit))
+}
+
+/// `SETEX key seconds value`
+pub fn set_seconds(session: &mut Session, turn: &mut Turn<'_>, args: Args<'_>) -> Handled {
+    set_for(session, turn, args, TimeUnit::SECONDS, "setex")
+}
+
+/// `PSETEX key milliseconds value`
+pub fn set_millis(session: &mut Session, turn: &mut Turn<'_>, args: Args<'_>) -> Handled {
+    set_for(session, turn, args, TimeUnit::MILLIS, "psetex")
+}
+
+fn set_for(
+    session: &mut Session,
+    turn: &mut Turn<'_>,
+    args: Args<'_>,
+    unit: TimeUnit,
+    command: &str,
+) -> Handled {
+    let expiry = ExpiryEdit::At(positive_expiry(args, 2, unit, turn.now.wall, command)?);
+    let edit = Edit::Set { value: args.at(3), when: Presence::Any, expiry };
+    submit(session, turn, args, Operation::Edit(edit), Shape::Ok)
+}
+
+/// `SETNX key value`
+pub fn set_absent(session: &mut Session, turn: &mut Turn<'_>, args: Args<'_>) -> Handled {
+    let edit = Edit::Set { value: args.at(2), when: Presence::Absent, expiry: ExpiryEdit::Clear };
+    submit(session, turn, args, Operation::Edit(edit), Shape::Applied)
+}
+
+/// `GETSET key value`
+pub fn get_set(session: &mut Session, turn: &mut Turn<'_>, args: Args<'_>) -> Handled {
+    let edit = Edit::Set { value: args.at(2), when: Presence::Any, expiry: ExpiryEdit::Clear };
+    submit(session, turn, args, Operation::Edit(edit), Shape::Value)
+}
+
+/// `GETDEL key`
+pub fn get_delete(session: &mut Session, turn: &mut Turn<'_>, args: Args<'_>) -> Handled {
+    submit(session, turn, args, Operation::Edit(Edit::Delete), Shape::Value)
+}
+
+/// `GETEX key [EX s | PX ms | EXAT s | PXAT ms | PERSIST]`
+pub fn get_expire(session: &mut Session, turn: &mut Turn<'_>, args: Args<'_>) -> Handled {
+    let expiry = match (args.len(), expiry_unit(args, 2)) {
+        (2, _) => return submit(session, turn, args, Operation::Get, Shape::Value),
+        (3, None) if args.is(2, "PERSIST") => ExpiryEdit::Clear,
+        (4, Some(unit)) => ExpiryEdit::At(positive_expiry(args, 3, unit, turn.now.wall, "getex")?),
+        _ => return Err(SYNTAX),
+    };
+    // A value without an expiry needs no write to lose it.
+    let when = if expiry == ExpiryEdit::Clear { ExpiryWhen::Some } else { ExpiryWhen::Always };
+    submit(session, turn, args, Operation::Edit(Edit::Expire { expiry, when }), Shape::Value)
+}
+
+/// `APPEND key tail`
+pub fn append(session: &mut Session, turn: &mut Turn<'_>, args: Args<'_>) -> Handled {
+    submit(session, turn, args, Operation::Edit(Edit::Append(args.at(2))), Shape::Length)
+}
+
+/// `STRLEN key`
+pub fn length(session: &mut Session, turn: &mut Turn<'_>, args: Args<'_>) -> Handled {
+    submit(session, turn, args, Operation::Get, Shape::ValueLength)
+}
+
+/// `TYPE key`
+pub fn kind(session: &mut Session, turn: &mut Turn<'_>, args: Args<'_>) -> Handled {
+    submit(session, turn, args, Operation::Get, Shape::Type)
 }

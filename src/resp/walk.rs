@@ -1,0 +1,293 @@
+//! Commands over a whole keyspace: `SCAN`, `KEYS`, `DBSIZE`, `FLUSHDB`, `FLUSHALL`.
+//!
+//! Each is a loop of scan pages; a flush deletes the keys of a page, a bounded number at a time, before
+//! it asks for the next. The loop is the connection's only command while it runs, and nothing is locked:
+//! what others write meanwhile stays (trap T12), and what a walk that broke off did stays done, so
+//! running it again goes on.
+//!
+//! Rule: a page that failed ends the walk with its error. Nothing is answered as a whole that is a part.
+
+use crate::proto::error::Outcome;
+use crate::proto::io::{Edit, Operation, Reply, Request, ScanPage};
+use crate::proto::limits::{KEYSPACES_MAX, SCAN_PAGE_MAX};
+
+use super::answer::failure;
+use super::glob::{self, Budget};
+use super::number::{SYNTAX, integer_at};
+use super::order::Place;
+use super::parse::Args;
+use super::reply::{Protocol, Writer};
+use super::session::{Handled, Refusal, Session, Turn};
+use super::strings::LATEST;
+
+/// Deletes of a flush in flight at one time.
+const FLUSH_IN_FLIGHT_MAX: u32 = 64;
+/// Most bytes that `KEYS` answers.
+const KEYS_ANSWER_MAX: usize = 64 << 20;
+/// Steps of pattern matching for one page.
+const PAGE_BUDGET: u64 = 4 << 20;
+
+/// A walk that is under way.
+#[derive(Debug)]
+pub struct Walk {
+    place: Place,
+    purpose: Purpose,
+    keyspace: u16,
+    protocol: Protocol,
+    limit: u32,
+    /// Keys of the page that are still to be deleted.
+    doomed: Vec<Vec<u8>>,
+    /// Keys of the page to be shown.
+    shown: Vec<Vec<u8>>,
+    /// Requests in flight.
+    waiting: u32,
+    /// Where the next page begins; 0 once the keyspace is at its end.
+    next: u64,
+    found: u64,
+    failure: Option<String>,
+}
+
+#[derive(Debug)]
+enum Purpose {
+    /// One page of keys that match.
+    Scan { pattern: Option<Vec<u8>>, shows_strings: bool },
+    /// All keys that match, written one after the other.
+    Keys { pattern: Vec<u8>, written: Vec<u8> },
+    /// How many keys there are.
+    Count,
+    /// Deletes all keys up to and including a keyspace.
+    Flush { last_keyspace: u16 },
+}
+
+/// `SCAN cursor [MATCH pattern] [COUNT n] [TYPE type]`
+pub fn scan(session: &mut Session, turn: &mut Turn<'_>, args: Args<'_>) -> Handled {
+    let cursor = core::str::from_utf8(args.at(1)).ok().and_then(|text| text.parse::<u64>().ok());
+    let cursor = cursor.ok_or(Refusal::Borrowed("ERR invalid cursor"))?;
+    let (mut pattern, mut limit, mut shows_strings) = (None, 10, true);
+    for at in (2..args.len()).step_by(2) {
+        let value = args.get(at + 1).ok_or(SYNTAX)?;
+        if args.is(at, "MATCH") {
+            pattern = Some(checked_pattern(value)?);
+        } else if args.is(at, "COUNT") {
+            let count = integer_at(args, at + 1)?;
+            if count < 1 {
+                return Err(SYNTAX);
+            }
+            limit = u32::try_from(count).unwrap_or(u32::MAX).min(SCAN_PAGE_MAX);
+        } else if args.is(at, "TYPE") {
+            shows_strings = value.eq_ignore_ascii_case(b"string");
+        } else {
+            return Err(SYNTAX);
+        }
+    }
+    let keyspace = session.keyspace;
+    begin(session, turn, Purpose::Scan { pattern, shows_strings }, keyspace, (cursor, limit));
+    Ok(())
+}
+
+/// `KEYS pattern`
+pub fn keys(session: &mut Session, turn: &mut Turn<'_>, args: Args<'_>) -> Handled {
+    let purpose = Purpose::Keys { pattern: checked_pattern(args.at(1))?, written: Vec::new() };
+    let keyspace = session.keyspace;
+    begin(session, turn, purpose, keyspace, (0, SCAN_PAGE_MAX));
+    Ok(())
+}
+
+/// `DBSIZE`
+pub fn size(session: &mut Session, turn: &mut Turn<'_>, _: Args<'_>) -> Handled {
+    let keyspace = session.keyspace;
+    begin(session, turn, Purpose::Count, keyspace, (0, SCAN_PAGE_MAX));
+    Ok(())
+}
+
+/// `FLUSHDB [ASYNC | SYNC]`
+pub fn flush(session: &mut Session, turn: &mut Turn<'_>, args: Args<'_>) -> Handled {
+    let keyspace = session.keyspace;
+    flush_keyspaces(session, turn, args, (keyspace, keyspace))
+}
+
+/// `FLUSHALL [ASYNC | SYNC]`
+pub fn flush_all(session: &mut Session, turn: &mut Turn<'_>, args: Args<'_>) -> Handled {
+    flush_keyspaces(session, turn, args, (0, KEYSPACES_MAX - 1))
+}
+
+/// `ASYNC` is answered at the end too: an answer before it would promise what may yet fail.
+fn flush_keyspaces(
+    session: &mut Session,
+    turn: &mut Turn<'_>,
+    args: Args<'_>,
+    (first, last): (u16, u16),
+) -> Handled {
+    if args.len() > 2 || args.len() == 2 && !args.is(1, "ASYNC") && !args.is(1, "SYNC") {
+        return Err(SYNTAX);
+    }
+    begin(session, turn, Purpose::Flush { last_keyspace: last }, first, (0, SCAN_PAGE_MAX));
+    Ok(())
+}
+
+fn checked_pattern(pattern: &[u8]) -> Result<Vec<u8>, Refusal> {
+    if pattern.len() > glob::PATTERN_MAX {
+        let limit = glob::PATTERN_MAX;
+        return Err(format!("ERR the pattern is longer than {limit} bytes").into());
+    }
+    Ok(pattern.to_vec())
+}
+
+fn begin(
+    session: &mut Session,
+    turn: &mut Turn<'_>,
+    purpose: Purpose,
+    keyspace: u16,
+    (cursor, limit): (u64, u32),
+) {
+    let protocol = session.protocol;
+    session.begin_walk(turn, |place| Walk {
+        place,
+        purpose,
+        keyspace,
+        protocol,
+        limit,
+        doomed: Vec::new(),
+        shown: Vec::new(),
+        waiting: 0,
+        next: cursor,
+        found: 0,
+        failure: None,
+    });
+}
+
+impl Walk {
+    /// Where its answer goes.
+    pub fn place(&self) -> Place {
+        self.place
+    }
+
+    /// Its requests in flight.
+    pub fn waiting(&self) -> u32 {
+        self.waiting
+    }
+
+    /// Submits the request for the next page.
+    pub fn submit_page(&mut self, turn: &mut Turn<'_>) {
+        self.submit(turn, b"", Operation::Scan { cursor: self.next, limit: self.limit });
+    }
+
+    /// Takes the reply to one of its requests and submits what comes next. Returns the answer once there
+    /// is one.
+    pub fn handle_reply(&mut self, reply: Reply, turn: &mut Turn<'_>) -> Option<Vec<u8>> {
+        self.waiting -= 1;
+        match reply {
+            Reply { outcome: Outcome::Ok, page: Some(page), .. } => self.take_page(*page),
+            Reply { outcome: Outcome::Ok, page: None, .. } => self.found += u64::from(reply.applied),
+            // Somebody else deleted it.
+            Reply { outcome: Outcome::NotFound, .. } => {}
+            failed => {
+                self.failure.get_or_insert_with(|| failure(&failed));
+            }
+        }
+        if self.failure.is_some() {
+            self.doomed.clear();
+        }
+        while self.waiting < FLUSH_IN_FLIGHT_MAX {
+            let Some(key) = self.doomed.pop() else { break };
+            self.submit(turn, &key, Operation::Edit(Edit::Delete));
+        }
+        if self.waiting > 0 {
+            return None;
+        }
+        if self.failure.is_none() && self.goes_on() {
+            self.submit_page(turn);
+            return None;
+        }
+        Some(self.answer())
+    }
+
+    fn submit(&mut self, turn: &mut Turn<'_>, key: &[u8], operation: Operation<'_>) {
+        self.waiting += 1;
+        let request = Request { keyspace: self.keyspace, key, operation, options: LATEST };
+        turn.backend.submit(self.place, &request);
+    }
+
+    /// Whether another page is wanted; moves to the next keyspace at the end of one.
+    fn goes_on(&mut self) -> bool {
+        match self.purpose {
+            Purpose::Scan { .. } => false,
+            Purpose::Flush { last_keyspace } if self.next == 0 && self.keyspace < last_keyspace => {
+                self.keyspace += 1;
+                true
+            }
+            _ => self.next != 0,
+        }
+    }
+
+    fn take_page(&mut self, mut page: ScanPage) {
+        self.next = page.next;
+        let mut budget = Budget(PAGE_BUDGET);
+        let mut is_shown = |pattern: &[u8], key: &[u8]| glob::matches(pattern, key, &mut budget);
+        let too_costly = "ERR the pattern takes too many steps to match".to_owned();
+        match &mut self.purpose {
+            Purpose::Count => self.found += page.keys.len() as u64,
+            Purpose::Flush { .. } => self.doomed = page.keys,
+            Purpose::Scan { shows_strings: false, .. } => {}
+            Purpose::Scan { pattern: None, .. } => self.shown = page.keys,
+            Purpose::Scan { pattern: Some(pattern), .. } => {
+                let mut failed = false;
+                page.keys.retain(|key| {
+                    is_shown(pattern, key).unwrap_or_else(|_| {
+                        failed = true;
+                        false
+                    })
+                });
+                self.failure = failed.then_some(too_costly);
+                self.shown = page.keys;
+            }
+            Purpose::Keys { pattern, written } => {
+                for key in &page.keys {
+                    match is_shown(pattern, key) {
+                        Ok(false) => {}
+                        Ok(true) => {
+                            self.found += 1;
+                            Writer::new(written, self.protocol).bulk(key);
+                        }
+                        Err(_) => self.failure = Some(too_costly.clone()),
+                    }
+                }
+                if written.len() > KEYS_ANSWER_MAX {
+                    let limit = KEYS_ANSWER_MAX >> 20;
+                    self.failure = Some(format!("ERR the keys are more than {limit} MiB; use SCAN"));
+                }
+            }
+        }
+    }
+
+    fn answer(&mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut writer = Writer::new(&mut bytes, self.protocol);
+        if let Some(failure) = &self.failure {
+            match self.purpose {
+                Purpose::Flush { .. } => {
+                    writer.error(&format!("{failure} (after {} keys were deleted)", self.found));
+                }
+                _ => writer.error(failure),
+            }
+            return bytes;
+        }
+        match &self.purpose {
+            Purpose::Count => writer.count(self.found),
+            Purpose::Flush { .. } => writer.ok(),
+            Purpose::Keys { written, .. } => {
+                writer.array(self.found as usize);
+                bytes.extend_from_slice(written);
+            }
+            Purpose::Scan { .. } => {
+                writer.array(2);
+                writer.bulk(self.next.to_string().as_bytes());
+                writer.array(self.shown.len());
+                for key in &self.shown {
+                    writer.bulk(key);
+                }
+            }
+        }
+        bytes
+    }
+}
