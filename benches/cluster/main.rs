@@ -8,6 +8,7 @@ mod load;
 mod report;
 mod resp;
 mod server;
+mod syscalls;
 mod toy;
 
 use std::net::SocketAddr;
@@ -27,7 +28,8 @@ cargo bench --bench cluster -- [OPTIONS]
   --keys N        keys filled before, and drawn from              [1000000]
   --pipelines L   pipeline depths                                 [1,16]
   --only L        systems, of toy,quorate,redis,replicas          [all]
-  --quorate PATH  the program to measure                          [the one built beside this bench]";
+  --quorate PATH  the program to measure                          [the one built beside this bench]
+  --syscalls      count the system calls of toy and quorate instead";
 
 const CONNECTIONS: usize = 50;
 
@@ -38,6 +40,7 @@ struct Options {
     pipelines: Vec<usize>,
     only: Vec<String>,
     quorate: PathBuf,
+    syscalls: bool,
 }
 
 fn main() {
@@ -49,6 +52,7 @@ fn main() {
         _ if !words.contains(&"--bench") => println!("run by `make bench` or `cargo bench --bench cluster`"),
         _ if words.contains(&"--help") => println!("{HELP}"),
         _ => match options(&words) {
+            Ok(options) if options.syscalls => syscalls(&options),
             Ok(options) => bench(&options),
             Err(problem) => {
                 eprintln!("{problem}\n{HELP}");
@@ -72,9 +76,14 @@ fn options(words: &[&str]) -> Result<Options, String> {
         pipelines: vec![1, 16],
         only: ["toy", "quorate", "redis", "replicas"].map(str::to_owned).to_vec(),
         quorate: option_env!("CARGO_BIN_EXE_quorate").unwrap_or("target/release/quorate").into(),
+        syscalls: false,
     };
     let mut words = words.iter().filter(|word| **word != "--bench");
     while let Some(&word) = words.next() {
+        if word == "--syscalls" {
+            options.syscalls = true;
+            continue;
+        }
         let value = words.next().ok_or(format!("{word} has no value"))?;
         let wrong = || format!("{word} {value} is no number");
         let list = || value.split(',').map(str::to_owned).collect::<Vec<_>>();
@@ -142,6 +151,21 @@ fn bench(options: &Options) {
         check(server, options.keys);
     }
     print!("\n{}", report::table(&rows));
+}
+
+fn syscalls(options: &Options) {
+    for name in &options.only {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        println!("{name}");
+        match name.as_str() {
+            "toy" => syscalls::print(folder.path(), &server::toy),
+            "quorate" => syscalls::print(folder.path(), &|| {
+                let data = tempfile::tempdir_in(folder.path()).expect("a temporary folder").keep();
+                server::quorate(&options.quorate, &data)
+            }),
+            _ => {}
+        }
+    }
 }
 
 fn fill(server: &Server, keys: u64) -> Duration {

@@ -39,6 +39,11 @@ impl Server {
         self.processes.iter().map(|process| process_cpu(process.id())).sum()
     }
 
+    /// The process that clients drive.
+    pub fn driven(&self) -> u32 {
+        self.processes[0].id()
+    }
+
     /// Resident memory of its processes, in bytes.
     pub fn resident(&self) -> u64 {
         let of = |process: &Child| {
