@@ -18,6 +18,7 @@ mod open;
 mod options;
 mod peer;
 pub mod queue;
+pub mod signals;
 mod slots;
 mod socket;
 mod storage;

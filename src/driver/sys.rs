@@ -298,3 +298,66 @@ mod tests {
         assert!(!was_forked());
     }
 }
+
+/// The set of these signals.
+fn signal_set(signals: &[i32]) -> io::Result<libc::sigset_t> {
+    // SAFETY: a signal set is numbers; sigemptyset gives them their meaning.
+    let mut set: libc::sigset_t = unsafe { core::mem::zeroed() };
+    // SAFETY: `set` is a valid place to write a signal set to.
+    unsafe { libc::sigemptyset(&mut set) };
+    for &signal in signals {
+        // SAFETY: `set` was initialised above; a number that is no signal is an error.
+        if unsafe { libc::sigaddset(&mut set, signal) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(set)
+}
+
+/// Blocks signals in this thread and in those it starts from now on.
+pub(super) fn block_signals(signals: &[i32]) -> io::Result<()> {
+    let set = signal_set(signals)?;
+    // SAFETY: the set is a valid one and the old mask is not asked for.
+    match unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &set, core::ptr::null_mut()) } {
+        0 => Ok(()),
+        error => Err(io::Error::from_raw_os_error(error)),
+    }
+}
+
+/// Waits for one of these signals, which are blocked, and takes it.
+pub(super) fn wait_for_signal(signals: &[i32]) -> io::Result<i32> {
+    let set = signal_set(signals)?;
+    let mut taken = 0;
+    loop {
+        // SAFETY: the set is a valid one and `taken` a valid place for a number.
+        match unsafe { libc::sigwait(&set, &mut taken) } {
+            0 => return Ok(taken),
+            libc::EINTR => {}
+            error => return Err(io::Error::from_raw_os_error(error)),
+        }
+    }
+}
+
+/// Installs the handler of [`on_bus_error`].
+pub(super) fn handle_bus_errors() -> io::Result<()> {
+    // SAFETY: a sigaction of zeroes is a valid one with the default action, an empty mask and no flags.
+    let mut action: libc::sigaction = unsafe { core::mem::zeroed() };
+    let handler: extern "C" fn(libc::c_int) = on_bus_error;
+    action.sa_sigaction = handler as libc::sighandler_t;
+    // SAFETY: the handler calls nothing but functions that are safe in a signal handler.
+    match unsafe { libc::sigaction(libc::SIGBUS, &action, core::ptr::null_mut()) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Says what SIGBUS means here and ends the process with EX_IOERR. Nothing can be finished: the thread
+/// that was reading cannot go on.
+extern "C" fn on_bus_error(_signal: libc::c_int) {
+    const MESSAGE: &[u8] =
+        b"quorate: SIGBUS: a mapped log segment cannot be read: its disk failed, or the file was cut short\n";
+    // SAFETY: write takes a pointer and length of a static, and is safe in a signal handler.
+    unsafe { libc::write(libc::STDERR_FILENO, MESSAGE.as_ptr().cast(), MESSAGE.len()) };
+    // SAFETY: _exit is safe in a signal handler and does not return.
+    unsafe { libc::_exit(74) }
+}
