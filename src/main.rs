@@ -1,3 +1,7 @@
-//! The `quorate` program.
+//! The `quorate` program: reads its arguments and hands them to [`cli`], which does everything else.
 
-fn main() {}
+mod cli;
+
+fn main() -> std::process::ExitCode {
+    cli::run()
+}

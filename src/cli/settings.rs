@@ -1,0 +1,448 @@
+//! Settings of `quorate node`: one list that is flags, variables, TOML keys and help at once.
+//!
+//! A flag wins over a `QUORATE_*` variable, that over the config file, that over the default. clap takes
+//! care of the first two; [`NodeArguments::or`] fills what is still missing from the file. A key in the
+//! file that no flag has is an error, so a typing mistake never runs with a default.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use serde::{Deserialize, Deserializer};
+
+use quorate::driver::{DataDir, Level, Logger, NodeOptions};
+use quorate::proto::config::{Config, MemberSpec};
+use quorate::proto::store::Durability;
+
+use super::exit::{Failure, USAGE};
+use super::key_file;
+use super::log::ProgramLog;
+
+/// Name of a node that was given none.
+const NAME_DEFAULT: &str = "A";
+/// Where clients are served by default.
+pub const CLIENT_DEFAULT: &str = "127.0.0.1:7379";
+/// Where peers are served by default.
+const PEER_DEFAULT: &str = "127.0.0.1:7380";
+
+/// What `quorate node` can be told. Every field is also a key of the config file, with `_` for `-`.
+#[derive(clap::Args, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub struct NodeArguments {
+    /// This member's name [default: A, in a cluster of one].
+    #[arg(long, env = "QUORATE_NAME")]
+    name: Option<String>,
+    /// The data directory; made with mode 0700 if it does not exist.
+    #[arg(long, env = "QUORATE_DATA", value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Where to serve Redis clients [default: 127.0.0.1:7379]; port 0 takes a free one.
+    #[arg(long, env = "QUORATE_CLIENT", value_name = "ADDR")]
+    client: Option<String>,
+    /// Where to serve other members [default: as --members says, or 127.0.0.1:7380].
+    #[arg(long, env = "QUORATE_PEER", value_name = "ADDR")]
+    peer: Option<String>,
+    /// All members, this one included, as NAME@HOST:PORT,…; without it a cluster of one.
+    #[arg(long, env = "QUORATE_MEMBERS", value_name = "LIST")]
+    #[serde(deserialize_with = "text_or_list")]
+    members: Option<String>,
+    /// A TOML file with any of these settings.
+    #[arg(long, env = "QUORATE_CONFIG", value_name = "FILE")]
+    #[serde(skip)]
+    config: Option<PathBuf>,
+    /// When a write counts as done on a replica [default: interval].
+    #[arg(long, env = "QUORATE_SYNC", value_name = "WHEN")]
+    sync: Option<Sync>,
+    /// The cluster's name [default: quorate].
+    #[arg(long, env = "QUORATE_CLUSTER", value_name = "NAME")]
+    cluster: Option<String>,
+    /// The cluster's secret: a file of 32 bytes and mode 0600.
+    #[arg(long, env = "QUORATE_KEY_FILE", value_name = "FILE")]
+    key_file: Option<PathBuf>,
+    /// The least important lines to log [default: info].
+    #[arg(long, env = "QUORATE_LOG", value_name = "LEVEL")]
+    log: Option<LogLevel>,
+    /// Log to this file instead of stderr; SIGHUP opens it anew.
+    #[arg(long, env = "QUORATE_LOG_FILE", value_name = "FILE")]
+    log_file: Option<PathBuf>,
+    /// Serve Redis clients on this Unix socket too.
+    #[arg(long, env = "QUORATE_UNIX", value_name = "PATH")]
+    unix: Option<PathBuf>,
+    /// Allow addresses that are not loopback although nobody has to log in.
+    #[arg(long, env = "QUORATE_ALLOW_OPEN_BIND", value_name = "BOOL",
+          num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    allow_open_bind: Option<bool>,
+    /// Replicas of each key [default: 3].
+    #[arg(long, env = "QUORATE_N")]
+    n: Option<u8>,
+    /// Replicas that must answer a read [default: a majority].
+    #[arg(long, env = "QUORATE_R")]
+    r: Option<u8>,
+    /// Replicas that must acknowledge a write [default: a majority].
+    #[arg(long, env = "QUORATE_W")]
+    w: Option<u8>,
+    /// Partitions, a power of two; fixed when the cluster is made [default: 256].
+    #[arg(long, env = "QUORATE_PARTITIONS")]
+    partitions: Option<u32>,
+    /// Tokens each member draws; fixed when the cluster is made [default: 64].
+    #[arg(long, env = "QUORATE_TOKENS")]
+    tokens: Option<u32>,
+    /// Milliseconds until the deadline of a request that names none [default: 1000].
+    #[arg(long, env = "QUORATE_TIMEOUT_MS", value_name = "MS")]
+    timeout_ms: Option<u64>,
+    /// Longest key in bytes [default: 4096].
+    #[arg(long, env = "QUORATE_KEY_MAX", value_name = "BYTES")]
+    key_max: Option<usize>,
+    /// Largest value in bytes [default: 16777216].
+    #[arg(long, env = "QUORATE_VALUE_MAX", value_name = "BYTES")]
+    value_max: Option<usize>,
+    /// Size of a log segment in MiB [default: 64].
+    #[arg(long, env = "QUORATE_SEGMENT_MIB", value_name = "MIB")]
+    segment_mib: Option<u32>,
+}
+
+/// When a replica acknowledges a write.
+#[derive(ValueEnum, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Sync {
+    /// In memory: a killed process may lose it on this node.
+    Memory,
+    /// Handed to the kernel, on disk within 100 ms: survives a killed process.
+    Interval,
+    /// On disk: survives a power cut.
+    Always,
+}
+
+impl From<Sync> for Durability {
+    fn from(sync: Sync) -> Durability {
+        match sync {
+            Sync::Memory => Durability::Memory,
+            Sync::Interval => Durability::Interval,
+            Sync::Always => Durability::Always,
+        }
+    }
+}
+
+/// The least important lines to log.
+#[derive(ValueEnum, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// What failed and needs a person.
+    Error,
+    /// Also what is wrong and was coped with.
+    Warn,
+    /// Also what an operator wants to know once.
+    Info,
+    /// Also what helps to find faults.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+impl From<LogLevel> for Level {
+    fn from(level: LogLevel) -> Level {
+        match level {
+            LogLevel::Error => Level::Error,
+            LogLevel::Warn => Level::Warn,
+            LogLevel::Info => Level::Info,
+            LogLevel::Debug => Level::Debug,
+            LogLevel::Trace => Level::Trace,
+        }
+    }
+}
+
+/// Everything `quorate node` needs, gathered from all sources and checked.
+pub struct NodeSettings {
+    /// What the event loop is opened with.
+    pub options: NodeOptions,
+    /// Where log lines go.
+    pub log: Arc<ProgramLog>,
+    /// The secret's file, to be read again on SIGHUP.
+    pub key_file: Option<PathBuf>,
+}
+
+impl NodeArguments {
+    /// These settings, with what they leave open taken from `other`.
+    fn or(self, other: NodeArguments) -> NodeArguments {
+        NodeArguments {
+            name: self.name.or(other.name),
+            data: self.data.or(other.data),
+            client: self.client.or(other.client),
+            peer: self.peer.or(other.peer),
+            members: self.members.or(other.members),
+            config: self.config.or(other.config),
+            sync: self.sync.or(other.sync),
+            cluster: self.cluster.or(other.cluster),
+            key_file: self.key_file.or(other.key_file),
+            log: self.log.or(other.log),
+            log_file: self.log_file.or(other.log_file),
+            unix: self.unix.or(other.unix),
+            allow_open_bind: self.allow_open_bind.or(other.allow_open_bind),
+            n: self.n.or(other.n),
+            r: self.r.or(other.r),
+            w: self.w.or(other.w),
+            partitions: self.partitions.or(other.partitions),
+            tokens: self.tokens.or(other.tokens),
+            timeout_ms: self.timeout_ms.or(other.timeout_ms),
+            key_max: self.key_max.or(other.key_max),
+            value_max: self.value_max.or(other.value_max),
+            segment_mib: self.segment_mib.or(other.segment_mib),
+        }
+    }
+
+    /// Reads the config file, if one is named, fills in the defaults and checks the whole.
+    ///
+    /// # Errors
+    /// The first setting that is wrong, by its flag.
+    pub fn gather(self) -> Result<NodeSettings, Failure> {
+        let arguments = match self.config.clone() {
+            Some(path) => self.or(read_file(&path)?),
+            None => self,
+        };
+        let data = arguments
+            .data
+            .clone()
+            .ok_or_else(|| Failure::setting("data", "a node needs a directory for its records"))?;
+        let core = arguments.core()?;
+        core.check()?;
+        let client_text = arguments.client.as_deref().unwrap_or(CLIENT_DEFAULT);
+        let client = resolve("client", client_text)?;
+        let peer = arguments.peer_address(&core)?;
+        let log = ProgramLog::open(arguments.log_file.clone()).map(Arc::new).map_err(|error| {
+            let path = arguments.log_file.clone().unwrap_or_default();
+            Failure::setting("log-file", format!("{}: {error}", path.display()))
+        })?;
+        let mut options = NodeOptions::new(core);
+        options.data = DataDir::Path(data);
+        options.clients = vec![client];
+        options.peer = Some(peer);
+        options.unix = arguments.unix;
+        options.allow_open_bind = arguments.allow_open_bind.unwrap_or(false);
+        options.segment_bytes = arguments.segment_mib.map(|mib| u64::from(mib) << 20);
+        options.log = Logger::new(arguments.log.unwrap_or(LogLevel::Info).into(), log.clone());
+        Ok(NodeSettings { options, log, key_file: arguments.key_file })
+    }
+
+    /// The core's part of the settings.
+    fn core(&self) -> Result<Config, Failure> {
+        if self.members.is_some() && self.name.is_none() {
+            return Err(Failure::setting("name", "which of --members is this node?"));
+        }
+        let mut core = Config::new(self.name.as_deref().unwrap_or(NAME_DEFAULT));
+        if let Some(list) = &self.members {
+            core.members = members_from_text(list)?;
+        }
+        if let Some(cluster) = &self.cluster {
+            core.cluster.clone_from(cluster);
+        }
+        if let Some(path) = &self.key_file {
+            core.secret = key_file::read(path)?;
+        }
+        let keyspace = &mut core.keyspaces[0];
+        keyspace.n = self.n.unwrap_or(keyspace.n);
+        keyspace.r = self.r;
+        keyspace.w = self.w;
+        keyspace.durability = self.sync.map_or(keyspace.durability, Durability::from);
+        core.partitions = self.partitions.unwrap_or(core.partitions);
+        core.tokens = self.tokens.unwrap_or(core.tokens);
+        core.client_deadline = self.timeout_ms.map_or(core.client_deadline, Duration::from_millis);
+        core.key_max = self.key_max.unwrap_or(core.key_max);
+        core.value_max = self.value_max.unwrap_or(core.value_max);
+        Ok(core)
+    }
+
+    /// Where to listen for peers: as told, else where the member list says that this node is.
+    fn peer_address(&self, core: &Config) -> Result<SocketAddr, Failure> {
+        let own_row = core.members.iter().find(|member| member.name == core.name);
+        let listed = own_row.map(|member| member.address.as_str()).filter(|address| !address.is_empty());
+        resolve("peer", self.peer.as_deref().or(listed).unwrap_or(PEER_DEFAULT))
+    }
+}
+
+/// Reads a config file.
+fn read_file(path: &Path) -> Result<NodeArguments, Failure> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Failure::setting("config", format!("{}: {error}", path.display())))?;
+    toml::from_str(&text)
+        .map_err(|error| Failure::new(USAGE, format!("{}: {}", path.display(), error.to_string().trim_end())))
+}
+
+/// A TOML value that is one text, or a list of texts that means the same joined by commas.
+fn text_or_list<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "a text `NAME@HOST:PORT,…` or a list of texts `NAME@HOST:PORT`")]
+    enum TextOrList {
+        Text(String),
+        List(Vec<String>),
+    }
+    Ok(Some(match TextOrList::deserialize(from)? {
+        TextOrList::Text(text) => text,
+        TextOrList::List(list) => list.join(","),
+    }))
+}
+
+/// Parses `A@127.0.0.1:7201,B@127.0.0.1:7202`.
+fn members_from_text(list: &str) -> Result<Vec<MemberSpec>, Failure> {
+    let parse = |entry: &str| {
+        let entry = entry.trim();
+        let (name, address) = entry
+            .split_once('@')
+            .filter(|(name, address)| !name.is_empty() && !address.is_empty())
+            .ok_or_else(|| Failure::setting("members", format!("`{entry}` is not NAME@HOST:PORT")))?;
+        let port = address.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+        if port.is_none_or(|port| port == 0) {
+            let problem = format!("`{entry}`: others cannot reach the address {address}; a port is needed");
+            return Err(Failure::setting("members", problem));
+        }
+        Ok(MemberSpec { name: name.to_owned(), address: address.to_owned(), weight: 1 })
+    };
+    list.split(',').map(parse).collect()
+}
+
+/// The address a text such as `127.0.0.1:7379` or `localhost:7379` stands for.
+///
+/// # Errors
+/// It is none, or its host is unknown; `flag` is named.
+pub fn resolve(flag: &str, text: &str) -> Result<SocketAddr, Failure> {
+    let refuse = |problem: String| Failure::setting(flag, format!("`{text}` is no HOST:PORT: {problem}"));
+    let mut addresses = text.to_socket_addrs().map_err(|error| refuse(error.to_string()))?;
+    addresses.next().ok_or_else(|| refuse("the host has no address".into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(clap::Parser)]
+    struct Program {
+        #[command(flatten)]
+        node: NodeArguments,
+    }
+
+    fn arguments(flags: &[&str]) -> NodeArguments {
+        Program::try_parse_from([&["node"], flags].concat()).unwrap().node
+    }
+
+    fn gather(flags: &[&str]) -> Result<NodeSettings, Failure> {
+        arguments(flags).gather()
+    }
+
+    fn file_with(text: &str) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        file
+    }
+
+    #[test]
+    fn a_directory_alone_makes_a_cluster_of_one() {
+        let settings = gather(&["--data", "d"]).unwrap_or_else(|failure| panic!("{failure}"));
+        let options = settings.options;
+        assert_eq!(options.core.name, "A");
+        assert_eq!(options.core.members.len(), 1);
+        assert_eq!(options.clients, [CLIENT_DEFAULT.parse().unwrap()]);
+        assert_eq!(options.peer, Some(PEER_DEFAULT.parse().unwrap()));
+    }
+
+    #[test]
+    fn the_peer_address_comes_from_the_member_list_unless_told() {
+        let list = "A@127.0.0.1:7201,B@127.0.0.1:7202";
+        let base = ["--data", "d", "--name", "B", "--members", list];
+        let peer =
+            |more: &[&str]| gather(&[&base, more].concat()).unwrap_or_else(|f| panic!("{f}")).options.peer;
+        assert_eq!(peer(&[]), Some("127.0.0.1:7202".parse().unwrap()));
+        assert_eq!(peer(&["--peer", "127.0.0.1:9"]), Some("127.0.0.1:9".parse().unwrap()));
+    }
+
+    #[test]
+    fn flags_win_over_the_file_and_the_file_over_defaults() {
+        let file = file_with("data = 'from-file'\nw = 1\nr = 3\nsync = 'always'\nkey_max = 100\n");
+        let path = file.path().to_str().unwrap();
+        let settings = gather(&["--config", path, "--w", "2"]).unwrap_or_else(|failure| panic!("{failure}"));
+        let keyspace = &settings.options.core.keyspaces[0];
+        assert_eq!((keyspace.n, keyspace.r, keyspace.w), (3, Some(3), Some(2)));
+        assert_eq!(keyspace.durability, Durability::Always);
+        assert_eq!(settings.options.core.key_max, 100);
+        assert_eq!(settings.options.data, DataDir::Path("from-file".into()));
+    }
+
+    #[test]
+    fn every_flag_but_config_is_a_key_of_the_file() {
+        let text = "name = 'B'\ndata = 'd'\nclient = '127.0.0.1:1'\npeer = '127.0.0.1:2'\n\
+            members = ['A@127.0.0.1:3', 'B@127.0.0.1:4']\nsync = 'memory'\ncluster = 'c'\nkey_file = 'k'\n\
+            log = 'debug'\nlog_file = 'l'\nunix = 'u'\nallow_open_bind = true\nn = 2\nr = 1\nw = 1\n\
+            partitions = 8\ntokens = 9\ntimeout_ms = 10\nkey_max = 11\nvalue_max = 12\nsegment_mib = 4\n";
+        let file = file_with(text);
+        let from_file = read_file(file.path()).unwrap();
+        let flags = [
+            ["--name", "B"],
+            ["--data", "d"],
+            ["--client", "127.0.0.1:1"],
+            ["--peer", "127.0.0.1:2"],
+            ["--members", "A@127.0.0.1:3,B@127.0.0.1:4"],
+            ["--sync", "memory"],
+            ["--cluster", "c"],
+            ["--key-file", "k"],
+            ["--log", "debug"],
+            ["--log-file", "l"],
+            ["--unix", "u"],
+            ["--n", "2"],
+            ["--r", "1"],
+            ["--w", "1"],
+            ["--partitions", "8"],
+            ["--tokens", "9"],
+            ["--timeout-ms", "10"],
+            ["--key-max", "11"],
+            ["--value-max", "12"],
+            ["--segment-mib", "4"],
+        ];
+        let from_flags = arguments(&[flags.as_flattened(), &["--allow-open-bind"]].concat());
+        assert_eq!(from_file, from_flags);
+        assert_eq!(from_file.clone().or(NodeArguments::default()), from_file);
+        assert_eq!(NodeArguments::default().or(from_file.clone()), from_file);
+        let known = <NodeArguments as clap::Args>::augment_args(clap::Command::new("node"));
+        assert_eq!(known.get_arguments().count(), text.lines().count() + 1, "a flag is missing above");
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let table: [(&[&str], &str); 10] = [
+            (&[], "--data"),
+            (&["--members", "A@h:1"], "--name"),
+            (&["--name", "A", "--members", "A"], "`A` is not NAME@HOST:PORT"),
+            (&["--name", "A", "--members", "A@h"], "a port is needed"),
+            (&["--name", "A", "--members", "A@h:1,A@h:2"], "two members are named `A`"),
+            (&["--name", "C", "--members", "A@h:1,B@h:2"], "`C` is not in the member list"),
+            (&["--w", "4"], "--w: 4 is outside 1 to N = 3"),
+            (&["--r", "2", "--n", "1"], "--r: 2 is outside 1 to N = 1"),
+            (&["--client", "here"], "--client: `here` is no HOST:PORT"),
+            (&["--key-file", "/no/such/file"], "/no/such/file"),
+        ];
+        for (flags, named) in table {
+            let data: &[&str] = if flags.is_empty() { &[] } else { &["--data", "d"] };
+            let Err(failure) = gather(&[data, flags].concat()) else {
+                panic!("{flags:?} were accepted");
+            };
+            assert_eq!(failure.code, 64, "{failure}");
+            assert!(failure.message.contains(named), "{failure}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_or_a_wrong_type_in_the_file_is_named() {
+        for (text, named) in [
+            ("data = 'd'\nsynk = 'always'", "synk"),
+            ("config = 'other.toml'", "config"),
+            ("w = 300", "w = 300"),
+            ("sync = 'sometimes'", "sometimes"),
+            ("members = 7", "NAME@HOST:PORT"),
+            ("data = ", "data ="),
+        ] {
+            let file = file_with(text);
+            let failure = read_file(file.path()).unwrap_err();
+            assert_eq!(failure.code, 64);
+            assert!(failure.message.contains(named), "{failure}");
+        }
+    }
+}
