@@ -14,7 +14,7 @@
 //!    its socket, until [`Session::in_flight`] is 0, so that its number is not used twice.
 //!
 //! Rule: a session has at most [`SLOTS_MAX`](super::order::SLOTS_MAX) requests in flight and stops
-//! taking commands while more than [`REPLIES_MAX`](super::order::REPLIES_MAX) bytes of replies wait.
+//! taking commands while more than [`REPLIES_MAX`] bytes of replies wait.
 //! No command allocates on its way in; its arguments are borrowed from the driver's buffer.
 
 use std::borrow::Cow;
