@@ -28,8 +28,8 @@ const PARTIAL_MAX: Duration = Duration::from_secs(30);
 const UNREAD_TIME_MAX: Duration = Duration::from_secs(60);
 /// Bytes of replies that a client may leave unread for as long as it likes.
 const UNREAD_MAX: usize = 1 << 20;
-/// Bytes of replies beyond which a client is let go at once, beside its largest replies.
-const UNSENT_MAX: usize = 64 << 20;
+/// Bytes of replies beyond which a client is let go at once.
+const UNSENT_MAX: usize = 256 << 20;
 /// A connection that was quiet for so long gives its buffers back.
 const IDLE: Duration = Duration::from_secs(5);
 /// Connections accepted from one listener in one turn.
@@ -138,6 +138,11 @@ impl Backend for Gateway<'_> {
             durability: self.facts.durability,
             directory: self.facts.directory.clone(),
         }
+    }
+
+    fn clients(&self) -> Vec<String> {
+        let others = self.others.iter().filter(|(_, client)| client.socket.is_some());
+        others.map(|(_, client)| client.session.describe(self.now)).collect()
     }
 }
 
@@ -324,6 +329,7 @@ impl Clients {
             Found::Nothing => {}
             Found::End => {
                 client.ended = true;
+                client.session.handle_end();
                 self.feed(at, &mut client, 0, turn);
             }
             Found::Broken(_) => client.socket = None,
@@ -348,16 +354,9 @@ impl Clients {
             others: &self.slots,
         };
         let session = &mut client.session;
-        let mut next = Next::Read;
         client.inbox.feed(&turn.buffer[..fresh], |bytes| {
-            let progress = session.handle_bytes(turn.now, bytes, &mut socket.out, &mut gateway);
-            next = progress.next;
-            progress.consumed
+            session.handle_bytes(turn.now, bytes, &mut socket.out, &mut gateway).consumed
         });
-        // What is left is a command that will never be whole.
-        if client.ended && next == Next::Read {
-            session.handle_end();
-        }
     }
 
     /// Decides what becomes of a connection after its session worked, and puts it back.
@@ -365,7 +364,7 @@ impl Clients {
         if let Some(socket) = &client.socket {
             let unsent = socket.unsent();
             let is_over = client.session.is_done() && unsent == 0;
-            if is_over || unsent > UNSENT_MAX + 2 * self.settings.value_max {
+            if is_over || unsent > UNSENT_MAX {
                 client.socket = None;
             }
         }

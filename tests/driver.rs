@@ -1,0 +1,558 @@
+//! The event loop over real sockets on loopback: three nodes in one process, clients that speak RESP,
+//! peers that lie, and a host's loop whose clock is turned by hand.
+
+mod support;
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quorate::driver::{
+    EventLoop, Handle, NodeOptions, OpenError, OwnedOperation, OwnedRequest, Refusal, Wait, WaitPolicy,
+};
+use quorate::proto::config::Config;
+use quorate::proto::error::Outcome;
+use quorate::proto::io::{Blind, Options};
+use quorate::proto::keys::ClusterKeys;
+use quorate::proto::limits;
+use quorate::proto::session::{Identity, Session};
+use quorate::proto::time::{Instant, Now};
+use support::driver::{Client, Cluster, Lines, loopback, options, wait_readable};
+
+#[test]
+fn what_one_node_took_every_node_answers() {
+    let cluster = Cluster::start(&["a", "b", "c"]);
+    let mut clients = cluster.clients();
+    for at in 0..3 {
+        let key = format!("key {at}");
+        assert_eq!(clients[at].ask(&["SET", &key, "value"]), "+OK");
+        for client in &mut clients {
+            assert_eq!(client.ask(&["GET", &key]), "$value");
+        }
+    }
+}
+
+#[test]
+fn a_pipeline_is_answered_in_order() {
+    let cluster = Cluster::start(&["a", "b", "c"]);
+    let mut client = cluster.client(0);
+    let mut bytes = Vec::new();
+    for at in 0..5_000 {
+        bytes.extend_from_slice(&Client::command(&["SET", &format!("k{}", at % 100), &at.to_string()]));
+        bytes.extend_from_slice(&Client::command(&["GET", &format!("k{}", at % 100)]));
+    }
+    let mut sending = client.stream.try_clone().unwrap();
+    let sender = std::thread::spawn(move || sending.write_all(&bytes).unwrap());
+    for at in 0..5_000 {
+        assert_eq!(client.reply(), "+OK");
+        assert_eq!(client.reply(), format!("${at}"));
+    }
+    sender.join().unwrap();
+}
+
+#[test]
+fn bytes_may_come_and_go_one_at_a_time() {
+    let cluster = Cluster::start(&["a", "b", "c"]);
+    let mut client = cluster.client(1);
+    for byte in Client::command(&["SET", "slow", "value"]) {
+        client.stream.write_all(&[byte]).unwrap();
+    }
+    assert_eq!(client.reply(), "+OK");
+    for byte in b"get slow\r\n" {
+        client.stream.write_all(&[*byte]).unwrap();
+    }
+    let mut answer = [0; 11];
+    for byte in &mut answer {
+        client.stream.read_exact(core::slice::from_mut(byte)).unwrap();
+    }
+    assert_eq!(&answer, b"$5\r\nvalue\r\n");
+}
+
+#[test]
+fn large_values_travel_whole() {
+    let cluster = Cluster::start(&["a", "b", "c"]);
+    let value = "0123456789abcdef".repeat(1 << 16);
+    assert_eq!(cluster.client(0).ask(&["SET", "large", &value]), "+OK");
+    for at in 0..3 {
+        let found = cluster.client(at).ask(&["GET", "large"]);
+        assert!(found == format!("${value}"), "node {at} answers {} bytes", found.len());
+    }
+}
+
+#[test]
+fn a_client_that_ends_its_side_is_still_answered() {
+    let cluster = Cluster::start(&["a", "b", "c"]);
+    let mut client = cluster.client(0);
+    let mut bytes = Vec::new();
+    for at in 0..100 {
+        bytes.extend_from_slice(&Client::command(&["SET", "k", &at.to_string()]));
+        bytes.extend_from_slice(&Client::command(&["GET", "k"]));
+    }
+    // A command that will never be whole must not keep the connection.
+    bytes.extend_from_slice(b"*2\r\n$3\r\nGET");
+    client.stream.write_all(&bytes).unwrap();
+    client.stream.shutdown(std::net::Shutdown::Write).unwrap();
+    for at in 0..100 {
+        assert_eq!(client.reply(), "+OK");
+        assert_eq!(client.reply(), format!("${at}"));
+    }
+    assert_eq!(client.stream.read(&mut [0; 1]).unwrap(), 0);
+}
+
+#[test]
+fn a_slow_reader_holds_up_nobody_else() {
+    let cluster = Cluster::start(&["a", "b", "c"]);
+    let value = "v".repeat(1 << 20);
+    assert_eq!(cluster.client(0).ask(&["SET", "large", &value]), "+OK");
+    let mut slow = cluster.client(0);
+    slow.stream.write_all(&Client::command(&["GET", "large"]).repeat(100)).unwrap();
+    let mut other = cluster.client(0);
+    for at in 0..200 {
+        assert_eq!(other.ask(&["SET", "small", &at.to_string()]), "+OK");
+    }
+    for _ in 0..100 {
+        assert!(slow.reply() == format!("${value}"), "a large value is cut");
+    }
+}
+
+#[test]
+fn a_node_may_go_and_come_back_at_once() {
+    let mut cluster = Cluster::start(&["a", "b", "c"]);
+    for gone in [2, 0] {
+        let address = cluster.peer_addresses()[gone];
+        cluster.stop(gone);
+        let other = (gone + 1) % 3;
+        let mut client = cluster.client(other);
+        // The others notice in their own time; no request may fail for it.
+        for at in 0..100 {
+            assert_eq!(client.ask(&["SET", "kept", &at.to_string()]), "+OK");
+        }
+        cluster.restart(gone, address);
+        cluster.wait_until_connected();
+        assert_eq!(cluster.client(gone).ask(&["GET", "kept"]), "$99");
+    }
+}
+
+#[test]
+fn two_nodes_gone_is_not_enough_replicas() {
+    let mut cluster = Cluster::start(&["a", "b", "c"]);
+    cluster.stop(1);
+    cluster.stop(2);
+    let mut client = cluster.client(0);
+    // Until both are known to be gone, a write may be in doubt; after that it is refused.
+    let mut answer = String::new();
+    for at in 0..1_000 {
+        answer = client.ask(&["SET", "refused", &at.to_string()]);
+        assert!(!answer.starts_with("+OK"), "{answer}");
+        if answer.starts_with("-NOREPLICAS") {
+            break;
+        }
+    }
+    assert!(answer.starts_with("-NOREPLICAS"), "{answer}");
+}
+
+#[test]
+fn strangers_at_the_peer_port_do_no_harm() {
+    let cluster = Cluster::start(&["a", "b", "c"]);
+    let address = cluster.peer_addresses()[0];
+    let mut kept = Vec::new();
+    for greeting in [
+        &b"GET / HTTP/1.1\r\n\r\n"[..],
+        b"*1\r\n$4\r\nPING\r\n",
+        b"QRTP",
+        b"QRTP\x01\x00\x01\x00\xff\xff",
+        b"",
+        &[0xff; 4_096],
+    ] {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.write_all(greeting).unwrap();
+        // Some are refused at once, others wait for more bytes until their time is up.
+        kept.push(stream);
+        assert_eq!(cluster.client(0).ask(&["SET", "k", "v"]), "+OK");
+    }
+}
+
+/// A member of the cluster `test` by its key, that can be driven by hand.
+fn handshake(address: SocketAddr, name: &str, members: &[&str], secret: &[u8; 32]) -> (TcpStream, Session) {
+    let identity = Arc::new(Identity {
+        keys: ClusterKeys::derive("test", secret),
+        name: name.to_owned(),
+        members: members.iter().map(|&member| member.to_owned()).collect(),
+    });
+    let mut out = Vec::new();
+    let mut session = Session::connect(identity, members[0], [7; 16], &mut out);
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream.write_all(&out).unwrap();
+    let mut input = Vec::new();
+    while !session.is_established() {
+        let mut bytes = [0; 512];
+        let length = stream.read(&mut bytes).unwrap();
+        input.extend_from_slice(&bytes[..length]);
+        let mut answer = Vec::new();
+        loop {
+            match session.handle_bytes(&input, &mut answer) {
+                Ok((0, _)) => break,
+                Ok((taken, _)) => drop(input.drain(..taken)),
+                Err(_) => return (stream, session),
+            }
+        }
+        stream.write_all(&answer).unwrap();
+        if length == 0 {
+            break;
+        }
+    }
+    (stream, session)
+}
+
+#[test]
+fn a_member_that_sends_rubbish_is_cut_off_and_named() {
+    let lines = Lines::new();
+    let mut node = options("b", &["a", "b"]);
+    node.log = lines.logger();
+    let node = Cluster::spawn_one(node);
+    let address = node.peer_address();
+    // Records that hold, of bytes that are no frames.
+    let (mut stream, mut session) = handshake(address, "a", &["b", "a"], &ClusterKeys::PUBLIC);
+    assert!(session.is_established());
+    let mut record = Vec::new();
+    session.seal(&[0x5a; 100], &mut record);
+    stream.write_all(&record).unwrap();
+    while stream.read(&mut [0; 64]).unwrap_or(0) > 0 {}
+    lines.wait_for("WARN peer: a is gone: a: ");
+    // A record that does not hold, and one that announces gigabytes.
+    for bytes in [[0x5a; 64], [0xff; 64]] {
+        let (mut stream, session) = handshake(address, "a", &["b", "a"], &ClusterKeys::PUBLIC);
+        assert!(session.is_established());
+        stream.write_all(&bytes).unwrap();
+        while stream.read(&mut [0; 64]).unwrap_or(0) > 0 {}
+    }
+    lines.wait_for("WARN peer: a is gone: a: a record of 4294967295 bytes is announced");
+}
+
+#[test]
+fn a_wrong_key_or_name_is_refused_and_named() {
+    let lines = Lines::new();
+    let mut node = options("b", &["a", "b"]);
+    node.log = lines.logger();
+    let node = Cluster::spawn_one(node);
+    let address = node.peer_address();
+    let mut other = ClusterKeys::PUBLIC;
+    other[0] ^= 1;
+    let (_, session) = handshake(address, "a", &["b", "a"], &other);
+    assert!(!session.is_established());
+    lines.wait_for("refused a connection: another cluster name or key");
+    let (_, session) = handshake(address, "z", &["b", "z"], &ClusterKeys::PUBLIC);
+    assert!(!session.is_established());
+    lines.wait_for("refused a connection: `z` is not in the member list");
+    let (_, session) = handshake(address, "a", &["c", "a"], &ClusterKeys::PUBLIC);
+    assert!(!session.is_established());
+    lines.wait_for("refused a connection: the address given for `c` is that of `b`");
+}
+
+#[test]
+fn clients_may_come_over_a_unix_socket() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("clients");
+    let mut node = options("a", &["a"]);
+    node.unix = Some(path.clone());
+    let node = Cluster::spawn_one(node);
+    let mut stream = UnixStream::connect(&path).unwrap();
+    stream.write_all(b"set k v\r\nget k\r\n").unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"+OK\r\n$1\r\nv\r\n");
+    drop(node);
+    assert!(!path.exists());
+}
+
+#[test]
+fn one_client_too_many_is_told() {
+    let mut node = options("a", &["a"]);
+    node.clients_max = 2;
+    let node = Cluster::spawn_one(node);
+    let mut first = node.client();
+    assert_eq!(first.ask(&["PING"]), "+PONG");
+    let mut second = node.client();
+    assert_eq!(second.ask(&["PING"]), "+PONG");
+    assert_eq!(node.client().reply(), "-ERR max number of clients reached");
+    drop(first);
+    // The place is free as soon as the node has read the end of the first.
+    while node.client().ask(&["PING"]) != "+PONG" {}
+}
+
+fn put(key: &str) -> OwnedRequest {
+    OwnedRequest {
+        keyspace: 0,
+        key: key.as_bytes().to_vec(),
+        operation: OwnedOperation::Put {
+            value: b"value".to_vec(),
+            context: None,
+            blind: Blind::Siblings,
+            expires_ms: None,
+        },
+        options: Options::default(),
+    }
+}
+
+#[test]
+fn other_threads_submit_and_reap() {
+    let node = Cluster::spawn_one(options("a", &["a"]));
+    let handle = node.handle();
+    let submitters: Vec<_> = (0..4u64)
+        .map(|thread| {
+            let handle: Handle = handle.clone();
+            std::thread::spawn(move || {
+                for number in 0..1_000 {
+                    while let Err(refusal) =
+                        handle.submit(put(&format!("{thread} {number}")), thread << 32 | number)
+                    {
+                        assert_eq!(refusal, Refusal::Full);
+                        std::thread::yield_now();
+                    }
+                }
+            })
+        })
+        .collect();
+    let mut completions = Vec::new();
+    while completions.len() < 4_000 {
+        assert!(handle.wait(Some(Duration::from_secs(20))));
+        handle.reap(&mut completions, 64).unwrap();
+    }
+    for submitter in submitters {
+        submitter.join().unwrap();
+    }
+    assert!(completions.iter().all(|done| done.reply.as_ref().unwrap().outcome == Outcome::Ok));
+    let mut tags: Vec<u64> = completions.iter().map(|done| done.tag).collect();
+    tags.sort_unstable();
+    tags.dedup();
+    assert_eq!(tags.len(), 4_000);
+    assert_eq!(handle.in_flight(), 0);
+}
+
+#[test]
+fn the_window_bounds_what_is_not_reaped() {
+    let mut node = options("a", &["a"]);
+    node.window = 8;
+    let node = Cluster::spawn_one(node);
+    let handle = node.handle();
+    for tag in 0..8 {
+        handle.submit(put("k"), tag).unwrap();
+    }
+    assert_eq!(handle.submit(put("k"), 8), Err(Refusal::Full));
+    let mut completions = Vec::new();
+    while completions.len() < 8 {
+        assert!(handle.wait(Some(Duration::from_secs(20))));
+        handle.reap(&mut completions, 3).unwrap();
+    }
+    handle.submit(put("k"), 8).unwrap();
+}
+
+#[test]
+fn everything_accepted_is_completed_when_the_node_stops() {
+    // Two of three members are never there, so every put waits or is refused.
+    let node = Cluster::spawn_one(options("a", &["a", "b", "c"]));
+    let handle = node.handle();
+    let mut accepted = 0;
+    for tag in 0..100 {
+        accepted += usize::from(handle.submit(put("k"), tag).is_ok());
+    }
+    drop(node);
+    let mut completions = Vec::new();
+    while handle.wait(Some(Duration::ZERO)) {
+        handle.reap(&mut completions, 1_000).unwrap();
+    }
+    assert_eq!(completions.len(), accepted);
+    assert!(completions.iter().all(|done| done.reply.as_ref().is_none_or(|r| r.outcome != Outcome::Ok)));
+    assert_eq!(handle.submit(put("k"), 0), Err(Refusal::Closed));
+}
+
+#[test]
+fn a_host_may_drive_three_nodes_by_their_descriptors_alone() {
+    for budget in [1, 0] {
+        let mut loops = Cluster::open(&["a", "b", "c"]);
+        let fds: Vec<_> = loops.iter_mut().map(|node| node.fd().unwrap()).collect();
+        let handles: Vec<_> = loops.iter().map(EventLoop::handle).collect();
+        let mut completions = Vec::new();
+        let mut submitted = 0;
+        while completions.len() < 300 {
+            // Every node is stepped exactly when its descriptor says so; no deadline is looked at.
+            for (node, &fd) in loops.iter_mut().zip(&fds) {
+                if wait_readable(fd, Duration::from_millis(1)) {
+                    let outcome = node.step(node.now(), budget).unwrap();
+                    let says_so = wait_readable(fd, Duration::ZERO);
+                    assert!(says_so || !outcome.more, "work is left and the descriptor is quiet");
+                }
+            }
+            for handle in &handles {
+                let connected = loops.iter().all(|node| node.status().members.iter().all(|member| member.up));
+                if connected && submitted < 300 {
+                    handle.submit(put(&format!("key {submitted}")), submitted).unwrap();
+                    submitted += 1;
+                }
+                handle.reap(&mut completions, usize::MAX).unwrap();
+            }
+        }
+        assert!(completions.iter().all(|done| done.reply.as_ref().unwrap().outcome == Outcome::Ok));
+        for (node, &fd) in loops.iter_mut().zip(&fds) {
+            assert_eq!(node.fd().unwrap(), fd);
+        }
+    }
+}
+
+/// A loop whose clock is turned by hand.
+struct ByHand {
+    node: EventLoop,
+    now: Now,
+}
+
+impl ByHand {
+    fn open(options: NodeOptions) -> ByHand {
+        let node = EventLoop::open(options).unwrap();
+        let now = node.now();
+        ByHand { node, now }
+    }
+
+    fn advance(&mut self, by: Duration) {
+        self.now.mono = self.now.mono + by;
+        self.now.wall.0 += by.as_millis() as u64;
+    }
+
+    /// Steps until nothing is left to do now.
+    fn settle(&mut self) {
+        while self.node.step(self.now, 0).unwrap().more {}
+    }
+
+    /// Steps until the stream has something to read, then reads once.
+    fn read(&mut self, stream: &mut TcpStream) -> Vec<u8> {
+        stream.set_nonblocking(true).unwrap();
+        loop {
+            self.settle();
+            let mut bytes = vec![0; 4_096];
+            match stream.read(&mut bytes) {
+                Ok(length) => {
+                    bytes.truncate(length);
+                    return bytes;
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => std::thread::yield_now(),
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return Vec::new(),
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn half_a_command_is_waited_for_thirty_seconds() {
+    let mut node = ByHand::open(options("a", &["a"]));
+    let address = node.node.client_addresses()[0];
+    let (mut half, mut idle) = (TcpStream::connect(address).unwrap(), TcpStream::connect(address).unwrap());
+    idle.write_all(b"ping\r\n").unwrap();
+    assert_eq!(node.read(&mut idle), b"+PONG\r\n");
+    half.write_all(b"ping\r\n*2\r\n$3\r\nGET\r\n$1").unwrap();
+    assert_eq!(node.read(&mut half), b"+PONG\r\n");
+    node.advance(Duration::from_secs(29));
+    node.settle();
+    half.write_all(b"\r").unwrap();
+    // Once this is answered, the byte before it was read.
+    idle.set_nonblocking(false).unwrap();
+    idle.write_all(b"ping\r\n").unwrap();
+    assert_eq!(node.read(&mut idle), b"+PONG\r\n");
+    node.advance(Duration::from_secs(29));
+    node.settle();
+    half.set_nonblocking(true).unwrap();
+    assert_eq!(half.read(&mut [0; 1]).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+    node.advance(Duration::from_secs(2));
+    assert_eq!(node.read(&mut half), b"");
+    // An idle connection without half a command stays.
+    idle.set_nonblocking(false).unwrap();
+    idle.write_all(b"ping\r\n").unwrap();
+    assert_eq!(node.read(&mut idle), b"+PONG\r\n");
+}
+
+#[test]
+fn a_peer_has_five_seconds_to_prove_itself() {
+    let mut node = ByHand::open(options("a", &["a", "b"]));
+    let mut stream = TcpStream::connect(node.node.peer_address().unwrap()).unwrap();
+    stream.write_all(b"QRTP").unwrap();
+    stream.set_nonblocking(true).unwrap();
+    for _ in 0..100 {
+        node.settle();
+        std::thread::yield_now();
+    }
+    node.advance(Duration::from_millis(4_900));
+    node.settle();
+    assert_eq!(stream.read(&mut [0; 1]).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+    node.advance(Duration::from_millis(200));
+    assert_eq!(node.read(&mut stream), b"");
+}
+
+#[test]
+fn an_idle_node_sleeps_until_its_deadline() {
+    let mut node = ByHand::open(options("a", &["a"]));
+    let mut client = TcpStream::connect(node.node.client_addresses()[0]).unwrap();
+    client.write_all(b"set k v\r\n").unwrap();
+    assert_eq!(node.read(&mut client), b"+OK\r\n");
+    let mut wake_ups = 0;
+    for _ in 0..100 {
+        node.settle();
+        match node.node.deadline() {
+            Instant::NEVER => break,
+            deadline => node.now.mono = node.now.mono.max(deadline),
+        }
+        wake_ups += 1;
+    }
+    // What is left after traffic: giving back buffers, and the core's own timers; then nothing at all.
+    assert!(wake_ups < 10, "{wake_ups} wake-ups of an idle node");
+    assert_eq!(node.node.deadline(), Instant::NEVER);
+}
+
+#[test]
+fn what_cannot_be_opened_says_why_and_leaves_nothing() {
+    let taken = std::net::TcpListener::bind(loopback()).unwrap();
+    let address = taken.local_addr().unwrap();
+    let mut refused = options("a", &["a"]);
+    refused.clients = vec![loopback(), address];
+    match EventLoop::open(refused) {
+        Err(error @ OpenError::InUse { setting: "client", .. }) => {
+            assert_eq!(error.exit_code(), 69);
+            assert!(error.to_string().contains(&address.to_string()));
+        }
+        other => panic!("{:?}", other.err()),
+    }
+    let mut open_bind = options("a", &["a"]);
+    open_bind.clients = vec!["0.0.0.0:0".parse().unwrap()];
+    let error = EventLoop::open(open_bind.clone()).err().unwrap();
+    assert!(error.to_string().contains("--allow-open-bind"), "{error}");
+    open_bind.allow_open_bind = true;
+    EventLoop::open(open_bind).unwrap();
+    let mut unnamed = NodeOptions::new(Config::new("a"));
+    unnamed.core.name = "b".into();
+    assert_eq!(EventLoop::open(unnamed).err().unwrap().exit_code(), 64);
+}
+
+#[test]
+fn every_waiting_policy_serves() {
+    for wait in [WaitPolicy::Sleep, WaitPolicy::Hybrid(Duration::from_micros(50)), WaitPolicy::Spin] {
+        let mut node = options("a", &["a"]);
+        node.wait = wait;
+        let node = Cluster::spawn_one(node);
+        let mut client = node.client();
+        for at in 0..100 {
+            assert_eq!(client.ask(&["SET", "k", &at.to_string()]), "+OK");
+        }
+    }
+}
+
+#[test]
+fn a_turn_waits_no_longer_than_told() {
+    let mut node = EventLoop::open(options("a", &["a"])).unwrap();
+    // Neither of them may wait for ever: nothing will ever happen.
+    node.turn(Wait::None).unwrap();
+    let soon = node.now().mono + Duration::from_millis(1);
+    node.turn(Wait::Until(soon)).unwrap();
+    const { assert!(limits::PEER_QUEUE_MAX > 0) };
+}
