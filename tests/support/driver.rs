@@ -7,6 +7,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use mio::unix::SourceFd;
 use quorate::driver::{EventLoop, Handle, Level, LogSink, Logger, LoopError, NodeOptions};
 use quorate::proto::config::{Config, MemberSpec};
 
@@ -35,12 +36,13 @@ pub fn options(name: &str, members: &[&str]) -> NodeOptions {
     options
 }
 
-/// Whether a descriptor becomes readable in time.
+/// Whether a descriptor becomes readable in time. A fresh poll reports the level, as a host's would.
 pub fn wait_readable(fd: RawFd, timeout: Duration) -> bool {
-    let mut entry = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
-    let timeout = i32::try_from(timeout.as_millis()).unwrap();
-    // SAFETY: one entry, valid for reading and writing.
-    unsafe { libc::poll(&mut entry, 1, timeout) == 1 }
+    let mut poll = mio::Poll::new().unwrap();
+    poll.registry().register(&mut SourceFd(&fd), mio::Token(0), mio::Interest::READABLE).unwrap();
+    let mut events = mio::Events::with_capacity(1);
+    poll.poll(&mut events, Some(timeout)).unwrap();
+    !events.is_empty()
 }
 
 /// A node on a thread of its own; stopped when dropped.
