@@ -1,0 +1,514 @@
+//! The log worker: everything that may wait for the disk, one operation at a time.
+//!
+//! The loop puts work into [`Shared`]; the worker takes one operation, carries it out without the lock,
+//! and publishes what came of it. It runs in a thread of ours or, with nobody's thread, each time a host
+//! or the simulator calls [`DiskWorker::disk_step`]; the code is the same.
+//!
+//! Order is the whole promise. Chunks are written in the order they were staged; a segment that was left
+//! is synced before the first byte of the next one is written (trap T19); a sync covers what was written
+//! before it began and is begun only once it covers the first request that waits, so that all requests of
+//! one sync's duration share the next one. A write or a sync that fails ends it: nothing is tried again,
+//! nothing is written any more, and the failure is in the marks for good.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use super::directory::{IDENTITY, IdentityRecord, MEMBERS};
+use super::disk::{Disk, File};
+use super::record::Mark;
+use super::segment::{Plan, Segment, file_path};
+use super::staging::Chunk;
+use crate::proto::store::{Marks, Sequence};
+
+/// Called by the worker when the host should look at the store again.
+pub type Wake = Box<dyn Fn() + Send>;
+
+/// Writes and syncs after which waiting work of other kinds goes first once.
+const FOREGROUND_RUN_MAX: u32 = 4;
+
+/// What loop and worker share.
+pub struct Shared<F> {
+    state: Mutex<State<F>>,
+    work: Condvar,
+    /// Copies of fields of the state, for the loop to read without the lock.
+    written: AtomicU64,
+    durable: AtomicU64,
+    failed: AtomicBool,
+    full: AtomicBool,
+    news: AtomicBool,
+    leases: AtomicLeases,
+}
+
+/// How far the leases on disk reach.
+#[derive(Default)]
+struct AtomicLeases {
+    epoch: AtomicU64,
+    sequence: AtomicU64,
+    hlc: AtomicU64,
+}
+
+/// See [`Shared::leases`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Leases {
+    /// Epochs below it may be issued.
+    pub epoch_end: u64,
+    /// Sequences below it may be issued.
+    pub sequence_end: u64,
+    /// Hybrid timestamps up to it may be issued.
+    pub hlc_bound: u64,
+}
+
+enum Job {
+    Write(Arc<Chunk>),
+    /// Sync a segment that was left.
+    Leave(u64),
+}
+
+struct State<F> {
+    jobs: VecDeque<Job>,
+    /// The first sequence of a sync request that no sync has covered, and the last of all requests.
+    sync_first: Option<Sequence>,
+    sync_last: Sequence,
+    /// A job or a sync is being carried out.
+    is_busy: bool,
+    foreground_run: u32,
+    creates: VecDeque<Plan>,
+    removes: Vec<u64>,
+    identity: Option<IdentityRecord>,
+    members: Option<Vec<u8>>,
+    /// Creations and small files failed for want of room, and are not tried again until asked.
+    is_stalled: bool,
+    created: Vec<Arc<Segment<F>>>,
+    written: Mark,
+    durable: Mark,
+    stop: Option<Stop>,
+    /// A write or a sync failed.
+    is_failed: bool,
+    /// The worker's thread sleeps until it is notified.
+    is_waiting: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    /// After everything that can be done is done.
+    Drained,
+    /// At once.
+    Now,
+}
+
+enum Task {
+    Write(Arc<Chunk>),
+    Leave(u64, Mark),
+    Sync(Mark),
+    Create(Plan),
+    Remove(u64),
+    Identity(IdentityRecord),
+    Members(Vec<u8>),
+}
+
+impl<F> Shared<F> {
+    /// Nothing to do, everything up to `durable` on disk.
+    pub fn new(durable: Mark, leases: Leases) -> Shared<F> {
+        let shared = Shared {
+            state: Mutex::new(State {
+                jobs: VecDeque::new(),
+                sync_first: None,
+                sync_last: durable.sequence,
+                is_busy: false,
+                foreground_run: 0,
+                creates: VecDeque::new(),
+                removes: Vec::new(),
+                identity: None,
+                members: None,
+                is_stalled: false,
+                created: Vec::new(),
+                written: durable,
+                durable,
+                stop: None,
+                is_failed: false,
+                is_waiting: false,
+            }),
+            work: Condvar::new(),
+            written: AtomicU64::new(durable.sequence.0),
+            durable: AtomicU64::new(durable.sequence.0),
+            failed: AtomicBool::new(false),
+            full: AtomicBool::new(false),
+            news: AtomicBool::new(false),
+            leases: AtomicLeases::default(),
+        };
+        shared.publish_leases(leases);
+        shared
+    }
+
+    /// A panic elsewhere while the lock was held cannot leave the state half changed in a way that
+    /// matters: the worker's death is a failure of its own.
+    fn lock(&self) -> MutexGuard<'_, State<F>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How far the log has come.
+    pub fn marks(&self) -> Marks {
+        // Durable first: read the other way round it could overtake the written mark read before it.
+        let durable = Sequence(self.durable.load(Ordering::Acquire));
+        Marks {
+            written: Sequence(self.written.load(Ordering::Acquire)),
+            durable,
+            failed: self.failed.load(Ordering::Acquire),
+        }
+    }
+
+    /// Whether a creation failed for want of room and none has succeeded since.
+    pub fn is_full(&self) -> bool {
+        self.full.load(Ordering::Acquire)
+    }
+
+    /// How far the leases on disk reach.
+    pub fn leases(&self) -> Leases {
+        Leases {
+            epoch_end: self.leases.epoch.load(Ordering::Acquire),
+            sequence_end: self.leases.sequence.load(Ordering::Acquire),
+            hlc_bound: self.leases.hlc.load(Ordering::Acquire),
+        }
+    }
+
+    fn publish_leases(&self, leases: Leases) {
+        self.leases.epoch.store(leases.epoch_end, Ordering::Release);
+        self.leases.sequence.store(leases.sequence_end, Ordering::Release);
+        self.leases.hlc.store(leases.hlc_bound, Ordering::Release);
+    }
+
+    /// The durable mark with its place in the log.
+    pub fn durable_mark(&self) -> Mark {
+        self.lock().durable
+    }
+
+    /// Segments that were created since the last call. Cheap when there are none.
+    pub fn take_created(&self) -> Vec<Arc<Segment<F>>> {
+        if !self.news.swap(false, Ordering::AcqRel) {
+            return Vec::new();
+        }
+        core::mem::take(&mut self.lock().created)
+    }
+
+    /// Whether the loop may write by itself: no write or sync waits or is under way. Only the loop adds
+    /// work, so this stays true until it does.
+    pub fn is_idle(&self) -> bool {
+        let state = self.lock();
+        state.jobs.is_empty() && !state.is_busy && state.sync_first.is_none()
+    }
+
+    /// The loop has written up to `mark` by itself.
+    pub fn note_written(&self, mark: Mark) {
+        let mut state = self.lock();
+        self.set_written(&mut state, mark);
+    }
+
+    fn set_written(&self, state: &mut State<F>, mark: Mark) {
+        state.written = mark;
+        self.written.store(mark.sequence.0, Ordering::Release);
+    }
+
+    /// Takes back the chunk queued last, if the worker has not begun it.
+    pub fn take_back(&self) -> Option<Arc<Chunk>> {
+        let mut state = self.lock();
+        match state.jobs.pop_back()? {
+            Job::Write(chunk) => Some(chunk),
+            job => {
+                state.jobs.push_back(job);
+                None
+            }
+        }
+    }
+
+    /// Queues a chunk.
+    pub fn write(&self, chunk: Arc<Chunk>) {
+        self.add(|state| state.jobs.push_back(Job::Write(chunk)));
+    }
+
+    /// Queues the sync of a segment that is left, before anything that is queued later.
+    pub fn leave(&self, number: u64) {
+        self.add(|state| state.jobs.push_back(Job::Leave(number)));
+    }
+
+    /// Asks for a sync that covers everything up to `sequence`.
+    pub fn sync(&self, sequence: Sequence) {
+        self.add(|state| {
+            if sequence > state.durable.sequence {
+                state.sync_first.get_or_insert(sequence);
+                state.sync_last = state.sync_last.max(sequence);
+            }
+        });
+    }
+
+    /// Asks for a segment to be created.
+    pub fn create(&self, plan: Plan) {
+        self.add(|state| state.creates.push_back(plan));
+    }
+
+    /// Asks for a segment without records to be removed; its creation is forgotten if it waits.
+    pub fn remove(&self, number: u64) {
+        self.add(|state| {
+            state.creates.retain(|plan| plan.number != number);
+            state.removes.push(number);
+        });
+    }
+
+    /// Asks for the identity file to be replaced; its leases count once it is.
+    pub fn write_identity(&self, record: IdentityRecord) {
+        self.add(|state| state.identity = Some(record));
+    }
+
+    /// Asks for the members file to be replaced.
+    pub fn write_members(&self, content: Vec<u8>) {
+        self.add(|state| state.members = Some(content));
+    }
+
+    /// Asks for what failed for want of room to be tried again.
+    pub fn retry(&self) {
+        self.add(|state| state.is_stalled = false);
+    }
+
+    fn add(&self, change: impl FnOnce(&mut State<F>)) {
+        let mut state = self.lock();
+        change(&mut state);
+        if core::mem::take(&mut state.is_waiting) {
+            self.work.notify_one();
+        }
+    }
+
+    /// Ends the worker's thread: with everything done that can be, or at once.
+    pub fn stop(&self, drained: bool) {
+        self.add(|state| state.stop = Some(if drained { Stop::Drained } else { Stop::Now }));
+    }
+
+    /// Whether everything that was asked of the log is on disk.
+    pub fn is_drained(&self) -> bool {
+        let state = self.lock();
+        state.jobs.is_empty() && state.sync_first.is_none() && !state.is_failed
+    }
+
+    /// Nothing newer will ever be durable.
+    pub fn fail(&self) {
+        let mut state = self.lock();
+        state.is_failed = true;
+        state.is_busy = false;
+        state.jobs.clear();
+        state.sync_first = None;
+        self.failed.store(true, Ordering::Release);
+    }
+}
+
+impl<F> State<F> {
+    /// The next operation. `is_open` tells whether a segment can be written to.
+    fn next_task(&mut self, is_open: &dyn Fn(u64) -> bool) -> Option<Task> {
+        let background_first = self.foreground_run >= FOREGROUND_RUN_MAX;
+        let task = match background_first {
+            true => self.next_background().or_else(|| self.next_foreground(is_open)),
+            false => self.next_foreground(is_open).or_else(|| self.next_background()),
+        }?;
+        self.is_busy = matches!(task, Task::Write(_) | Task::Leave(..) | Task::Sync(_));
+        self.foreground_run = if self.is_busy { self.foreground_run + 1 } else { 0 };
+        Some(task)
+    }
+
+    fn next_foreground(&mut self, is_open: &dyn Fn(u64) -> bool) -> Option<Task> {
+        if self.is_failed {
+            return None;
+        }
+        if self.sync_first.is_some_and(|first| first <= self.written.sequence) {
+            return Some(Task::Sync(self.written));
+        }
+        match self.jobs.front()? {
+            Job::Write(chunk) if !is_open(chunk.number) => None,
+            _ => match self.jobs.pop_front()? {
+                Job::Write(chunk) => Some(Task::Write(chunk)),
+                Job::Leave(number) => Some(Task::Leave(number, self.written)),
+            },
+        }
+    }
+
+    fn next_background(&mut self) -> Option<Task> {
+        if let Some(number) = self.removes.pop() {
+            return Some(Task::Remove(number));
+        }
+        if self.is_stalled {
+            return None;
+        }
+        if let Some(plan) = self.creates.front() {
+            return Some(Task::Create(*plan));
+        }
+        let identity = self.identity.take().map(Task::Identity);
+        identity.or_else(|| self.members.take().map(Task::Members))
+    }
+}
+
+/// Carries out what [`Shared`] asks for.
+pub struct Worker<D: Disk> {
+    disk: Arc<D>,
+    shared: Arc<Shared<D::File>>,
+    /// Segments that may still be written to: few.
+    open: Vec<Arc<Segment<D::File>>>,
+    wake: Wake,
+}
+
+impl<D: Disk> Worker<D> {
+    /// A worker over these segments, which may be written to.
+    pub fn new(
+        disk: Arc<D>,
+        shared: Arc<Shared<D::File>>,
+        open: Vec<Arc<Segment<D::File>>>,
+        wake: Wake,
+    ) -> Worker<D> {
+        Worker { disk, shared, open, wake }
+    }
+
+    /// Carries out one operation; false if there is none.
+    pub fn step(&mut self) -> bool {
+        let task = self.next_task(false);
+        task.map(|task| self.carry_out(task)).is_some()
+    }
+
+    /// The body of the worker's thread. Ends when it is told to.
+    pub fn run(mut self) {
+        /// A worker that dies is a failed sync: nobody would ever move the marks again.
+        struct Alarm<F>(Arc<Shared<F>>);
+        impl<F> Drop for Alarm<F> {
+            fn drop(&mut self) {
+                if std::thread::panicking() {
+                    self.0.fail();
+                }
+            }
+        }
+        let _alarm = Alarm(Arc::clone(&self.shared));
+        while let Some(task) = self.next_task(true) {
+            self.carry_out(task);
+        }
+    }
+
+    /// Takes the next operation. Waits for one if `wait` says so, until it is told to stop.
+    fn next_task(&self, wait: bool) -> Option<Task> {
+        let is_open = |number| self.open.iter().any(|segment| segment.plan.number == number);
+        let mut state = self.shared.lock();
+        loop {
+            if state.stop == Some(Stop::Now) {
+                return None;
+            }
+            let task = state.next_task(&is_open);
+            if task.is_some() || !wait || state.stop.is_some() {
+                return task;
+            }
+            state.is_waiting = true;
+            state = self.shared.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn carry_out(&mut self, task: Task) {
+        match task {
+            Task::Write(chunk) => self.write(chunk),
+            Task::Leave(number, mark) => {
+                let synced = self.sync(number, mark);
+                self.open.retain(|segment| segment.plan.number != number);
+                self.finish(synced);
+            }
+            Task::Sync(mark) => {
+                let synced = self.sync(mark.number, mark);
+                self.finish(synced);
+            }
+            Task::Create(plan) => self.create(&plan),
+            Task::Remove(number) => self.remove(number),
+            Task::Identity(record) => self.replace_identity(record),
+            Task::Members(content) => self.replace_members(content),
+        }
+        (self.wake)();
+    }
+
+    fn segment(&self, number: u64) -> io::Result<&Segment<D::File>> {
+        let found = self.open.iter().find(|segment| segment.plan.number == number);
+        found.map(Arc::as_ref).ok_or_else(|| io::Error::other(format!("segment {number} is not open")))
+    }
+
+    fn write(&self, chunk: Arc<Chunk>) {
+        let written =
+            self.segment(chunk.number).and_then(|segment| segment.file.write_at(chunk.start, &chunk.bytes));
+        let mark = Mark { sequence: chunk.last, number: chunk.number, offset: chunk.end() };
+        // Let go before the mark moves, so that the loop finds the buffer unshared and can use it again.
+        drop(chunk);
+        if written.is_ok() {
+            let mut state = self.shared.lock();
+            self.shared.set_written(&mut state, mark);
+        }
+        self.finish(written);
+    }
+
+    /// Syncs a segment; everything up to `mark`, which was written before, is durable then.
+    fn sync(&self, number: u64, mark: Mark) -> io::Result<()> {
+        self.segment(number)?.file.sync()?;
+        let mut state = self.shared.lock();
+        state.durable = mark;
+        self.shared.durable.store(mark.sequence.0, Ordering::Release);
+        let covered = |wanted: &Sequence| *wanted <= mark.sequence;
+        if state.sync_first.as_ref().is_some_and(covered) {
+            state.sync_first = if covered(&state.sync_last) { None } else { Some(state.sync_last) };
+        }
+        Ok(())
+    }
+
+    /// Ends a write or a sync. One that failed is final.
+    fn finish(&self, done: io::Result<()>) {
+        match done {
+            Ok(()) => self.shared.lock().is_busy = false,
+            Err(_) => self.shared.fail(),
+        }
+    }
+
+    fn create(&mut self, plan: &Plan) {
+        let created = self.disk.create(&plan.name(), plan.size, &plan.header());
+        let mut state = self.shared.lock();
+        match created {
+            Ok(file) => {
+                let segment = Arc::new(Segment { plan: *plan, file });
+                self.open.push(Arc::clone(&segment));
+                let wanted = state.creates.front().is_some_and(|front| front.number == plan.number);
+                if wanted {
+                    state.creates.pop_front();
+                }
+                state.created.push(segment);
+                self.shared.full.store(false, Ordering::Release);
+                self.shared.news.store(true, Ordering::Release);
+            }
+            // Whatever the reason, the log so far is whole: no new segment is a full disk to the loop.
+            Err(_) => {
+                state.is_stalled = true;
+                self.shared.full.store(true, Ordering::Release);
+            }
+        }
+    }
+
+    fn remove(&mut self, number: u64) {
+        self.open.retain(|segment| segment.plan.number != number);
+        // An empty segment that stays is found and used, or removed, at the next opening.
+        let _ = self.disk.remove(&file_path(number));
+    }
+
+    fn replace_identity(&mut self, record: IdentityRecord) {
+        let replaced = self.disk.replace(IDENTITY, &record.bytes());
+        let mut state = self.shared.lock();
+        match replaced {
+            Ok(()) => self.shared.publish_leases(record.leases),
+            Err(_) => {
+                state.is_stalled = true;
+                state.identity.get_or_insert(record);
+            }
+        }
+    }
+
+    fn replace_members(&mut self, content: Vec<u8>) {
+        if self.disk.replace(MEMBERS, &content).is_err() {
+            let mut state = self.shared.lock();
+            state.is_stalled = true;
+            state.members.get_or_insert(content);
+        }
+    }
+}
