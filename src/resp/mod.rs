@@ -32,6 +32,4 @@ mod walk;
 pub use session::{Backend, Next, Place, Progress, ServerInfo, Session, Settings};
 
 #[cfg(test)]
-mod fake;
-#[cfg(test)]
 mod tests;

@@ -12,7 +12,7 @@ use crate::proto::node::{Owners, Status};
 use crate::proto::time::{Instant, Now, WallTime};
 use crate::proto::version::{Actor, Dot, Epoch, Hlc};
 
-use super::session::{Backend, Next, Place, ServerInfo, Session, Settings};
+use crate::resp::session::{Backend, Next, Place, ServerInfo, Session, Settings};
 
 /// One live value: the bytes and the absolute expiry.
 type Value = (Vec<u8>, Option<u64>);

@@ -1,0 +1,381 @@
+//! What each command answers, and what it asks of the node.
+
+use super::fake::{Client, WALL};
+use crate::proto::io::{Options, View};
+
+/// Sends each line and compares the answer; `~` stands for CRLF.
+fn check(client: &mut Client, table: &[(&str, &str)]) {
+    for (line, expected) in table {
+        let answer = client.line(line).replace("\r\n", "~");
+        assert_eq!(answer, *expected, "{line}");
+    }
+}
+
+#[test]
+fn strings_are_written_and_read() {
+    check(
+        &mut Client::new(),
+        &[
+            ("SET a 1", "+OK~"),
+            ("get a", "$1~1~"),
+            ("GET b", "$-1~"),
+            ("SET \"\" \"\"", "+OK~"),
+            ("GET \"\"", "$0~~"),
+            ("SET a 2 NX", "$-1~"),
+            ("SET a 2 xx", "+OK~"),
+            ("SET new 2 XX", "$-1~"),
+            ("SET a 3 GET", "$1~2~"),
+            ("SET a 4 NX GET", "$1~3~"),
+            ("SET fresh 1 NX GET", "$-1~"),
+            ("GET fresh", "$1~1~"),
+            ("MSET a 2 b 3 c \"x y\"", "+OK~"),
+            ("MGET a b nope c a", "*5~$1~2~$1~3~$-1~$3~x y~$1~2~"),
+            ("GETSET a 9", "$1~2~"),
+            ("GETSET fresh2 9", "$-1~"),
+            ("GETDEL a", "$1~9~"),
+            ("GETDEL a", "$-1~"),
+            ("SETNX a 1", ":1~"),
+            ("SETNX a 2", ":0~"),
+            ("APPEND a bc", ":3~"),
+            ("APPEND tail xy", ":2~"),
+            ("STRLEN a", ":3~"),
+            ("STRLEN nope", ":0~"),
+            ("TYPE a", "+string~"),
+            ("TYPE nope", "+none~"),
+            ("EXISTS a b b nope", ":3~"),
+            ("TOUCH a nope", ":1~"),
+            ("DEL a b nope", ":2~"),
+            ("UNLINK c", ":1~"),
+        ],
+    );
+}
+
+#[test]
+fn expiry_is_absolute_and_told_as_redis_tells_it() {
+    let mut client = Client::new();
+    let at = (WALL + 10_000) / 1_000;
+    check(
+        &mut client,
+        &[
+            ("TTL a", ":-2~"),
+            ("SET a 1", "+OK~"),
+            ("TTL a", ":-1~"),
+            ("EXPIRETIME a", ":-1~"),
+            ("EXPIRE nope 5", ":0~"),
+            ("EXPIRE a 100", ":1~"),
+            ("TTL a", ":100~"),
+            ("PTTL a", ":100000~"),
+            ("EXPIRE a 50 NX", ":0~"),
+            ("EXPIRE a 50 GT", ":0~"),
+            ("EXPIRE a 50 LT", ":1~"),
+            ("EXPIRE a 60 XX GT", ":1~"),
+            ("PEXPIRE a 1499", ":1~"),
+            ("TTL a", ":1~"),
+            ("PEXPIRE a 1500", ":1~"),
+            ("TTL a", ":2~"),
+            (&format!("EXPIREAT a {at}"), ":1~"),
+            ("EXPIRETIME a", &format!(":{at}~")),
+            ("PEXPIRETIME a", &format!(":{at}000~")),
+            (&format!("PEXPIREAT a {at}001"), ":1~"),
+            ("PERSIST a", ":1~"),
+            ("PERSIST a", ":0~"),
+            ("EXPIRE a 5 GT", ":0~"),
+            ("EXPIRE a 5 XX", ":0~"),
+            ("SET a 1 EX 10", "+OK~"),
+            ("SET a 2 KEEPTTL", "+OK~"),
+            ("TTL a", ":10~"),
+            ("SET a 2 PXAT 1900000000000", "+OK~"),
+            ("PEXPIRETIME a", ":1900000000000~"),
+            ("GETEX a", "$1~2~"),
+            ("GETEX a PERSIST", "$1~2~"),
+            ("TTL a", ":-1~"),
+            ("GETEX a EX 7", "$1~2~"),
+            ("TTL a", ":7~"),
+            ("GETEX nope EX 7", "$-1~"),
+            ("SETEX a 8 v", "+OK~"),
+            ("TTL a", ":8~"),
+            ("PSETEX a 900 v", "+OK~"),
+            ("PTTL a", ":900~"),
+            ("SET a 1", "+OK~"),
+            ("TTL a", ":-1~"),
+            ("EXPIRE a -1", ":1~"),
+            ("GET a", "$-1~"),
+        ],
+    );
+    client.line("SET b 1 PX 5");
+    client.fake.wall += 5;
+    assert_eq!(client.line("GET b"), "$-1\r\n");
+}
+
+#[test]
+fn only_a_plain_set_writes_without_reading() {
+    let mut client = Client::new();
+    client.line("SELECT 3");
+    for (line, operation) in [
+        ("SET k v", "Put { value: [118], context: None, blind: Supersede, expires_ms: None }"),
+        ("SET k v EX 1", "Edit(Set { value: [118], when: Any, expiry: At(1700000001000) })"),
+        ("SET k v NX", "Edit(Set { value: [118], when: Absent, expiry: Clear })"),
+        ("SET k v XX KEEPTTL", "Edit(Set { value: [118], when: Present, expiry: Keep })"),
+        ("MSET k v", "Edit(Set { value: [118], when: Any, expiry: Clear })"),
+        ("SETEX k 1 v", "Edit(Set { value: [118], when: Any, expiry: At(1700000001000) })"),
+        ("PSETEX k 1 v", "Edit(Set { value: [118], when: Any, expiry: At(1700000000001) })"),
+        ("SETNX k v", "Edit(Set { value: [118], when: Absent, expiry: Clear })"),
+        ("GETSET k v", "Edit(Set { value: [118], when: Any, expiry: Clear })"),
+        ("APPEND k v", "Edit(Append([118]))"),
+        ("DEL k", "Edit(Delete)"),
+        ("UNLINK k", "Edit(Delete)"),
+        ("GETDEL k", "Edit(Delete)"),
+        ("PERSIST k", "Edit(Expire { expiry: Clear, when: Some })"),
+        ("GETEX k PERSIST", "Edit(Expire { expiry: Clear, when: Some })"),
+        ("GETEX k PX 3", "Edit(Expire { expiry: At(1700000000003), when: Always })"),
+        ("EXPIRE k 1 NX", "Edit(Expire { expiry: At(1700000001000), when: None })"),
+        ("PEXPIREAT k 5 LT", "Edit(Expire { expiry: At(5), when: Sooner })"),
+        ("GET k", "Get"),
+        ("MGET k", "Get"),
+        ("EXISTS k", "Get"),
+        ("STRLEN k", "Get"),
+        ("TYPE k", "Get"),
+        ("PTTL k", "Get"),
+        ("GETEX k", "Get"),
+    ] {
+        client.fake.submitted.clear();
+        client.line(line);
+        let [submitted] = client.fake.submitted.as_slice() else { panic!("{line}: one request") };
+        assert_eq!(submitted.operation, operation, "{line}");
+        assert_eq!((submitted.keyspace, submitted.key.as_slice()), (3, b"k".as_slice()), "{line}");
+        assert_eq!(submitted.options, Options { view: View::Latest, ..Options::default() }, "{line}");
+    }
+}
+
+#[test]
+fn quorum_commands_carry_their_options() {
+    let mut client = Client::new();
+    let context = crate::resp::text::context_text(b"\x01\x02\xff\xfe\xfd");
+    for (line, operation, options) in [
+        (
+            "Q.GET k R 2 PR 1 VIEW majority TIMEOUT 250 SLOPPY",
+            "Get",
+            "r: Some(2), w: None, pr: Some(1), pw: None, dw: None, sloppy: true, view: Majority, want_context: true, timeout: Some(250ms)",
+        ),
+        (
+            "q.get k",
+            "Get",
+            "r: None, w: None, pr: None, pw: None, dw: None, sloppy: false, view: All, want_context: true, timeout: None",
+        ),
+        (
+            "Q.PUT k v w 3 DW 1 PW 2",
+            "Put { value: [118], context: None, blind: Siblings, expires_ms: None }",
+            "r: None, w: Some(3), pr: None, pw: Some(2), dw: Some(1), sloppy: false, view: All, want_context: true, timeout: None",
+        ),
+        (
+            "Q.PUT k v TTL 5 SUPERSEDE",
+            "Put { value: [118], context: None, blind: Supersede, expires_ms: Some(1700000000005) }",
+            "",
+        ),
+        (
+            &format!("Q.PUT k v CONTEXT {context}"),
+            "Put { value: [118], context: Some([1, 2, 255, 254, 253]), blind: Siblings, expires_ms: None }",
+            "",
+        ),
+        (
+            &format!("Q.DEL k CONTEXT {context} W 2"),
+            "Delete { context: Some([1, 2, 255, 254, 253]), blind: Siblings }",
+            "",
+        ),
+        ("Q.DEL k SUPERSEDE", "Delete { context: None, blind: Supersede }", ""),
+    ] {
+        client.fake.submitted.clear();
+        client.line(line);
+        let [submitted] = client.fake.submitted.as_slice() else { panic!("{line}: one request") };
+        assert_eq!(submitted.operation, operation, "{line}");
+        let debug = format!("{:?}", submitted.options);
+        assert!(debug.contains(options), "{line}: {debug}");
+    }
+}
+
+#[test]
+fn quorum_commands_answer_flat_arrays_and_maps() {
+    let mut client = Client::new();
+    check(
+        &mut client,
+        &[
+            (
+                "Q.PUT k v",
+                "*12~$3~dot~$10~fa.bee.5:1~$7~context~$6~__79_A~$5~acked~:2~$5~asked~:2~$7~durable~:1~\
+                 $9~fallbacks~:0~",
+            ),
+            (
+                "Q.GET k",
+                "*12~$7~context~$6~__79_A~$8~siblings~*1~*8~$5~value~$1~v~$4~type~$5~bytes~$3~dot~\
+                 $10~fa.bee.5:1~$3~hlc~:77~$5~acked~:2~$5~asked~:2~$7~durable~:1~$9~fallbacks~:0~",
+            ),
+            (
+                "Q.GET nope",
+                "*12~$7~context~$6~__79_A~$8~siblings~*0~$5~acked~:2~$5~asked~:2~$7~durable~:1~\
+                 $9~fallbacks~:0~",
+            ),
+            ("Q.OWNERS k", "*4~$9~partition~:17~$6~owners~*3~$1~a~$1~c~$1~b~"),
+        ],
+    );
+    client.line("SET t v PX 9");
+    client.line("HELLO 3");
+    client.fake.flags = (true, true, true);
+    let answer = client.line("Q.GET t").replace("\r\n", "~");
+    assert!(answer.starts_with("%9~$7~context~"), "{answer}");
+    assert!(answer.contains("*1~%5~$5~value~"), "{answer}");
+    assert!(answer.contains(&format!("$10~expires_ms~:{}~", WALL + 9)), "{answer}");
+    assert!(answer.ends_with("$4~weak~#t~$10~unrepaired~#t~$12~hid_siblings~#t~"), "{answer}");
+    let answer = client.line("Q.DEL t").replace("\r\n", "~");
+    assert!(answer.starts_with("%7~$3~dot~") && answer.ends_with("$4~weak~#t~"), "{answer}");
+    let answer = client.line("Q.STATUS").replace("\r\n", "~");
+    assert!(answer.starts_with("%11~$4~name~$1~a~$7~cluster~$7~quorate~$10~generation~$16~"), "{answer}");
+    assert!(answer.ends_with("$9~read_only~#f~$8~degraded~#f~$7~members~*0~$8~counters~%0~"), "{answer}");
+}
+
+#[test]
+fn a_keyspace_is_walked_counted_and_emptied() {
+    let mut client = Client::new();
+    for at in 0..25 {
+        client.line(&format!("SET k{at:02} v"));
+    }
+    client.line("SET other v");
+    check(
+        &mut client,
+        &[
+            ("DBSIZE", ":26~"),
+            ("SELECT 1", "+OK~"),
+            ("DBSIZE", ":0~"),
+            ("SET here v", "+OK~"),
+            ("SELECT 0", "+OK~"),
+            ("KEYS k0?", "*10~$3~k00~$3~k01~$3~k02~$3~k03~$3~k04~$3~k05~$3~k06~$3~k07~$3~k08~$3~k09~"),
+            ("KEYS nope*", "*0~"),
+            ("SCAN 0 COUNT 3", "*2~$1~3~*3~$3~k00~$3~k01~$3~k02~"),
+            ("SCAN 24 COUNT 3", "*2~$1~0~*2~$3~k24~$5~other~"),
+            ("SCAN 24 MATCH o*", "*2~$1~0~*1~$5~other~"),
+            ("SCAN 24 TYPE list", "*2~$1~0~*0~"),
+            ("SCAN 24 TYPE STRING count 1", "*2~$2~25~*1~$3~k24~"),
+            ("FLUSHDB", "+OK~"),
+            ("DBSIZE", ":0~"),
+            ("SELECT 1", "+OK~"),
+            ("DBSIZE", ":1~"),
+            ("FLUSHALL ASYNC", "+OK~"),
+            ("DBSIZE", ":0~"),
+        ],
+    );
+}
+
+#[test]
+fn a_flush_deletes_a_bounded_number_at_a_time() {
+    let mut client = Client::new();
+    for at in 0..500 {
+        client.line(&format!("SET k{at} v"));
+    }
+    client.fake.submitted.clear();
+    client.send(b"SET before v\r\nFLUSHALL\r\nSET after v\r\nDBSIZE\r\n");
+    let mut most = 0;
+    while !client.fake.replies.is_empty() {
+        most = most.max(client.fake.replies.len());
+        assert_eq!(client.session.in_flight() as usize, client.fake.replies.len());
+        client.answer(client.fake.replies.len() - 1);
+    }
+    assert_eq!(most, 64);
+    assert_eq!(client.taken(), "+OK\r\n+OK\r\n+OK\r\n:1\r\n");
+    let deletes = client.fake.submitted.iter().filter(|request| request.operation == "Edit(Delete)");
+    assert_eq!(deletes.count(), 501);
+}
+
+#[test]
+fn an_unmodified_client_finds_what_it_asks_for() {
+    let mut client = Client::new();
+    check(
+        &mut client,
+        &[
+            ("PING", "+PONG~"),
+            ("PING \"a b\"", "$3~a b~"),
+            ("ECHO hi", "$2~hi~"),
+            ("SELECT 15", "+OK~"),
+            ("CLIENT ID", ":9~"),
+            ("CLIENT GETNAME", "$-1~"),
+            ("CLIENT SETNAME me", "+OK~"),
+            ("CLIENT GETNAME", "$2~me~"),
+            ("CLIENT SETINFO LIB-NAME lib", "+OK~"),
+            ("CLIENT SETINFO lib-ver 1.2", "+OK~"),
+            ("CLIENT NO-EVICT on", "+OK~"),
+            ("CLIENT NO-TOUCH off", "+OK~"),
+            ("CLIENT GETREDIR", ":-1~"),
+            ("CLIENT TRACKING off", "+OK~"),
+            ("CLIENT TRACKINGINFO", "*6~$5~flags~*1~$3~off~$8~redirect~:-1~$8~prefixes~*0~"),
+            ("CLIENT UNBLOCK 4", ":0~"),
+            ("CONFIG GET save", "*2~$4~save~$0~~"),
+            ("CONFIG GET appendonly", "*2~$10~appendonly~$2~no~"),
+            ("CONFIG GET nope", "*0~"),
+            ("CONFIG GET PORT save", "*4~$4~port~$4~7379~$4~save~$0~~"),
+            ("COMMAND INFO get nope", "*2~*10~$3~get~:2~*2~+readonly~+fast~:1~:1~:1~*1~+@read~*0~*0~*0~$-1~"),
+            ("COMMAND DOCS q.get", "*2~$5~q.get~*4~$5~group~$7~quorate~$5~arity~:-2~"),
+            ("COMMAND GETKEYS mset a 1 b 2", "*2~$1~a~$1~b~"),
+            ("TIME", "*2~$10~1700000000~$1~0~"),
+            ("AUTH default any", "+OK~"),
+            (
+                "HELLO",
+                "*14~$6~server~$5~redis~$7~version~$5~7.2.0~$5~proto~:2~$2~id~:9~$4~mode~$10~standalone~\
+                 $4~role~$6~master~$7~modules~*0~",
+            ),
+            (
+                "HELLO 3 AUTH default x SETNAME you",
+                "%7~$6~server~$5~redis~$7~version~$5~7.2.0~$5~proto~:3~$2~id~:9~$4~mode~$10~standalone~\
+                 $4~role~$6~master~$7~modules~*0~",
+            ),
+            ("CLIENT GETNAME", "$3~you~"),
+            ("GET nope", "_~"),
+            ("MGET nope", "*1~_~"),
+            ("CONFIG GET save", "%1~$4~save~$0~~"),
+            ("RESET", "+RESET~"),
+            ("GET nope", "$-1~"),
+            ("CLIENT GETNAME", "$-1~"),
+        ],
+    );
+    let count = crate::resp::command::all().len();
+    assert_eq!(client.line("COMMAND COUNT"), format!(":{count}\r\n"));
+    assert!(client.line("COMMAND LIST").starts_with(&format!("*{count}\r\n$3\r\nget\r\n")));
+    assert!(client.line("COMMAND").starts_with(&format!("*{count}\r\n*10\r\n")));
+    assert!(client.line("COMMAND DOCS").starts_with(&format!("*{}\r\n", 2 * count)));
+}
+
+#[test]
+fn info_and_client_list_are_made_of_lines() {
+    let mut client = Client::new();
+    client.line("CLIENT SETNAME me");
+    let info = client.line("INFO");
+    for wanted in ["# Server\r\nredis_version:7.2.0\r\n", "tcp_port:7379\r\n", "\r\n\r\n# Clients\r\n"] {
+        assert!(info.contains(wanted), "{info}");
+    }
+    let one = client.line("INFO replication");
+    assert!(one.contains("# Replication\r\nrole:master\r\n") && !one.contains("# Server"), "{one}");
+    assert_eq!(client.line("INFO nope"), "$0\r\n\r\n");
+    let list = client.line("CLIENT LIST");
+    assert!(list.contains("id=9 addr=127.0.0.1:5000 name=me age=0 idle=0 flags=N db=0 "), "{list}");
+    assert!(list.contains(" cmd=client user=default redir=-1 resp=2 "), "{list}");
+    assert_eq!(client.line("CLIENT LIST TYPE replica"), "$0\r\n\r\n");
+    assert_eq!(client.line("CLIENT LIST ID 1 2"), "$0\r\n\r\n");
+    client.line("HELLO 3");
+    assert!(client.line("INFO server").starts_with("="));
+    assert!(client.line("CLIENT INFO").starts_with("="));
+}
+
+#[test]
+fn replies_can_be_turned_off() {
+    let mut client = Client::new();
+    assert_eq!(client.line("CLIENT REPLY OFF"), "");
+    assert_eq!(client.line("SET a 1"), "");
+    assert_eq!(client.line("PING"), "");
+    assert_eq!(client.line("MGET a b"), "");
+    assert_eq!(client.line("DBSIZE"), "");
+    assert_eq!(client.line("nonsense"), "");
+    assert_eq!(client.line("CLIENT REPLY ON"), "+OK\r\n");
+    assert_eq!(client.line("CLIENT REPLY SKIP"), "");
+    assert_eq!(client.line("GET a"), "");
+    assert_eq!(client.line("GET a"), "$1\r\n1\r\n");
+    client.send(b"CLIENT REPLY SKIP\r\nMGET a a\r\nGET a\r\n");
+    client.settle(true);
+    assert_eq!(client.taken(), "$1\r\n1\r\n");
+}
