@@ -269,7 +269,7 @@ pub fn members_bytes(members: &[MemberMemory]) -> Vec<u8> {
     let mut bytes = b"qrt.mem\n".to_vec();
     for member in members {
         bytes.extend_from_slice(&(member.name.len() as u64).to_le_bytes());
-        for number in [member.generation, member.opens, member.sequence.0] {
+        for number in [member.generation, member.opens, member.sequence.0, member.boot] {
             bytes.extend_from_slice(&number.to_le_bytes());
         }
         bytes.extend_from_slice(member.name.as_bytes());
@@ -282,7 +282,7 @@ fn read_members(bytes: &[u8]) -> Option<Vec<MemberMemory>> {
     let mut rest = &body[8..];
     let mut members = Vec::new();
     while !rest.is_empty() {
-        let (numbers, after) = rest.split_at_checked(32)?;
+        let (numbers, after) = rest.split_at_checked(40)?;
         let length = usize::try_from(u64_at(numbers, 0)).ok()?;
         let (name, after) = after.split_at_checked(length)?;
         if length > NAME_MAX || members.len() == MEMBERS_MAX {
@@ -293,6 +293,7 @@ fn read_members(bytes: &[u8]) -> Option<Vec<MemberMemory>> {
             generation: u64_at(numbers, 8),
             opens: u64_at(numbers, 16),
             sequence: Sequence(u64_at(numbers, 24)),
+            boot: u64_at(numbers, 32),
         });
         rest = after;
     }

@@ -133,6 +133,7 @@ fn members_are_remembered() {
         generation: 7,
         opens,
         sequence: Sequence(opens * 10),
+        boot: opens * 100,
     };
     let mut store = open(&disk).unwrap();
     store.remember(member("b", 1));
