@@ -252,53 +252,6 @@ pub(super) fn was_forked() -> bool {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::os::unix::net::UnixStream;
-
-    #[test]
-    fn an_event_is_readable_until_cleared() {
-        let event = EventFd::new().unwrap();
-        let outer = Epoll::new().unwrap();
-        outer.add(event.fd()).unwrap();
-        let readable = || wait_readable(outer.fd(), Some(Duration::ZERO)).unwrap();
-        assert!(!readable());
-        event.raise();
-        event.raise();
-        assert!(readable());
-        assert!(readable(), "level triggered");
-        event.clear();
-        assert!(!readable());
-    }
-
-    #[test]
-    fn a_timer_is_readable_once_its_point_has_passed() {
-        let mut timer = TimerFd::new().unwrap();
-        let readable = |timer: &TimerFd| wait_readable(timer.fd(), Some(Duration::ZERO)).unwrap();
-        assert!(!readable(&timer));
-        timer.arm(0).unwrap();
-        assert!(wait_readable(timer.fd(), None).unwrap());
-        timer.arm(u64::MAX).unwrap();
-        assert!(!readable(&timer));
-    }
-
-    #[test]
-    fn sending_to_a_closed_socket_is_an_error_and_no_signal() {
-        let (left, right) = UnixStream::pair().unwrap();
-        assert_eq!(send(left.as_raw_fd(), b"abc").unwrap(), 3);
-        drop(right);
-        let error = send(left.as_raw_fd(), b"abc").unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
-    }
-
-    #[test]
-    fn a_parent_is_no_forked_child() {
-        guard_against_fork();
-        assert!(!was_forked());
-    }
-}
-
 /// The set of these signals.
 fn signal_set(signals: &[i32]) -> io::Result<libc::sigset_t> {
     // SAFETY: a signal set is numbers; sigemptyset gives them their meaning.
@@ -360,4 +313,51 @@ extern "C" fn on_bus_error(_signal: libc::c_int) {
     unsafe { libc::write(libc::STDERR_FILENO, MESSAGE.as_ptr().cast(), MESSAGE.len()) };
     // SAFETY: _exit is safe in a signal handler and does not return.
     unsafe { libc::_exit(74) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn an_event_is_readable_until_cleared() {
+        let event = EventFd::new().unwrap();
+        let outer = Epoll::new().unwrap();
+        outer.add(event.fd()).unwrap();
+        let readable = || wait_readable(outer.fd(), Some(Duration::ZERO)).unwrap();
+        assert!(!readable());
+        event.raise();
+        event.raise();
+        assert!(readable());
+        assert!(readable(), "level triggered");
+        event.clear();
+        assert!(!readable());
+    }
+
+    #[test]
+    fn a_timer_is_readable_once_its_point_has_passed() {
+        let mut timer = TimerFd::new().unwrap();
+        let readable = |timer: &TimerFd| wait_readable(timer.fd(), Some(Duration::ZERO)).unwrap();
+        assert!(!readable(&timer));
+        timer.arm(0).unwrap();
+        assert!(wait_readable(timer.fd(), None).unwrap());
+        timer.arm(u64::MAX).unwrap();
+        assert!(!readable(&timer));
+    }
+
+    #[test]
+    fn sending_to_a_closed_socket_is_an_error_and_no_signal() {
+        let (left, right) = UnixStream::pair().unwrap();
+        assert_eq!(send(left.as_raw_fd(), b"abc").unwrap(), 3);
+        drop(right);
+        let error = send(left.as_raw_fd(), b"abc").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+    }
+
+    #[test]
+    fn a_parent_is_no_forked_child() {
+        guard_against_fork();
+        assert!(!was_forked());
+    }
 }
