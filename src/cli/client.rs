@@ -165,8 +165,8 @@ pub fn get(arguments: &GetArguments) -> Result<(), Failure> {
         if arguments.target.json {
             print_json(key, &answer)?;
         } else {
-            for sibling in siblings {
-                print_line(bytes(field(sibling, "value")?)?)?;
+            for value in oldest_first(siblings)? {
+                print_line(value)?;
             }
             remark(&format!(
                 "{} siblings={}",
@@ -244,6 +244,18 @@ fn for_each_key(
         Some(code) => Err(Failure::new(*code, format!("{} of {} keys failed", failed.len(), keys.len()))),
         None => Ok(()),
     }
+}
+
+/// The values of siblings in the order in which their writers' clocks say that they were written, for
+/// people: the node's own order hangs on which node wrote.
+fn oldest_first(siblings: &[Value]) -> Result<Vec<&[u8]>, Failure> {
+    let mut values = Vec::new();
+    for sibling in siblings {
+        let written = text(field(sibling, "hlc")?).parse::<u64>().unwrap_or_default();
+        values.push((written, bytes(field(sibling, "value")?)?));
+    }
+    values.sort_unstable();
+    Ok(values.into_iter().map(|(_, value)| value).collect())
 }
 
 /// Prints what a write achieved.

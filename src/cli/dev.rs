@@ -46,7 +46,7 @@ pub struct DevArguments {
     #[arg(long, conflicts_with = "data")]
     tour: bool,
     /// The least important lines to log.
-    #[arg(long, value_name = "LEVEL", default_value = "warn")]
+    #[arg(long, value_name = "LEVEL", default_value = "error")]
     log: LogLevel,
 }
 

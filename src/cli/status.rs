@@ -46,16 +46,10 @@ pub fn run(arguments: &StatusArguments) -> Result<(), Failure> {
 fn member_line(member: &Value) -> Result<String, Failure> {
     let part = |name| Ok::<_, Failure>(text(field(member, name)?));
     let state = if matches!(part("up")?.as_str(), "1" | "true") { "up" } else { "down" };
-    let generation = match part("generation")? {
-        unknown if unknown.is_empty() => "-".to_owned(),
-        known => known,
-    };
-    let line = format!(
-        "{:<16} {state:<5} {:>11}  {generation:<16}  {}",
-        part("name")?,
-        part("partitions")?,
-        part("address")?
-    );
+    let or_dash = |text: String| if text.is_empty() { "-".to_owned() } else { text };
+    let (generation, address) = (or_dash(part("generation")?), or_dash(part("address")?));
+    let line =
+        format!("{:<16} {state:<5} {:>11}  {generation:<16}  {address}", part("name")?, part("partitions")?);
     Ok(line)
 }
 
