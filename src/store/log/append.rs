@@ -15,7 +15,7 @@ const RETRY_ONE_IN: u64 = 64;
 
 impl<D: Disk> LogStore<D> {
     pub(super) fn append(&mut self, key: &KeyRef<'_>, new: &NewRecord<'_>) -> Result<Sequence, StoreError> {
-        if self.shared.marks().failed {
+        if self.is_closed || self.shared.marks().failed {
             return Err(StoreError::ReadOnly);
         }
         self.absorb();

@@ -62,6 +62,9 @@ pub struct LogOptions {
     pub staging_limit: usize,
     /// Who waits for the disk.
     pub worker: WorkerMode,
+    /// The hybrid timestamp of the moment, if the caller knows it: the first lease on timestamps is taken
+    /// with the opening then. 0 if not; the first [`Store::reserve_hlc`] is false then.
+    pub hlc_now: u64,
 }
 
 impl LogOptions {
@@ -73,6 +76,7 @@ impl LogOptions {
             segment_size: segment::SIZE_DEFAULT,
             staging_limit: staging::LIMIT_DEFAULT,
             worker: WorkerMode::Thread,
+            hlc_now: 0,
         }
     }
 }
@@ -148,6 +152,8 @@ pub struct LogStore<D: Disk> {
     members: Vec<MemberMemory>,
     /// Partitions that lost records.
     incomplete: Vec<bool>,
+    /// Nothing may follow the clean marker.
+    is_closed: bool,
     refused: u64,
     next_number: u64,
     /// Feeds the random ids of segments.
@@ -209,7 +215,7 @@ impl<D: Disk> LogStore<D> {
         }
         let contents = directory::open(&disk, options.partitions, &options.hash_key, random)?;
         let recovered = recovery::recover(&disk, &contents, &options.hash_key, options.segment_size)?;
-        let (identity, record) = identify(&contents, &recovered, random);
+        let (identity, record) = identify(&contents, &recovered, options.hlc_now, random);
         disk.remove(CLEAN).map_err(|error| OpenError::io(&disk, CLEAN, error))?;
         disk.replace(IDENTITY, &record.bytes()).map_err(|error| OpenError::io(&disk, IDENTITY, error))?;
 
@@ -247,11 +253,12 @@ impl<D: Disk> LogStore<D> {
             marked: last,
             mark_due: (durable.number != 0).then_some(durable),
             next_epoch: record.leases.epoch_end - EPOCH_LEASE,
-            hlc_used: record.leases.hlc_bound,
+            hlc_used: identity.hlc_bound,
             identity,
             record,
             members: contents.members,
             incomplete: vec![recovered.is_damaged; partitions],
+            is_closed: false,
             refused: 0,
             next_number: recovered.highest + 1,
             ids: Rng::new(random()),
@@ -330,12 +337,21 @@ impl<D: Disk> LogStore<D> {
         }
     }
 
-    /// Writes and syncs everything, then leaves the marker of a clean stop. Waits for the disk.
+    /// Whether everything that was put is on disk.
+    pub fn is_synced(&self) -> bool {
+        self.shared.marks().durable >= self.last
+    }
+
+    /// Writes and syncs everything, then leaves the marker of a clean stop. Waits for the disk. Afterwards
+    /// the store can be read until it is dropped; puts are refused as [`StoreError::ReadOnly`].
     ///
     /// # Errors
     /// The store is closed, but not cleanly.
-    pub fn close(mut self) -> Result<(), CloseError> {
-        self.flush(Durability::Always);
+    pub fn close(&mut self) -> Result<(), CloseError> {
+        if core::mem::replace(&mut self.is_closed, true) {
+            return Ok(());
+        }
+        self.bring_forward(Durability::Always);
         self.shared.retry();
         self.shared.stop(true);
         match &mut self.runner {
@@ -426,7 +442,9 @@ impl<D: Disk> Store for LogStore<D> {
     }
 
     fn flush(&mut self, need: Durability) {
-        self.bring_forward(need);
+        if !self.is_closed {
+            self.bring_forward(need);
+        }
     }
 
     fn take_epoch(&mut self) -> Option<u64> {

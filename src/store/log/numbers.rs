@@ -24,6 +24,7 @@ const HLC_LEASE: u64 = 4_000 << 16;
 pub(super) fn identify<F>(
     contents: &Contents,
     recovered: &Recovered<F>,
+    hlc_now: u64,
     random: &mut dyn FnMut() -> u64,
 ) -> (Identity, IdentityRecord) {
     let before = contents.identity.as_ref();
@@ -48,7 +49,10 @@ pub(super) fn identify<F>(
     let leases = Leases {
         epoch_end: leases.epoch_end + EPOCH_LEASE,
         sequence_end: next_sequence + SEQUENCE_LEASE,
-        hlc_bound: leases.hlc_bound,
+        hlc_bound: match hlc_now {
+            0 => leases.hlc_bound,
+            now => now.max(leases.hlc_bound) + HLC_LEASE,
+        },
     };
     (identity, IdentityRecord { generation, opens, leases, place: contents.place })
 }
