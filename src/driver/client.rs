@@ -369,6 +369,7 @@ impl Clients {
             }
         }
         let Some(socket) = &client.socket else {
+            client.session.abandon();
             if client.session.in_flight() == 0 {
                 return self.slots.free(at);
             }

@@ -161,9 +161,16 @@ fn optional(writer: &mut Writer<'_>, text: Option<String>) {
 pub fn failure(reply: &Reply) -> String {
     let code = code(&reply.outcome);
     let mut text = match &reply.outcome {
-        // The code says it already.
-        Outcome::BadArgument(why) => format!("{code} {why}"),
-        outcome => format!("{code} {outcome}"),
+        Outcome::NoMajority => {
+            let count = reply.siblings.len();
+            format!("{code} no version is held by a majority; VIEW all shows the siblings, {count} of them")
+        }
+        outcome => {
+            // What stands before the colon is the code once more, in words.
+            let told = outcome.to_string();
+            let told = told.split_once(": ").map_or(told.as_str(), |(_, rest)| rest);
+            format!("{code} {told}")
+        }
     };
     if matches!(reply.outcome, Outcome::Partial | Outcome::Maybe) {
         let written = write!(text, " acked={} of={}", reply.achieved.acked, reply.achieved.asked);

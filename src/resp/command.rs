@@ -5,6 +5,7 @@
 
 use crate::proto::io::{Edit, ExpiryEdit, Operation, Presence};
 
+use super::limits::SHOWN_MAX;
 use super::order::{Gather, Part};
 use super::overlap::Access;
 use super::parse::Args;
@@ -243,9 +244,6 @@ pub fn all() -> &'static [Command] {
 pub fn wrong_arity(name: &str) -> Refusal {
     format!("ERR wrong number of arguments for '{name}' command").into()
 }
-
-/// Most bytes of a client's words that an error line repeats.
-const SHOWN_MAX: usize = 128;
 
 fn shown(bytes: &[u8], room: usize) -> String {
     String::from_utf8_lossy(&bytes[..bytes.len().min(room)]).into_owned()

@@ -6,6 +6,7 @@ use crate::proto::limits::KEYSPACES_MAX;
 use crate::proto::time::Now;
 
 use super::command::{Subcommand, subcommand, wrong_arity};
+use super::limits::NAME_MAX;
 use super::number::{NOT_AN_INTEGER, SYNTAX, integer};
 use super::parse::Args;
 use super::reply::Protocol;
@@ -13,9 +14,6 @@ use super::session::{Answers, Handled, Refusal, Session, Turn};
 
 /// The Redis whose behaviour towards clients we copy.
 pub const REDIS_VERSION: &str = "7.2.0";
-
-/// Longest name a client may give itself or its library, in bytes.
-const NAME_MAX: usize = 256;
 
 const NO_PASSWORD: &str = "ERR AUTH <password> called without any password configured for the default \
                            user. Are you sure your configuration is correct?";

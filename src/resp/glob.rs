@@ -3,9 +3,6 @@
 //! Rule: matching is a loop with one point to go back to (the last `*`), never a recursion, and it takes
 //! its steps from a budget, so no pattern makes a node stand still.
 
-/// Longest pattern that commands accept, in bytes.
-pub const PATTERN_MAX: usize = 1_024;
-
 /// Steps that matching may still take; shared by all keys of one page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget(pub u64);

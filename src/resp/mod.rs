@@ -17,6 +17,7 @@ mod command;
 mod connection;
 mod expiry;
 mod glob;
+pub mod limits;
 mod number;
 mod order;
 mod overlap;

@@ -21,6 +21,7 @@ use crate::proto::io::Reply;
 use crate::proto::time::Now;
 
 use super::answer::{self, Shape};
+use super::limits::{GATHERED_MAX, REPLIES_MAX, SLOTS_MAX};
 use super::overlap::Access;
 use super::reply::{Protocol, Writer};
 
@@ -97,14 +98,6 @@ struct Gathered {
     /// The values, written one after the other.
     values: Vec<u8>,
 }
-
-/// Most slots of one connection that wait at one time. A command on more keys is submitted in pieces.
-pub const SLOTS_MAX: usize = 1_024;
-/// Bytes of replies, kept or in the connection's buffer, from which no further command is taken.
-pub const REPLIES_MAX: usize = 8 << 20;
-
-/// Most bytes of values that one command may gather.
-const GATHERED_MAX: usize = 128 << 20;
 
 /// Replies are taken to be this large until some have come; then, as large as recent ones.
 const REPLY_TYPICAL: usize = 32 << 10;

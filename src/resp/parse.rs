@@ -11,6 +11,8 @@
 
 use std::borrow::Cow;
 
+use super::limits::{INLINE_MAX, NUMBER_LINE_MAX};
+
 /// Where an argument lies, relative to the first byte of its command (or to the scratch buffer).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
@@ -81,12 +83,6 @@ pub struct ParseLimits {
     /// Whether these are the limits before authentication, which have error texts of their own.
     pub unauthenticated: bool,
 }
-
-/// Longest inline line, in bytes, with its line end.
-pub const INLINE_MAX: usize = 64 << 10;
-
-/// Longest line that announces a number, in bytes: a sign, the 19 digits of an `i64`, the line end.
-const NUMBER_LINE_MAX: usize = 24;
 
 /// Bytes that are no RESP. The connection answers it once and closes.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -230,7 +230,7 @@ fn write_options(args: Args<'_>, from: usize, has_ttl: bool) -> Result<WriteOpti
             Word::Context => {
                 let text = args.get(at + 1).ok_or(SYNTAX)?;
                 let context = context_from_text(text);
-                let refusal = "BADCONTEXT bad context: it is no unpadded base64url text of a context";
+                let refusal = "BADCONTEXT it is no unpadded base64url text of a context";
                 set(&mut write.context, context.ok_or(refusal)?)
             }
             word => shared(word, args, at, &mut write.options)?,

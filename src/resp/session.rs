@@ -10,10 +10,11 @@
 //!    unread (that is the back-pressure), on [`Next::Close`] read no more.
 //! 4. The client has sent its last byte: call [`Session::handle_end`], then `handle_bytes` as in 1 with
 //!    what is left, even if that is nothing.
-//! 5. [`Session::is_done`] and `out` written: close. A connection that breaks earlier is kept, without
-//!    its socket, until [`Session::in_flight`] is 0, so that its number is not used twice.
+//! 5. [`Session::is_done`] and `out` written: close. A connection that breaks earlier is
+//!    [abandoned](Session::abandon) and kept, without its socket, until [`Session::in_flight`] is 0, so
+//!    that its number is not used twice.
 //!
-//! Rule: a session has at most [`SLOTS_MAX`](super::order::SLOTS_MAX) requests in flight and stops
+//! Rule: a session has at most [`SLOTS_MAX`](super::limits::SLOTS_MAX) requests in flight and stops
 //! taking commands while more than [`REPLIES_MAX`] bytes of replies wait.
 //! No command allocates on its way in; its arguments are borrowed from the driver's buffer.
 
@@ -21,12 +22,13 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::proto::io::{Operation, Options, Reply, Request};
-use crate::proto::limits;
+use crate::proto::limits::{KEY_MAX, VALUE_MAX_DEFAULT};
 use crate::proto::node::{Owners, Status};
 use crate::proto::time::Now;
 
 use super::command::{self, Command, Keys, Run};
-use super::order::{Order, REPLIES_MAX, Slot};
+use super::limits::{self, REPLIES_MAX};
+use super::order::{Order, Slot};
 use super::overlap::{Access, Overlap, key_hash};
 use super::parse::{Args, ParseLimits, Parsed, Parser};
 use super::reply::{Protocol, Writer};
@@ -88,7 +90,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { password: None, value_max: limits::VALUE_MAX_DEFAULT }
+        Settings { password: None, value_max: VALUE_MAX_DEFAULT }
     }
 }
 
@@ -286,6 +288,14 @@ impl Session {
         }
     }
 
+    /// Nobody is there any more to be answered: a walk over a keyspace stops at its next reply.
+    pub fn abandon(&mut self) {
+        self.closing = true;
+        if let Some(walk) = &mut self.walk {
+            walk.stop();
+        }
+    }
+
     /// The client sends no more bytes. The whole commands among those not consumed yet are still carried
     /// out: go on as before, with [`Session::handle_bytes`] whenever [`Session::next`] says `Read`.
     pub fn handle_end(&mut self) {
@@ -294,7 +304,7 @@ impl Session {
 
     /// What the driver shall do while `unsent` bytes of replies are not written.
     pub fn next(&self, unsent: usize) -> Next {
-        let unsent_max = if self.authenticated { REPLIES_MAX } else { UNSENT_MAX_UNAUTHENTICATED };
+        let unsent_max = if self.authenticated { REPLIES_MAX } else { limits::UNSENT_MAX_UNAUTHENTICATED };
         if self.closing {
             Next::Close
         } else if self.stalled || self.walk.is_some() || unsent >= unsent_max || !self.order.has_room(unsent)
@@ -330,11 +340,21 @@ impl Session {
 
     fn parse_limits(&self) -> ParseLimits {
         if !self.authenticated {
-            return ParseLimits { arguments: 10, bulk: 16 << 10, query: 32 << 10, unauthenticated: true };
+            return ParseLimits {
+                arguments: limits::ARGUMENTS_MAX_UNAUTHENTICATED,
+                bulk: limits::ARGUMENT_MAX_UNAUTHENTICATED,
+                query: limits::QUERY_MAX_UNAUTHENTICATED,
+                unauthenticated: true,
+            };
         }
         // A key or an option may be longer than the largest value of a small store.
-        let bulk = self.settings.value_max.max(limits::KEY_MAX + 1);
-        ParseLimits { arguments: ARGUMENTS_MAX, bulk, query: 2 * bulk + (1 << 20), unauthenticated: false }
+        let bulk = self.settings.value_max.max(KEY_MAX + 1);
+        ParseLimits {
+            arguments: limits::ARGUMENTS_MAX,
+            bulk,
+            query: 2 * bulk + limits::FRAMING_MAX,
+            unauthenticated: false,
+        }
     }
 
     /// Carries out the command that the parser found.
@@ -487,8 +507,3 @@ impl Session {
         matches!(self.answers, Answers::Off | Answers::Skip)
     }
 }
-
-/// Arguments of one command, the name included.
-pub const ARGUMENTS_MAX: usize = 65_536;
-/// Bytes of unsent replies from which an unauthenticated connection is read no further.
-const UNSENT_MAX_UNAUTHENTICATED: usize = 4 << 10;

@@ -13,19 +13,13 @@ use crate::proto::limits::{KEYSPACES_MAX, SCAN_PAGE_MAX};
 
 use super::answer::failure;
 use super::glob::{self, Budget};
+use super::limits::{FLUSH_IN_FLIGHT_MAX, KEYS_ANSWER_MAX, PATTERN_MAX, PATTERN_STEPS_MAX};
 use super::number::{SYNTAX, integer_at};
 use super::order::Place;
 use super::parse::Args;
 use super::reply::{Protocol, Writer};
 use super::session::{Handled, Refusal, Session, Turn};
 use super::strings::LATEST;
-
-/// Deletes of a flush in flight at one time.
-const FLUSH_IN_FLIGHT_MAX: u32 = 64;
-/// Most bytes that `KEYS` answers.
-const KEYS_ANSWER_MAX: usize = 64 << 20;
-/// Steps of pattern matching for one page.
-const PAGE_BUDGET: u64 = 4 << 20;
 
 /// A walk that is under way.
 #[derive(Debug)]
@@ -126,8 +120,8 @@ fn flush_keyspaces(
 }
 
 fn checked_pattern(pattern: &[u8]) -> Result<Vec<u8>, Refusal> {
-    if pattern.len() > glob::PATTERN_MAX {
-        let limit = glob::PATTERN_MAX;
+    if pattern.len() > PATTERN_MAX {
+        let limit = PATTERN_MAX;
         return Err(format!("ERR the pattern is longer than {limit} bytes").into());
     }
     Ok(pattern.to_vec())
@@ -165,6 +159,11 @@ impl Walk {
     /// Its requests in flight.
     pub fn waiting(&self) -> u32 {
         self.waiting
+    }
+
+    /// Ends it with the replies that are still to come.
+    pub fn stop(&mut self) {
+        self.failure.get_or_insert_with(|| "ERR the client has gone".to_owned());
     }
 
     /// Submits the request for the next page.
@@ -222,7 +221,7 @@ impl Walk {
 
     fn take_page(&mut self, mut page: ScanPage) {
         self.next = page.next;
-        let mut budget = Budget(PAGE_BUDGET);
+        let mut budget = Budget(PATTERN_STEPS_MAX);
         let mut is_shown = |pattern: &[u8], key: &[u8]| glob::matches(pattern, key, &mut budget);
         let too_costly = "ERR the pattern takes too many steps to match".to_owned();
         match &mut self.purpose {

@@ -3,7 +3,7 @@
 use super::fake::Client;
 use crate::proto::error::Outcome;
 use crate::resp::client::encode;
-use crate::resp::order::{REPLIES_MAX, SLOTS_MAX};
+use crate::resp::limits::{REPLIES_MAX, SLOTS_MAX};
 use crate::resp::session::Next;
 
 #[test]
