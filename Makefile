@@ -33,7 +33,7 @@ bench: ## The cluster bench: quorate beside Redis and a bare toy, in one run. Pr
 	@scripts/bench.sh
 
 demo: ## A local cluster, a conflict made and resolved; ends by itself.
-	@scripts/demo.sh
+	$(CARGO) run --release --quiet --bin quorate -- dev --tour --port 0 --log error
 
 soak: ## The long runs: 20,000 seeds, every planted bug, 100 rounds of kill -9, a million bad inputs.
 	@scripts/soak.sh

@@ -20,8 +20,8 @@ export -f docs
 stage prerequisites 10 scripts/prerequisites.sh gcc g++ redis-server redis-cli redis-benchmark valgrind python3
 stage format        2  cargo fmt --check
 stage clippy        10 cargo clippy --all-features --all-targets -- -D warnings
-stage tests         20 cargo test --all-features --lib --bins
 stage tidy          5  cargo test --all-features --test tidy
+stage tests         20 cargo test --all-features
 stage docs          5  bash -c docs
 
 finish

@@ -187,7 +187,7 @@ fn globs(source: &Source<'_>) -> Vec<Violation> {
         .filter(|(at, path)| {
             let file = source.module();
             let modules =
-                inline_modules(&source.code, *at).into_iter().chain(file.last().map(String::as_str));
+                inline_modules(&source.code, *at).into_iter().chain(file.iter().map(String::as_str));
             let in_tests = modules.into_iter().any(|name| name.ends_with("tests"));
             !in_tests && ours(&resolve(source, *at, path))
         })
@@ -651,6 +651,7 @@ fn other_planted_habits_are_found() {
     assert_eq!(broken("src/driver/a.rs", "use super::*;"), ["globs"]);
     assert_eq!(broken("src/driver/a.rs", "mod tests { use super::*; }"), [""; 0]);
     assert_eq!(broken("src/driver/a_tests.rs", "use super::*;"), [""; 0]);
+    assert_eq!(broken("src/driver/tests/a.rs", "use super::super::*;"), [""; 0]);
     assert_eq!(broken("src/driver/a.rs", "use proptest::prelude::*;"), [""; 0]);
 }
 

@@ -2,7 +2,7 @@
 //!
 //! The loop puts work into [`Shared`]; the worker takes one operation, carries it out without the lock,
 //! and publishes what came of it. It runs in a thread of ours or, with nobody's thread, each time a host
-//! or the simulator calls [`DiskWorker::disk_step`]; the code is the same.
+//! or the simulator calls `DiskWorker::disk_step`; the code is the same.
 //!
 //! Order is the whole promise. Chunks are written in the order they were staged; a segment that was left
 //! is synced before the first byte of the next one is written (trap T19); a sync covers what was written

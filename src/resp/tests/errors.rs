@@ -105,6 +105,7 @@ fn a_flush_that_fails_says_how_far_it_came() {
     assert_eq!(client.line("DBSIZE"), ":0\r\n");
 }
 
+// Long because it is one table: a line for each command and mistake.
 #[test]
 fn arguments_are_refused_as_redis_refuses_them() {
     const SYNTAX: &str = "ERR syntax error";
