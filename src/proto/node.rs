@@ -208,6 +208,10 @@ impl<S: Store> Node<S> {
         message: Message<'_>,
     ) -> Result<(), Refusal> {
         let id = envelope.request_id;
+        if self.peers.peer(from).other_layout && !matches!(message, Message::Hello(_)) {
+            self.counters.other_layout += 1;
+            return Ok(());
+        }
         match message {
             Message::Replicate { keyspace, key, acks, object } => {
                 return self.take_replicate(now, from, id, keyspace, key, acks, object);

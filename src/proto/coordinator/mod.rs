@@ -393,11 +393,14 @@ impl<S: Store> Turn<'_, S> {
         self.coordinator.timer.expire(self.now.mono, &mut due);
         for handle in due.drain(..) {
             let Some(index) = self.coordinator.find(handle) else { continue };
-            if self.now.mono >= self.coordinator.slots[index].deadline {
+            let slot = &mut self.coordinator.slots[index];
+            // The timer has let go of it; a new entry under the same tick would be somebody else's.
+            slot.tick = timer::NONE;
+            if self.now.mono >= slot.deadline {
                 self.end(index);
                 continue;
             }
-            self.coordinator.slots[index].attempts += 1;
+            slot.attempts += 1;
             self.schedule(index);
             match self.coordinator.slots[index].phase {
                 Phase::Reading => self.read_more(index),
@@ -522,9 +525,19 @@ impl<S: Store> Turn<'_, S> {
         }
     }
 
+    /// What a peer echoes: the handle, veiled by this boot's random bits, so that a late answer to a request
+    /// of an earlier boot is taken for nobody's.
+    fn wire_id(&self, index: usize) -> u64 {
+        self.coordinator.handle(index) ^ self.replica.identity().nonce
+    }
+
+    fn find_wire_id(&self, id: u64) -> Option<usize> {
+        self.coordinator.find(id ^ self.replica.identity().nonce)
+    }
+
     /// A peer's answer to a `Replicate`.
-    pub fn acknowledged(&mut self, from: u16, handle: u64, stored: Stored) {
-        let Some(index) = self.coordinator.find(handle) else { return };
+    pub fn acknowledged(&mut self, from: u16, id: u64, stored: Stored) {
+        let Some(index) = self.find_wire_id(id) else { return };
         let Some(rank) = self.replicas(index).iter().position(|&slot| slot == from) else { return };
         self.stored(
             index,
@@ -547,8 +560,8 @@ impl<S: Store> Turn<'_, S> {
     }
 
     /// A peer's answer to a `Fetch`.
-    pub fn fetched(&mut self, from: u16, handle: u64, answer: Fetched<'_>) {
-        let Some(index) = self.coordinator.find(handle) else { return };
+    pub fn fetched(&mut self, from: u16, id: u64, answer: Fetched<'_>) {
+        let Some(index) = self.find_wire_id(id) else { return };
         let Some(rank) = self.replicas(index).iter().position(|&slot| slot == from) else { return };
         if matches!(self.coordinator.slots[index].phase, Phase::Reading | Phase::Background) {
             self.take_answer(index, rank, answer);

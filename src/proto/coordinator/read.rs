@@ -21,6 +21,8 @@ pub(super) struct Reading {
     asked: Ranks,
     pub(super) answered: Ranks,
     failed: Ranks,
+    /// Who was told what we have.
+    told: Ranks,
     /// Sent a repair that was not acknowledged yet.
     repairing: Ranks,
     /// R answers are in.
@@ -93,7 +95,13 @@ impl<S: Store> Turn<'_, S> {
         if sent < missing {
             let slot = &self.coordinator.slots[index];
             let reachable = slot.reading.answered.len() + asked + sent;
-            let mut reply = Reply::bare(Outcome::NotEnoughReplicas { reachable, needed: r });
+            let unknown = self.own_rank(index).is_some_and(|rank| slot.reading.failed.contains(rank));
+            let outcome = if unknown && reachable + 1 >= r {
+                Outcome::Incomplete
+            } else {
+                Outcome::NotEnoughReplicas { reachable, needed: r }
+            };
+            let mut reply = Reply::bare(outcome);
             reply.achieved =
                 Achieved { asked: r, acked: slot.reading.answered.len(), durable: 0, fallbacks: 0 };
             self.finish(index, reply);
@@ -105,7 +113,7 @@ impl<S: Store> Turn<'_, S> {
         if count == 0 {
             return 0;
         }
-        let handle = self.coordinator.handle(index);
+        let id = self.wire_id(index);
         self.coordinator.rotor = self.coordinator.rotor.wrapping_add(1);
         let rotor = self.coordinator.rotor;
         let slot = &mut self.coordinator.slots[index];
@@ -122,14 +130,18 @@ impl<S: Store> Turn<'_, S> {
                 continue;
             }
             reading.asked.insert(rank);
-            reading.known[rank] = reading.merged_hash;
+            // Asked again, a replica is told the same: its first answer may still come.
+            if !reading.told.contains(rank) {
+                reading.told.insert(rank);
+                reading.known[rank] = reading.merged_hash;
+            }
             let message = Message::Fetch {
                 keyspace: slot.keyspace,
                 key: &slot.key,
-                known: reading.merged_hash,
+                known: reading.known[rank],
                 deadline_ms: u32::try_from(left).unwrap_or(u32::MAX),
             };
-            self.peers.send(replica, handle, &message);
+            self.peers.send(replica, id, &message);
             sent += 1;
             if sent == count {
                 break;
@@ -235,7 +247,7 @@ impl<S: Store> Turn<'_, S> {
         if !self.mend_own(index) {
             return;
         }
-        let handle = self.coordinator.handle(index);
+        let id = self.wire_id(index);
         let slot = &mut self.coordinator.slots[index];
         let needed = holders_needed(slot.quorum.n, slot.quorum.r);
         let own = self.peers.own();
@@ -259,7 +271,7 @@ impl<S: Store> Turn<'_, S> {
                     let object = &reading.merged;
                     let message =
                         Message::Replicate { keyspace: slot.keyspace, key: &slot.key, acks, object };
-                    self.peers.send(replica, handle, &message);
+                    self.peers.send(replica, id, &message);
                 }
             }
         }

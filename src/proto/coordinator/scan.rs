@@ -112,8 +112,8 @@ impl<S: Store> Turn<'_, S> {
                 return self.finish(index, Reply::bare(outcome));
             };
             let message = Message::Scan { keyspace, partition, from: scanning.cursor, limit: left };
-            let handle = self.coordinator.handle(index);
-            self.peers.send(to, handle, &message);
+            let id = self.wire_id(index);
+            self.peers.send(to, id, &message);
             self.coordinator.slots[index].phase = Phase::Scanning(to);
             return;
         }
@@ -136,8 +136,8 @@ impl<S: Store> Turn<'_, S> {
     }
 
     /// A replica's part.
-    pub fn scanned(&mut self, from: u16, handle: u64, next: Option<u64>, keys: &[u8]) {
-        let Some(index) = self.coordinator.find(handle) else { return };
+    pub fn scanned(&mut self, from: u16, id: u64, next: Option<u64>, keys: &[u8]) {
+        let Some(index) = self.find_wire_id(id) else { return };
         if self.coordinator.slots[index].phase != Phase::Scanning(from) {
             return;
         }

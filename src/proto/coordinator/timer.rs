@@ -8,6 +8,9 @@ use crate::proto::time::Instant;
 /// Points in time are rounded up to this, so that requests begun together share an entry.
 const TICK: Duration = Duration::from_millis(4);
 
+/// The tick of no entry: cancelling it changes nothing.
+pub const NONE: u64 = u64::MAX;
+
 #[derive(Debug, Default)]
 struct Bucket {
     /// Handles that were not cancelled.

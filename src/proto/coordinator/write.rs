@@ -126,7 +126,7 @@ impl<S: Store> Turn<'_, S> {
             .options
             .want_context
             .then(|| written.seen.token(&self.keys.token, key.keyspace, key.key, false));
-        let handle = self.coordinator.handle(index);
+        let (handle, id) = (self.coordinator.handle(index), self.wire_id(index));
         let durability = self.config.keyspace(self.coordinator.slots[index].keyspace).durability;
         let slot = &mut self.coordinator.slots[index];
         slot.phase = Phase::Writing;
@@ -145,7 +145,7 @@ impl<S: Store> Turn<'_, S> {
                 continue;
             }
             if self.peers.usable(replica) {
-                self.peers.send(replica, handle, &message);
+                self.peers.send(replica, id, &message);
             } else {
                 slot.tally.fail(rank);
             }
@@ -185,7 +185,7 @@ impl<S: Store> Turn<'_, S> {
 
     /// Sends again to whoever has not answered: our record as it is now, which holds what was written.
     pub(super) fn write_again(&mut self, index: usize) {
-        let handle = self.coordinator.handle(index);
+        let id = self.wire_id(index);
         let slot = &self.coordinator.slots[index];
         let durability = self.config.keyspace(slot.keyspace).durability;
         let Ok(Held::Record(record)) = self.replica.read(&slot.key_ref()) else { return };
@@ -202,7 +202,7 @@ impl<S: Store> Turn<'_, S> {
                 || slot.tally.failed.contains(rank);
             if replica != own && !done && self.peers.usable(replica) {
                 self.coordinator.counters.retries += 1;
-                self.peers.send(replica, handle, &message);
+                self.peers.send(replica, id, &message);
             }
         }
     }
