@@ -232,7 +232,7 @@ fn command_info(session: &mut Session, turn: &mut Turn<'_>, args: Args<'_>) -> H
         for command in commands {
             match command {
                 Some(command) => describe(writer, command),
-                None => writer.null(),
+                None => writer.null_array(),
             }
         }
     });

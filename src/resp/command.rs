@@ -9,6 +9,7 @@ use super::limits::SHOWN_MAX;
 use super::order::{Gather, Part};
 use super::overlap::Access;
 use super::parse::Args;
+use super::reply::Writer;
 use super::session::{Handled, Refusal, Session, Turn};
 use super::{about, connection, expiry, quorum, refused, strings, walk};
 
@@ -213,6 +214,10 @@ pub fn subcommand(
     turn: &mut Turn<'_>,
     args: Args<'_>,
 ) -> Handled {
+    if args.is(1, "HELP") && args.len() == 2 {
+        session.answer(turn, |writer| help(writer, name, table));
+        return Ok(());
+    }
     let Some(found) = table.iter().find(|row| args.is(1, row.name)) else {
         let given = shown(args.at(1), SHOWN_MAX);
         return Err(format!("ERR unknown subcommand '{given}'. Try {} HELP.", name.to_uppercase()).into());
@@ -221,6 +226,14 @@ pub fn subcommand(
         return Err(wrong_arity(&format!("{name}|{}", found.name)));
     }
     (found.handler)(session, turn, args)
+}
+
+fn help(writer: &mut Writer<'_>, name: &str, table: &[Subcommand]) {
+    writer.array(1 + table.len());
+    writer.simple(&format!("{} <subcommand> [<arg> [value] ...]. Subcommands are:", name.to_uppercase()));
+    for row in table {
+        writer.simple(&row.name.to_uppercase());
+    }
 }
 
 /// The command of this name, in any case.

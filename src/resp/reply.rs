@@ -91,6 +91,14 @@ impl<'a> Writer<'a> {
         });
     }
 
+    /// No array.
+    pub fn null_array(&mut self) {
+        self.out.extend_from_slice(match self.protocol {
+            Protocol::Resp2 => b"*-1\r\n".as_slice(),
+            Protocol::Resp3 => b"_\r\n",
+        });
+    }
+
     /// True or false: 1 or 0 in RESP2.
     pub fn boolean(&mut self, value: bool) {
         self.out.extend_from_slice(match (self.protocol, value) {
@@ -166,4 +174,48 @@ pub fn decimal(out: &mut Vec<u8>, mut value: u64) {
         value /= 10;
     }
     out.extend_from_slice(&digits[at..]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(protocol: Protocol, write: fn(&mut Writer<'_>)) -> String {
+        let mut out = Vec::new();
+        write(&mut Writer::new(&mut out, protocol));
+        String::from_utf8(out).unwrap().replace("\r\n", "~")
+    }
+
+    #[test]
+    fn each_type_has_a_form_in_both_protocols() {
+        type Write = fn(&mut Writer<'_>);
+        let table: &[(Write, &str, &str)] = &[
+            (|w| w.ok(), "+OK~", "+OK~"),
+            (|w| w.simple("a\rb\nc"), "+a b c~", "+a b c~"),
+            (|w| w.error("ERR a\r\nb"), "-ERR a  b~", "-ERR a  b~"),
+            (|w| w.integer(0), ":0~", ":0~"),
+            (|w| w.integer(i64::MIN), ":-9223372036854775808~", ":-9223372036854775808~"),
+            (|w| w.integer(i64::MAX), ":9223372036854775807~", ":9223372036854775807~"),
+            (|w| w.count(u64::MAX), ":9223372036854775807~", ":9223372036854775807~"),
+            (|w| w.count(10), ":10~", ":10~"),
+            (|w| w.bulk(b""), "$0~~", "$0~~"),
+            (|w| w.bulk(b"0123456789"), "$10~0123456789~", "$10~0123456789~"),
+            (|w| w.text("hi"), "$2~hi~", "=6~txt:hi~"),
+            (|w| w.null(), "$-1~", "_~"),
+            (|w| w.null_array(), "*-1~", "_~"),
+            (|w| w.boolean(true), ":1~", "#t~"),
+            (|w| w.boolean(false), ":0~", "#f~"),
+            (|w| w.double(1.5), "$3~1.5~", ",1.5~"),
+            (|w| w.double(f64::NEG_INFINITY), "$4~-inf~", ",-inf~"),
+            (|w| w.double(f64::INFINITY), "$3~inf~", ",inf~"),
+            (|w| w.double(f64::NAN), "$3~nan~", ",nan~"),
+            (|w| w.array(3), "*3~", "*3~"),
+            (|w| w.set(3), "*3~", "~3~"),
+            (|w| w.map(3), "*6~", "%3~"),
+        ];
+        for (write, resp2, resp3) in table {
+            assert_eq!(written(Protocol::Resp2, *write), *resp2);
+            assert_eq!(written(Protocol::Resp3, *write), *resp3);
+        }
+    }
 }

@@ -35,3 +35,34 @@ pub fn context_from_text(text: &[u8]) -> Option<Vec<u8>> {
     }
     URL_SAFE_NO_PAD.decode(text).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::version::{Actor, Epoch};
+
+    #[test]
+    fn a_dot_is_hexadecimal_without_padding() {
+        let epoch = Epoch { nonce: u64::MAX, number: 0x10 };
+        let dot = Dot { actor: Actor { generation: 0xa, epoch }, counter: 255 };
+        assert_eq!(dot_text(&dot), "a.ffffffffffffffff.10:ff");
+    }
+
+    #[test]
+    fn a_context_comes_back_as_it_went() {
+        for length in 0..70 {
+            let token: Vec<u8> = (0..length).map(|at| (at * 37) as u8 ^ 0xfb).collect();
+            let text = context_text(&token);
+            assert!(text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')));
+            assert_eq!(context_from_text(text.as_bytes()), Some(token));
+        }
+    }
+
+    #[test]
+    fn what_is_no_context_is_none() {
+        let long = vec![b'A'; CONTEXT_MAX.div_ceil(3) * 4 + 1];
+        for text in [b"AA==".as_slice(), b"+/+/", b"A", b"AA AA", b"AB", &long] {
+            assert_eq!(context_from_text(text), None);
+        }
+    }
+}

@@ -256,9 +256,13 @@ fn a_keyspace_is_walked_counted_and_emptied() {
             ("SCAN 24 TYPE STRING count 1", "*2~$2~25~*1~$3~k24~"),
             ("FLUSHDB", "+OK~"),
             ("DBSIZE", ":0~"),
+            ("SELECT 15", "+OK~"),
+            ("SET last v", "+OK~"),
             ("SELECT 1", "+OK~"),
             ("DBSIZE", ":1~"),
             ("FLUSHALL ASYNC", "+OK~"),
+            ("DBSIZE", ":0~"),
+            ("SELECT 15", "+OK~"),
             ("DBSIZE", ":0~"),
         ],
     );
@@ -310,9 +314,13 @@ fn an_unmodified_client_finds_what_it_asks_for() {
             ("CONFIG GET appendonly", "*2~$10~appendonly~$2~no~"),
             ("CONFIG GET nope", "*0~"),
             ("CONFIG GET PORT save", "*4~$4~port~$4~7379~$4~save~$0~~"),
-            ("COMMAND INFO get nope", "*2~*10~$3~get~:2~*2~+readonly~+fast~:1~:1~:1~*1~+@read~*0~*0~*0~$-1~"),
+            ("COMMAND INFO get nope", "*2~*10~$3~get~:2~*2~+readonly~+fast~:1~:1~:1~*1~+@read~*0~*0~*0~*-1~"),
             ("COMMAND DOCS q.get", "*2~$5~q.get~*4~$5~group~$7~quorate~$5~arity~:-2~"),
             ("COMMAND GETKEYS mset a 1 b 2", "*2~$1~a~$1~b~"),
+            (
+                "CONFIG HELP",
+                "*5~+CONFIG <subcommand> [<arg> [value] ...]. Subcommands are:~+GET~+SET~+REWRITE~+RESETSTAT~",
+            ),
             ("TIME", "*2~$10~1700000000~$1~0~"),
             ("AUTH default any", "+OK~"),
             (

@@ -217,3 +217,19 @@ fn a_failed_write_does_not_hold_up_what_follows() {
     assert_eq!(answer.matches("-MAYBE").count(), 2, "{answer}");
     assert_eq!(answer.matches("$-1").count(), 2, "{answer}");
 }
+
+#[test]
+fn a_walk_stops_once_its_client_has_gone() {
+    let mut client = Client::new();
+    for at in 0..300 {
+        client.line(&format!("SET k{at} v"));
+    }
+    client.send(b"FLUSHALL\r\n");
+    client.answer(0);
+    client.answer(0);
+    client.session.abandon();
+    let deletes = client.fake.replies.len();
+    client.settle(false);
+    assert!(client.session.is_done() && client.session.in_flight() == 0);
+    assert_eq!(client.fake.values.len(), 300 - 1 - deletes, "what was in flight was deleted, no more");
+}
