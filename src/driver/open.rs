@@ -14,6 +14,7 @@ use super::listener::Listener;
 use super::log::{Level, Logger};
 use super::options::{DataDir, NodeOptions, OpenError};
 use super::peer::Peers;
+use super::queue::Wake;
 use super::storage::Storage;
 use super::{layout_file, sys};
 use crate::proto::config::Config;
@@ -21,11 +22,13 @@ use crate::proto::io::MemberId;
 use crate::proto::keys::ClusterKeys;
 use crate::proto::node::Node;
 use crate::proto::ring::{Layout, member_id};
+use crate::proto::rng::Rng;
 use crate::proto::session::Identity;
 use crate::proto::store::Durability;
 use crate::proto::time::Now;
+use crate::proto::version::Hlc;
 use crate::resp::Settings;
-use crate::store::MemoryStore;
+use crate::store::{self, FileDisk, LogOptions, LogStore, MemoryStore};
 
 /// Descriptors kept for everything but clients and peers: log segments, poll, timers, the host's own.
 const RESERVED_FILES: usize = 64;
@@ -59,7 +62,7 @@ pub(super) fn open(options: &NodeOptions, clock: Clock) -> Result<Parts, OpenErr
     let clients = open_clients(options, &mut peers, &poll, now)?;
     let host = Host::new(options.window, waker.clone()).map_err(doing("making an eventfd"))?;
 
-    let store = open_storage(options, &keys, waker)?;
+    let store = open_storage(options, &keys, waker, now)?;
     let seed = u64::from_le_bytes(sys::random().map_err(doing("drawing random bytes"))?);
     let node = Node::new(core.clone(), store, seed, now)?;
     Ok(Parts { poll, node, clients, peers, host })
@@ -186,20 +189,52 @@ fn clients_max(options: &NodeOptions, members: usize, log: &Logger) -> usize {
     options.clients_max.min(room)
 }
 
-fn open_storage(options: &NodeOptions, keys: &ClusterKeys, _waker: LoopWaker) -> Result<Storage, OpenError> {
+fn open_storage(
+    options: &NodeOptions,
+    keys: &ClusterKeys,
+    waker: LoopWaker,
+    now: Now,
+) -> Result<Storage, OpenError> {
     match &options.data {
-        DataDir::Memory => {
-            let draws: [u8; 16] = sys::random().map_err(doing("drawing random bytes"))?;
-            let mut draws = draws
-                .chunks_exact(8)
-                .map(|eight| u64::from_le_bytes(eight.try_into().expect("a chunk of 8 bytes")));
-            let mut random = || draws.next().expect("a store in memory draws twice");
-            Ok(Storage::Memory(MemoryStore::new(&mut random)))
-        }
+        DataDir::Memory => Ok(Storage::Memory(MemoryStore::new(&mut draws()?))),
         DataDir::Path(path) => {
-            let table = Layout::tokens(&options.core, keys).hash();
-            layout_file::keep(path, &options.core, table)?;
-            Err(OpenError::Setting { setting: "data", problem: "the log is not there yet".to_owned() })
+            let core = &options.core;
+            let mut log = LogOptions::new(core.partitions, keys.hash);
+            log.segment_size = options.segment_bytes.unwrap_or(log.segment_size);
+            log.hlc_now = Hlc::from_millis(now.wall.0).0;
+            let wake = Box::new(move || waker.wake());
+            let store = LogStore::open(FileDisk::new(path), log, &mut draws()?, wake)?;
+            // From here on the directory is locked.
+            layout_file::keep(path, core, Layout::tokens(core, keys).hash())?;
+            Ok(Storage::Log(Box::new(store)))
+        }
+    }
+}
+
+/// Random numbers, drawn by a generator with a seed of the system's.
+fn draws() -> Result<impl FnMut() -> u64, OpenError> {
+    let seed: [u8; 8] = sys::random().map_err(doing("drawing random bytes"))?;
+    let mut generator = Rng::new(u64::from_le_bytes(seed));
+    Ok(move || generator.next_u64())
+}
+
+impl From<store::OpenError> for OpenError {
+    fn from(error: store::OpenError) -> OpenError {
+        let problem = error.to_string();
+        match error {
+            store::OpenError::Locked { path, .. } => OpenError::Locked { path },
+            store::OpenError::NotWritable { path, error } => OpenError::NotWritable { path, error },
+            store::OpenError::Io { path, error } => {
+                OpenError::Io { doing: format!("opening {}", path.display()), error }
+            }
+            store::OpenError::Settings { .. } => OpenError::Setting { setting: "data", problem },
+            store::OpenError::Foreign { path, problem } | store::OpenError::Corrupt { path, problem } => {
+                OpenError::Foreign { path, problem }
+            }
+            store::OpenError::Newer { path, found, known } => {
+                let problem = format!("it has version {found}; this program knows up to version {known}");
+                OpenError::Foreign { path, problem }
+            }
         }
     }
 }

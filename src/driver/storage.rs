@@ -7,12 +7,14 @@ use crate::proto::store::{
     Durability, Identity, KeyRef, Lookup, Marks, MemberMemory, NewRecord, Record, Sequence, Store,
     StoreError, Ticket,
 };
-use crate::store::MemoryStore;
+use crate::store::{FileDisk, LogStore, MemoryStore};
 
 /// A node's store.
 pub(super) enum Storage {
     /// Gone when the node closes.
     Memory(MemoryStore),
+    /// In an append log. Boxed: it is many times as large.
+    Log(Box<LogStore<FileDisk>>),
 }
 
 impl Storage {
@@ -20,6 +22,8 @@ impl Storage {
     pub(super) fn take_read(&mut self) -> Option<Ticket> {
         match self {
             Storage::Memory(store) => store.take_read(),
+            // It reads through maps and never answers `Pending`.
+            Storage::Log(_) => None,
         }
     }
 
@@ -27,6 +31,7 @@ impl Storage {
     pub(super) fn is_synced(&self) -> bool {
         match self {
             Storage::Memory(_) => true,
+            Storage::Log(store) => store.is_synced(),
         }
     }
 
@@ -34,6 +39,7 @@ impl Storage {
     pub(super) fn close(&mut self) -> Result<(), String> {
         match self {
             Storage::Memory(_) => Ok(()),
+            Storage::Log(store) => store.close().map_err(|error| error.to_string()),
         }
     }
 }
@@ -42,60 +48,70 @@ impl Store for Storage {
     fn identity(&self) -> Identity {
         match self {
             Storage::Memory(store) => store.identity(),
+            Storage::Log(store) => store.identity(),
         }
     }
 
     fn renew_generation(&mut self, generation: u64) {
         match self {
             Storage::Memory(store) => store.renew_generation(generation),
+            Storage::Log(store) => store.renew_generation(generation),
         }
     }
 
     fn get(&self, key: &KeyRef<'_>) -> Result<Lookup<'_>, StoreError> {
         match self {
             Storage::Memory(store) => store.get(key),
+            Storage::Log(store) => store.get(key),
         }
     }
 
     fn put(&mut self, key: &KeyRef<'_>, record: &NewRecord<'_>) -> Result<Sequence, StoreError> {
         match self {
             Storage::Memory(store) => store.put(key, record),
+            Storage::Log(store) => store.put(key, record),
         }
     }
 
     fn marks(&self) -> Marks {
         match self {
             Storage::Memory(store) => store.marks(),
+            Storage::Log(store) => store.marks(),
         }
     }
 
     fn flush(&mut self, need: Durability) {
         match self {
             Storage::Memory(store) => store.flush(need),
+            Storage::Log(store) => store.flush(need),
         }
     }
 
     fn take_epoch(&mut self) -> Option<u64> {
         match self {
             Storage::Memory(store) => store.take_epoch(),
+            Storage::Log(store) => store.take_epoch(),
         }
     }
 
     fn reserve_hlc(&mut self, hlc: u64) -> bool {
         match self {
             Storage::Memory(store) => store.reserve_hlc(hlc),
+            Storage::Log(store) => store.reserve_hlc(hlc),
         }
     }
 
     fn members(&self) -> &[MemberMemory] {
         match self {
             Storage::Memory(store) => store.members(),
+            Storage::Log(store) => store.members(),
         }
     }
 
     fn remember(&mut self, member: MemberMemory) {
         match self {
             Storage::Memory(store) => store.remember(member),
+            Storage::Log(store) => store.remember(member),
         }
     }
 
@@ -107,12 +123,14 @@ impl Store for Storage {
     ) {
         match self {
             Storage::Memory(store) => store.scan(partition, from, visit),
+            Storage::Log(store) => store.scan(partition, from, visit),
         }
     }
 
     fn len(&self) -> u64 {
         match self {
             Storage::Memory(store) => store.len(),
+            Storage::Log(store) => store.len(),
         }
     }
 }

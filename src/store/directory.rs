@@ -330,6 +330,7 @@ pub fn open<D: Disk>(
     disk.prepare().map_err(|error| match error.kind() {
         io::ErrorKind::PermissionDenied
         | io::ErrorKind::ReadOnlyFilesystem
+        | io::ErrorKind::NotFound
         | io::ErrorKind::NotADirectory
         | io::ErrorKind::AlreadyExists => OpenError::NotWritable { path: disk.path().to_owned(), error },
         _ => OpenError::io(disk, "", error),
