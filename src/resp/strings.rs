@@ -67,25 +67,36 @@ struct SetOptions {
     expiry: Option<ExpiryEdit>,
 }
 
+/// A time is looked at only once all options are known to fit together, as Redis does: what is wrong in
+/// form is told before what is wrong in value. The same unit may come twice; the last one counts.
 fn set_options(args: Args<'_>, now: Now) -> Result<SetOptions, Refusal> {
     let mut options = SetOptions::default();
+    let mut time: Option<(TimeUnit, usize)> = None;
     let mut at = 3;
     while at < args.len() {
+        let has_time = time.is_some();
         if args.is(at, "NX") && options.when != Presence::Present {
             options.when = Presence::Absent;
         } else if args.is(at, "XX") && options.when != Presence::Absent {
             options.when = Presence::Present;
         } else if args.is(at, "GET") {
             options.get = true;
-        } else if args.is(at, "KEEPTTL") && matches!(options.expiry, None | Some(ExpiryEdit::Keep)) {
+        } else if args.is(at, "KEEPTTL") && !has_time {
             options.expiry = Some(ExpiryEdit::Keep);
-        } else if let (Some(unit), None) = (expiry_unit(args, at), options.expiry) {
+        } else if let Some(unit) = expiry_unit(args, at)
+            && at + 1 < args.len()
+            && options.expiry.is_none()
+            && time.is_none_or(|(other, _)| other == unit)
+        {
             at += 1;
-            options.expiry = Some(ExpiryEdit::At(positive_expiry(args, at, unit, now.wall, "set")?));
+            time = Some((unit, at));
         } else {
             return Err(SYNTAX);
         }
         at += 1;
+    }
+    if let Some((unit, at)) = time {
+        options.expiry = Some(ExpiryEdit::At(positive_expiry(args, at, unit, now.wall, "set")?));
     }
     Ok(options)
 }

@@ -82,6 +82,7 @@ fn expiry_is_absolute_and_told_as_redis_tells_it() {
             ("EXPIRE a 5 GT", ":0~"),
             ("EXPIRE a 5 XX", ":0~"),
             ("SET a 1 EX 10", "+OK~"),
+            ("SET a 1 EX x EX 10", "+OK~"),
             ("SET a 2 KEEPTTL", "+OK~"),
             ("TTL a", ":10~"),
             ("SET a 2 PXAT 1900000000000", "+OK~"),
