@@ -3,7 +3,12 @@
 //! Rule: commands on one key take effect in the order in which the connection sent them. A pipeline is
 //! submitted to the node at once and the node may finish its requests in any order, so a command waits
 //! while an earlier one on the same key could be told apart from it: reads overlap reads, plain writes
-//! overlap plain writes (the node takes them in the order they came), and nothing else overlaps.
+//! overlap plain writes, and nothing else overlaps.
+//!
+//! Plain writes rest on the node taking requests in the order of submission, and on streams keeping it
+//! on the way to another coordinator. Only if such a stream breaks between two of them, and the first is
+//! sent again after the second, can the first come last; a client to whom that matters waits for the
+//! answer of the first.
 //!
 //! Keys are remembered as buckets of a hash, so two keys may be taken for one: that costs a wait, never
 //! an order. The table is forgotten as a whole once nothing is in flight.
