@@ -94,10 +94,10 @@ impl Store for Storage {
         }
     }
 
-    fn reserve_hlc(&mut self, hlc: u64) -> bool {
+    fn note_hlc(&mut self, hlc: u64) {
         match self {
-            Storage::Memory(store) => store.reserve_hlc(hlc),
-            Storage::Log(store) => store.reserve_hlc(hlc),
+            Storage::Memory(store) => store.note_hlc(hlc),
+            Storage::Log(store) => store.note_hlc(hlc),
         }
     }
 

@@ -58,3 +58,5 @@ pub const SYNC_INTERVAL: Duration = Duration::from_millis(100);
 pub const CLOCK_DRIFT_MAX_MS: u64 = 500;
 /// Epochs leased to disk at one time.
 pub const EPOCH_LEASE: u64 = 1 << 20;
+/// How far beyond the last hybrid timestamp its bound on disk lies, in milliseconds.
+pub const HLC_LEASE_MS: u64 = 4_000;

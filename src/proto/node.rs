@@ -64,14 +64,14 @@ impl<S: Store> Node<S> {
     ///
     /// # Errors
     /// What [`Config::check`] refuses.
-    pub fn new(config: Config, store: S, seed: u64, _now: Now) -> Result<Node<S>, ConfigError> {
+    pub fn new(config: Config, store: S, seed: u64, now: Now) -> Result<Node<S>, ConfigError> {
         config.check()?;
         let keys = ClusterKeys::derive(&config.cluster, &config.secret);
         let layout = Layout::tokens(&config, &keys);
         let own = layout.slot_of(member_id(&keys, &config.name)).expect("check found our name in the list");
         let ids = layout.members().iter().map(|member| member.id);
         let peers = Peers::new(ids, own, layout.version() as u32, keys.cluster_id);
-        let mut replica = Replica::new(store, &config, keys.hash);
+        let mut replica = Replica::new(store, &config, keys.hash, now.wall);
         if layout.members().len() == 1 {
             // Nobody can know more of our past than we do.
             replica.confirm_past();

@@ -13,7 +13,7 @@ use super::limits;
 use super::store::{
     Durability, Identity, KeyRef, LocalPart, Lookup, NewRecord, Record, Sequence, Store, StoreError, Ticket,
 };
-use super::time::{Instant, Now};
+use super::time::{Instant, Now, WallTime};
 use super::version::{Actor, Context, Dot, Epoch, Hlc, HybridClock, Object, Sibling};
 use super::wire::WireError;
 
@@ -28,7 +28,7 @@ pub enum Refusal {
     Malformed(WireError),
     /// The key has this many siblings, and the put would add one without covering them all.
     TooManySiblings(u32),
-    /// No epoch is leased, or no timestamp reserved: the disk is behind.
+    /// No epoch is leased: the disk is behind.
     Overloaded,
     /// The wall clock lies too far behind what was issued before.
     ClockTooFar,
@@ -145,12 +145,18 @@ pub struct Replica<S> {
 
 impl<S: Store> Replica<S> {
     /// Over an opened store.
-    pub fn new(store: S, config: &Config, hash_key: Key) -> Replica<S> {
+    pub fn new(store: S, config: &Config, hash_key: Key, wall: WallTime) -> Replica<S> {
         let identity = store.identity();
+        // The bound of an unclean stop lies ahead of what was issued. To begin there would put this node
+        // ahead of all others, whose later writes would then look older; so it counts only where the wall
+        // clock has gone back.
+        let bound = Hlc(identity.hlc_bound);
+        let went_back = bound.millis() > wall.0 + limits::HLC_LEASE_MS;
+        let begin = if identity.clean || went_back { bound } else { Hlc::default() };
         Replica {
             identity,
             hash_key,
-            clock: HybridClock::starting_above(Hlc(identity.hlc_bound)),
+            clock: HybridClock::starting_above(begin),
             siblings_max: config.siblings_max,
             sync_interval: config.sync_interval,
             trusts_past: false,
@@ -337,7 +343,8 @@ impl<S: Store> Replica<S> {
             self.counters.epochs += 1;
         }
         self.counters.sibling_warnings += u64::from(warned);
-        self.clock.tick(now.wall);
+        let issued = self.clock.tick(now.wall);
+        self.store.note_hlc(issued.0);
         self.note_put(now, sequence);
         let mut seen = seen;
         seen.see(dot);
@@ -355,9 +362,6 @@ impl<S: Store> Replica<S> {
         let hlc = self.clock.peek(now.wall);
         if hlc.millis() > now.wall.0 + limits::DEADLINE_MAX.as_millis() as u64 {
             return Err(Refusal::ClockTooFar);
-        }
-        if !self.store.reserve_hlc(hlc.0) {
-            return Err(Refusal::Overloaded);
         }
         Ok(hlc)
     }

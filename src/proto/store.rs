@@ -138,7 +138,8 @@ pub struct Identity {
     pub clean: bool,
     /// The highest sequence found at this opening; 0 for a new directory.
     pub recovered: Sequence,
-    /// The highest hybrid timestamp that may have been issued before; 0 for a new directory.
+    /// The highest hybrid timestamp that may have been issued before; after a clean stop, the highest that was.
+    /// 0 for a new directory.
     pub hlc_bound: u64,
 }
 
@@ -187,9 +188,9 @@ pub trait Store {
     /// Takes the number of a fresh epoch out of the leased block; `None` while no lease is on disk.
     fn take_epoch(&mut self) -> Option<u64>;
 
-    /// Makes sure that hybrid timestamps up to `hlc` may be issued: false until a bound above it is on
-    /// disk (a write of the bound was begun).
-    fn reserve_hlc(&mut self, hlc: u64) -> bool;
+    /// Notes that a hybrid timestamp is issued: a bound above it goes to disk in the background, so that a
+    /// wall clock that went back over a restart is noticed. Nobody waits for it.
+    fn note_hlc(&mut self, hlc: u64);
 
     /// What is remembered of other members.
     fn members(&self) -> &[MemberMemory];

@@ -152,9 +152,7 @@ impl Store for MemoryStore {
         Some(self.next_epoch)
     }
 
-    fn reserve_hlc(&mut self, _hlc: u64) -> bool {
-        true
-    }
+    fn note_hlc(&mut self, _hlc: u64) {}
 
     fn members(&self) -> &[MemberMemory] {
         &self.members

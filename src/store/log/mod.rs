@@ -63,7 +63,7 @@ pub struct LogOptions {
     /// Who waits for the disk.
     pub worker: WorkerMode,
     /// The hybrid timestamp of the moment, if the caller knows it: the first lease on timestamps is taken
-    /// with the opening then. 0 if not; the first [`Store::reserve_hlc`] is false then.
+    /// with the opening then. 0 if not.
     pub hlc_now: u64,
 }
 
@@ -451,8 +451,8 @@ impl<D: Disk> Store for LogStore<D> {
         self.next_epoch_number()
     }
 
-    fn reserve_hlc(&mut self, hlc: u64) -> bool {
-        self.lease_hlc(hlc)
+    fn note_hlc(&mut self, hlc: u64) {
+        self.lease_hlc(hlc);
     }
 
     fn members(&self) -> &[MemberMemory] {

@@ -2,9 +2,10 @@
 //!
 //! Each is leased: a bound is on disk before any number below it is used. The bound is moved on in the
 //! background when half of it is left, so that nobody waits; where it was not moved in time the caller is
-//! told to come back.
+//! told to come back. Only timestamps go on without it: wall time moves them while the store is idle, and
+//! what they order is no matter of safety.
 
-use crate::proto::limits::EPOCH_LEASE;
+use crate::proto::limits::{EPOCH_LEASE, HLC_LEASE_MS};
 use crate::proto::store::{Identity, Sequence};
 use crate::store::directory::{Contents, IdentityRecord};
 use crate::store::disk::{Disk, Place};
@@ -15,9 +16,8 @@ use super::LogStore;
 
 /// Sequences leased to disk at one time.
 pub(super) const SEQUENCE_LEASE: u64 = 1 << 26;
-/// How far beyond the timestamp asked for hybrid timestamps are leased: 4 s. A node that was killed goes
-/// on from there, so it should not be long.
-const HLC_LEASE: u64 = 4_000 << 16;
+/// How far beyond the timestamp that was issued the bound of hybrid timestamps lies.
+const HLC_LEASE: u64 = HLC_LEASE_MS << 16;
 
 /// Who the store is from now on: what it tells the core, and what the identity file must say before
 /// anything is appended.
@@ -102,16 +102,11 @@ impl<D: Disk> LogStore<D> {
         Some(Sequence(next))
     }
 
-    pub(super) fn lease_hlc(&mut self, hlc: u64) -> bool {
+    pub(super) fn lease_hlc(&mut self, hlc: u64) {
         let bound = self.shared.leases().hlc_bound;
         if hlc.saturating_add(HLC_LEASE / 2) > bound && self.record.leases.hlc_bound <= bound {
             self.renew(|leases| leases.hlc_bound = hlc.saturating_add(HLC_LEASE));
         }
-        if hlc > bound {
-            self.shared.retry();
-            return false;
-        }
         self.hlc_used = self.hlc_used.max(hlc);
-        true
     }
 }
