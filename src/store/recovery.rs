@@ -162,7 +162,7 @@ impl<D: Disk> Reader<'_, D> {
         let file = self.disk.open(&file_path(number)).map_err(|error| self.error(number, error))?;
         let bytes = read_whole(&file);
         let (head, rest) = bytes.split_at(bytes.len().min(HEADER_LENGTH));
-        let is_empty = rest.iter().all(|&byte| byte == 0);
+        let is_empty = first_nonzero(rest).is_none();
         let Some(head) = head.first_chunk() else {
             self.leftovers.push(number);
             return Ok(());
@@ -225,7 +225,7 @@ impl<D: Disk> Reader<'_, D> {
         let mut at = HEADER_LENGTH;
         while at < bytes.len() {
             let rest = &bytes[at..];
-            let Some(content) = rest.iter().position(|&byte| byte != 0) else {
+            let Some(content) = first_nonzero(rest) else {
                 self.scan().has_zeros_behind = true;
                 break;
             };
@@ -374,7 +374,8 @@ impl<D: Disk> Reader<'_, D> {
                 }
             }
         }
-        let is_clean = !is_damaged && (clean.is_some() || self.is_new());
+        let is_known = clean.is_some() && self.contents.identity.is_some();
+        let is_clean = !is_damaged && (is_known || self.is_new());
         let appendable = self.mend(cut, is_clean)?;
         let spare = self.choose_spare(size)?;
         let highest = self.contents.segments.last().copied().unwrap_or(0);
@@ -490,6 +491,15 @@ impl<F> Scan<F> {
     fn bad_end(&self) -> u64 {
         self.bad.last().map_or(0, |range| range.end)
     }
+}
+
+/// Where the zeros at the start of `bytes` end; `None` if there is nothing else. Most of a segment that
+/// was just begun is zeros, so it is done in steps.
+fn first_nonzero(bytes: &[u8]) -> Option<usize> {
+    const STEP: usize = 512;
+    let blocks = bytes.chunks(STEP).position(|block| block != &[0; STEP][..block.len()])?;
+    let within = bytes[blocks * STEP..].iter().position(|&byte| byte != 0)?;
+    Some(blocks * STEP + within)
 }
 
 /// A whole file. What cannot be read is filled with bytes that are no record.

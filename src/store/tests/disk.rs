@@ -39,7 +39,7 @@ pub struct Content {
     pub current: Vec<u8>,
     /// What a crash leaves for sure.
     pub durable: Vec<u8>,
-    pending: Vec<(usize, Vec<u8>)>,
+    pub pending: Vec<(usize, Vec<u8>)>,
 }
 
 pub struct TestFile {

@@ -2,7 +2,9 @@
 
 mod crash;
 mod disk;
+mod faults;
 mod model;
+mod opening;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

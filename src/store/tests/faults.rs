@@ -1,0 +1,235 @@
+//! Disks that fail while the store runs, and the order in which it uses them.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+use super::disk::TestDisk;
+use super::*;
+use crate::proto::limits::EPOCH_LEASE;
+use crate::proto::store::Durability;
+
+#[test]
+fn a_failed_sync_is_final() {
+    let disk = TestDisk::new();
+    let mut store = open(&disk).unwrap();
+    let first = put(&mut store, b"first", b"1").unwrap();
+    store.flush(Durability::Always);
+    work(&store);
+    assert_eq!(store.marks().durable, first);
+    disk.state().syncs_left = Some(0);
+    put(&mut store, b"second", b"2").unwrap();
+    store.flush(Durability::Always);
+    work(&store);
+    let syncs = disk.state().syncs;
+    // The disk is well again; nothing is tried.
+    disk.state().syncs_left = None;
+    store.flush(Durability::Always);
+    work(&store);
+    assert!(store.marks().failed);
+    assert_eq!(store.marks().durable, first);
+    assert_eq!(put(&mut store, b"third", b"3"), Err(StoreError::ReadOnly));
+    assert_eq!(get(&store, b"first"), Answer::Value(b"1".to_vec()));
+    assert_eq!(get(&store, b"second"), Answer::Value(b"2".to_vec()));
+    assert!(store.close().is_err());
+    assert_eq!(disk.state().syncs, syncs);
+    drop(store);
+    assert!(!open(&disk).unwrap().identity().clean);
+}
+
+#[test]
+fn a_worker_that_dies_is_a_failed_sync() {
+    let disk = TestDisk::new();
+    let mut random = Rng::new(1);
+    let options = LogOptions { worker: WorkerMode::Thread, ..options() };
+    let wakes = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&wakes);
+    let wake = Box::new(move || assert!(seen.fetch_add(1, Ordering::SeqCst) < 2, "the host's wake failed"));
+    let mut store = LogStore::open(disk, options, &mut || random.next_u64(), wake).unwrap();
+    while !store.marks().failed {
+        let _ = put(&mut store, b"key", b"value");
+        store.flush(Durability::Always);
+        std::thread::yield_now();
+    }
+    assert_eq!(put(&mut store, b"key", b"value"), Err(StoreError::ReadOnly));
+    assert!(matches!(store.close(), Err(crate::store::CloseError::Failed)));
+}
+
+#[test]
+fn a_full_disk_refuses_puts_until_there_is_room() {
+    let disk = TestDisk::new();
+    disk.state().creations_left = Some(2);
+    let mut store = open(&disk).unwrap();
+    let mut kept = 0_u64;
+    let refused = loop {
+        match put(&mut store, &kept.to_le_bytes(), &[1; 1_000]) {
+            Ok(_) => kept += 1,
+            Err(error) => break error,
+        }
+        store.flush(Durability::Interval);
+        work(&store);
+    };
+    assert_eq!(refused, StoreError::Full);
+    assert!((100..130).contains(&kept), "two segments hold {kept}");
+    for number in 0..kept {
+        assert_eq!(get(&store, &number.to_le_bytes()), Answer::Value(vec![1; 1_000]));
+    }
+    // What fits into the last segment is still taken, and synced.
+    store.flush(Durability::Always);
+    work(&store);
+    assert!(store.is_synced());
+    disk.state().creations_left = None;
+    // A refused put has it tried again.
+    for _ in 0..100 {
+        if put(&mut store, b"again", b"1").is_ok() {
+            break;
+        }
+        work(&store);
+    }
+    assert_eq!(get(&store, b"again"), Answer::Value(b"1".to_vec()));
+    store.close().unwrap();
+    drop(store);
+    assert_eq!(open(&disk).unwrap().len(), kept + 1);
+}
+
+#[test]
+fn a_disk_that_is_full_at_the_opening_can_be_read() {
+    let disk = TestDisk::new();
+    let mut store = open(&disk).unwrap();
+    put(&mut store, b"key", b"value").unwrap();
+    store.close().unwrap();
+    drop(store);
+    disk.state().segments.remove("log/0000000000000002.seg");
+    disk.change("log/0000000000000001.seg", |bytes| {
+        bytes.truncate(bytes.iter().rposition(|&byte| byte != 0).unwrap() / 8 * 8 + 8)
+    });
+    disk.state().creations_left = Some(0);
+    let mut store = open(&disk).unwrap();
+    work(&store);
+    assert_eq!(get(&store, b"key"), Answer::Value(b"value".to_vec()));
+    assert_eq!(put(&mut store, b"key", b"other"), Err(StoreError::Full));
+}
+
+#[test]
+fn the_staging_buffer_is_bounded() {
+    let disk = TestDisk::new();
+    let mut random = Rng::new(1);
+    let options = LogOptions { staging_limit: 10_000, ..options() };
+    let mut store = LogStore::open(disk, options, &mut || random.next_u64(), Box::new(|| {})).unwrap();
+    let mut taken = 0_u64;
+    while put(&mut store, &taken.to_le_bytes(), &[1; 1_000]).is_ok() {
+        taken += 1;
+    }
+    assert!((8..10).contains(&taken));
+    assert_eq!(put(&mut store, b"more", &[1; 1_000]), Err(StoreError::Overloaded));
+    // A refused put has handed on what is in the way.
+    work(&store);
+    put(&mut store, b"more", &[1; 1_000]).unwrap();
+}
+
+#[test]
+fn one_sync_covers_all_that_was_asked_for_before_it() {
+    let disk = TestDisk::new();
+    let mut store = open(&disk).unwrap();
+    work(&store);
+    let counts = || {
+        let state = disk.state();
+        (state.syncs, state.writes)
+    };
+    let (syncs, writes) = counts();
+    let mut last = Sequence(0);
+    for number in 0..100_u64 {
+        last = put(&mut store, &number.to_le_bytes(), b"value").unwrap();
+        store.flush(Durability::Always);
+    }
+    work(&store);
+    assert_eq!(store.marks().durable, last);
+    // The first write is the loop's own, its sync waits; the others are joined.
+    assert_eq!(counts(), (syncs + 2, writes + 2));
+}
+
+#[test]
+fn a_segment_is_synced_before_the_next_is_written() {
+    let disk = TestDisk::new();
+    let mut store = open(&disk).unwrap();
+    let mut written = std::collections::BTreeSet::new();
+    for number in 0..300_u64 {
+        put(&mut store, &number.to_le_bytes(), &[1; 900]).unwrap();
+        store.flush(Durability::Interval);
+        loop {
+            let state = disk.state();
+            let used = |content: &super::disk::Content| content.current[64..].iter().any(|&byte| byte != 0);
+            let begun: Vec<_> = state.segments.iter().filter(|(_, content)| used(content)).collect();
+            for (name, content) in begun.iter().rev().skip(1) {
+                assert_eq!(content.current, content.durable, "{name} was left unsynced");
+            }
+            written.extend(begun.iter().map(|(name, _)| (*name).clone()));
+            drop(state);
+            if number % 3 != 0 || !store.disk_step() {
+                break;
+            }
+        }
+    }
+    assert!(written.len() > 3);
+}
+
+#[test]
+fn numbers_are_leased_and_never_given_out_twice() {
+    let disk = TestDisk::new();
+    let mut store = open(&disk).unwrap();
+    assert!(!store.reserve_hlc(1_000 << 16), "no bound is on disk");
+    work(&store);
+    assert!(store.reserve_hlc(1_000 << 16));
+    let epoch = store.take_epoch().unwrap();
+    let sequence = put(&mut store, b"key", b"value").unwrap();
+    drop(store);
+
+    let mut store = open(&disk).unwrap();
+    let identity = store.identity();
+    assert!(!identity.clean && identity.opens == 2);
+    assert!(identity.hlc_bound >= 1_000 << 16);
+    assert!(store.take_epoch().unwrap() > epoch);
+    let after_crash = put(&mut store, b"key", b"value").unwrap();
+    assert!(after_crash > sequence, "the lost put's sequence came again");
+    store.close().unwrap();
+    drop(store);
+
+    let mut store = open(&disk).unwrap();
+    assert!(store.identity().clean);
+    assert_eq!(store.identity().hlc_bound, identity.hlc_bound);
+    assert_eq!(put(&mut store, b"key", b"value").unwrap(), Sequence(after_crash.0 + 1));
+}
+
+#[test]
+fn an_epoch_lease_is_renewed_in_time_and_waited_for() {
+    let disk = TestDisk::new();
+    let mut store = open(&disk).unwrap();
+    let mut taken = 0;
+    while store.take_epoch().is_some() {
+        taken += 1;
+    }
+    assert_eq!(taken, EPOCH_LEASE);
+    work(&store);
+    for _ in 0..EPOCH_LEASE * 2 {
+        let epoch = store.take_epoch().unwrap();
+        if epoch.is_multiple_of(1_000) {
+            work(&store);
+        }
+    }
+}
+
+#[test]
+fn a_moved_directory_gets_a_new_generation() {
+    let disk = TestDisk::new();
+    let generation = open(&disk).unwrap().identity().generation;
+    assert_eq!(open(&disk).unwrap().identity().generation, generation);
+    disk.state().place.inode = 7;
+    assert_eq!(open(&disk).unwrap().identity().generation, generation, "it had no inode before");
+    disk.state().place.inode = 8;
+    let moved = open(&disk).unwrap().identity();
+    assert_ne!(moved.generation, generation);
+    let mut store = open(&disk).unwrap();
+    store.renew_generation(99);
+    work(&store);
+    drop(store);
+    assert_eq!(open(&disk).unwrap().identity().generation, 99);
+}
