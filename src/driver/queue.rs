@@ -52,7 +52,7 @@ pub enum Refused<T> {
 
 /// The orderings, each with what it buys. A mutant weakens exactly one.
 mod order {
-    use super::Ordering::{self, AcqRel, Acquire, Relaxed, Release};
+    use super::Ordering::{self, Acquire, Relaxed, Release};
 
     const fn unless(mutant: bool, ordering: Ordering) -> Ordering {
         if mutant { Relaxed } else { ordering }
@@ -85,9 +85,6 @@ mod order {
     pub const WINDOW_LEAVE: Ordering = unless(cfg!(mutant = "window_leave_relaxed"), Release);
     /// … to a submitter, whose request's completion therefore finds a free slot.
     pub const WINDOW_ENTER: Ordering = unless(cfg!(mutant = "window_enter_relaxed"), Acquire);
-
-    /// Who takes the sleep flag down also has to wake; nothing else is ordered by it.
-    pub const SLEEP_SWAP: Ordering = AcqRel;
 }
 
 /// Orders a publication before a look at the other side's flag (and the other way round on the other
@@ -136,12 +133,14 @@ impl<T, W> Submissions<T, W> {
 
 /// The side of the host's threads: as many clones as there are threads, or one shared by reference.
 pub struct Submitter<T, W> {
-    shared: Arc<Submissions<T, W>>,
+    /// Std's Arc in the models too: nothing here hangs on the order of its count (the [`Intake`] empties
+    /// the ring itself), and each modelled clone and drop would multiply the executions.
+    shared: std::sync::Arc<Submissions<T, W>>,
 }
 
 /// The loop's side.
 pub struct Intake<T, W> {
-    shared: Arc<Submissions<T, W>>,
+    shared: std::sync::Arc<Submissions<T, W>>,
     /// Position of the next pop.
     head: u64,
 }
@@ -155,18 +154,18 @@ pub fn submissions<T, W: Wake>(capacity: usize, waker: W) -> (Submitter<T, W>, I
     let slots = (0..capacity as u64)
         .map(|at| Slot { sequence: AtomicU64::new(at), value: UnsafeCell::new(MaybeUninit::uninit()) })
         .collect();
-    let shared = Arc::new(Submissions {
+    let shared = std::sync::Arc::new(Submissions {
         tail: CachePadded::new(AtomicU64::new(0)),
         sleeping: CachePadded::new(AtomicBool::new(false)),
         slots,
         waker,
     });
-    (Submitter { shared: Arc::clone(&shared) }, Intake { shared, head: 0 })
+    (Submitter { shared: std::sync::Arc::clone(&shared) }, Intake { shared, head: 0 })
 }
 
 impl<T, W> Clone for Submitter<T, W> {
     fn clone(&self) -> Self {
-        Submitter { shared: Arc::clone(&self.shared) }
+        Submitter { shared: std::sync::Arc::clone(&self.shared) }
     }
 }
 
@@ -223,7 +222,7 @@ impl<T, W: Wake> Submitter<T, W> {
         full_fence(cfg!(mutant = "queue_submit_fence"));
         // The load first: it keeps the flag's line shared while the loop is awake, and only one of
         // several submitters gets to wake it.
-        if self.shared.sleeping.load(Ordering::Relaxed) && self.shared.sleeping.swap(false, order::SLEEP_SWAP)
+        if self.shared.sleeping.load(Ordering::Relaxed) && self.shared.sleeping.swap(false, Ordering::Relaxed)
         {
             self.shared.waker.wake();
         }
@@ -268,9 +267,12 @@ impl<T, W> Intake<T, W> {
 
     /// Announces that the loop is about to sleep. True: sleep, every later push wakes. False: something
     /// was queued meanwhile and nothing is announced.
+    ///
+    /// All changes of the flag are exchanges, so that they form one chain: a submitter's late exchange
+    /// takes its place in it and cannot be read after an announcement that followed it.
     #[must_use]
     pub fn prepare_sleep(&mut self) -> bool {
-        self.shared.sleeping.store(true, Ordering::Relaxed);
+        self.shared.sleeping.swap(true, Ordering::Relaxed);
         full_fence(cfg!(mutant = "queue_sleep_fence"));
         if self.is_empty() {
             return true;
@@ -281,7 +283,7 @@ impl<T, W> Intake<T, W> {
 
     /// Takes the announcement back after a sleep, whatever ended it.
     pub fn end_sleep(&mut self) {
-        self.shared.sleeping.store(false, Ordering::Relaxed);
+        self.shared.sleeping.swap(false, Ordering::Relaxed);
     }
 
     /// Refuses every push from now on. What was accepted before still comes out of
@@ -407,16 +409,27 @@ impl<T, S: Signal> Completer<T, S> {
     /// If the queue is full. Submission is refused beyond the [`Window`], which is no larger than this
     /// queue, so that would be a completion nobody asked for.
     pub fn push(&mut self, value: T) {
+        assert!(self.try_push(value).is_ok(), "more completions than the window admits");
+    }
+
+    /// Queues a completion where no window bounds them.
+    ///
+    /// # Errors
+    /// The queue is full, as far as this thread has seen; the value comes back.
+    pub fn try_push(&mut self, value: T) -> Result<(), T> {
         let capacity = self.shared.slots.len() as u64;
         if self.tail - self.head_seen == capacity {
             self.head_seen = self.shared.head.load(order::COMPLETE_REUSE);
+            if self.tail - self.head_seen == capacity {
+                return Err(value);
+            }
         }
-        assert!(self.tail - self.head_seen < capacity, "more completions than the window admits");
         // SAFETY: the slot lies outside head..tail, so it is ours and holds no value.
         self.shared.slot(self.tail).with_mut(|cell| unsafe { (*cell).write(value) });
         self.tail += 1;
         self.shared.tail.store(self.tail, order::COMPLETE_PUBLISH);
         self.unannounced = true;
+        Ok(())
     }
 
     /// Makes the descriptor readable if completions were pushed since the last call.
@@ -536,154 +549,4 @@ impl Window {
 }
 
 #[cfg(all(test, not(loom)))]
-mod tests {
-    use super::*;
-    use std::sync::atomic::AtomicUsize;
-
-    #[derive(Default)]
-    struct Count(AtomicUsize);
-
-    impl Wake for &Count {
-        fn wake(&self) {
-            self.0.fetch_add(1, Ordering::SeqCst);
-        }
-    }
-
-    /// A level kept as a number, and whether anybody raised it twice.
-    #[derive(Default)]
-    struct Level(AtomicUsize);
-
-    impl Signal for &Level {
-        fn raise(&self) {
-            assert_eq!(self.0.swap(1, Ordering::SeqCst), 0, "raised while raised");
-        }
-        fn clear(&self) {
-            assert_eq!(self.0.swap(0, Ordering::SeqCst), 1, "cleared while quiet");
-        }
-    }
-
-    #[test]
-    fn a_full_queue_gives_the_value_back() {
-        let wakes = Count::default();
-        let (submitter, mut intake) = submissions(2, &wakes);
-        assert_eq!(submitter.push(1), Ok(()));
-        assert_eq!(submitter.push(2), Ok(()));
-        assert_eq!(submitter.push(3), Err(Refused::Full(3)));
-        assert_eq!(intake.pop(), Some(1));
-        assert_eq!(submitter.push(3), Ok(()));
-        let mut rest = Vec::new();
-        assert_eq!(intake.drain(8, |value| rest.push(value)), 2);
-        assert_eq!(rest, [2, 3]);
-        assert_eq!(wakes.0.load(Ordering::SeqCst), 0, "nobody slept");
-    }
-
-    #[test]
-    fn only_a_sleeping_loop_is_woken_and_only_once() {
-        let wakes = Count::default();
-        let (submitter, mut intake) = submissions(8, &wakes);
-        assert!(intake.prepare_sleep());
-        submitter.push(1).unwrap();
-        submitter.push(2).unwrap();
-        assert_eq!(wakes.0.load(Ordering::SeqCst), 1);
-        intake.end_sleep();
-        assert!(!intake.prepare_sleep(), "two values are queued");
-        submitter.push(3).unwrap();
-        assert_eq!(wakes.0.load(Ordering::SeqCst), 1);
-    }
-
-    #[test]
-    fn a_closed_queue_refuses_and_gives_out_what_it_took() {
-        let wakes = Count::default();
-        let (submitter, mut intake) = submissions(4, &wakes);
-        submitter.push(1).unwrap();
-        intake.close();
-        assert_eq!(submitter.push(2), Err(Refused::Closed(2)));
-        let mut rest = Vec::new();
-        intake.drain_closed(|value| rest.push(value));
-        assert_eq!(rest, [1]);
-    }
-
-    #[test]
-    fn values_left_behind_are_dropped_once() {
-        let wakes = Count::default();
-        let level = Level::default();
-        let value = std::sync::Arc::new(());
-        let (submitter, intake) = submissions(4, &wakes);
-        submitter.push(std::sync::Arc::clone(&value)).unwrap();
-        drop(intake);
-        assert!(submitter.push(std::sync::Arc::clone(&value)).is_err());
-        let (mut completer, reaper) = completions(4, &level);
-        completer.push(std::sync::Arc::clone(&value));
-        drop((completer, reaper));
-        assert_eq!(std::sync::Arc::strong_count(&value), 1);
-    }
-
-    #[test]
-    fn the_level_follows_the_queue() {
-        let level = Level::default();
-        let (mut completer, mut reaper) = completions(4, &level);
-        let raised = || level.0.load(Ordering::SeqCst) == 1;
-        completer.push(1);
-        completer.push(2);
-        assert!(!raised(), "announced once per step, not per completion");
-        completer.announce();
-        assert!(raised());
-        assert_eq!(reaper.reap(1, drop), 1);
-        assert!(raised(), "one is left");
-        assert_eq!(reaper.reap(1, drop), 1);
-        assert!(!raised());
-        assert_eq!(reaper.reap(1, drop), 0);
-        completer.announce();
-        assert!(!raised(), "nothing new to announce");
-    }
-
-    #[test]
-    fn the_window_admits_its_limit() {
-        let window = Window::new(3);
-        assert_eq!(window.enter(2), 2);
-        assert_eq!(window.enter(2), 1);
-        assert_eq!(window.enter(1), 0);
-        window.leave(2);
-        assert_eq!(window.enter(5), 2);
-        assert_eq!(window.inside(), 3);
-    }
-
-    #[test]
-    fn threads_lose_and_repeat_nothing() {
-        const THREADS: u64 = 4;
-        const EACH: u64 = 10_000;
-        let wakes: &'static Count = Box::leak(Box::default());
-        let (submitter, mut intake) = submissions(64, wakes);
-        let threads: Vec<_> = (0..THREADS)
-            .map(|thread| {
-                let submitter = submitter.clone();
-                std::thread::spawn(move || {
-                    for number in 0..EACH {
-                        let mut value = thread << 32 | number;
-                        while let Err(Refused::Full(back)) = submitter.push(value) {
-                            value = back;
-                            std::thread::yield_now();
-                        }
-                    }
-                })
-            })
-            .collect();
-        let mut next = [0; THREADS as usize];
-        let mut total = 0;
-        while total < THREADS * EACH {
-            let taken = intake.drain(16, |value| {
-                let (thread, number) = ((value >> 32) as usize, value & 0xffff_ffff);
-                assert_eq!(next[thread], number, "each thread's values come in its order");
-                next[thread] += 1;
-            });
-            if taken == 0 {
-                std::thread::yield_now();
-            }
-            total += taken as u64;
-        }
-        for thread in threads {
-            thread.join().unwrap();
-        }
-        assert!(intake.is_empty());
-    }
-}
+mod tests;
