@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quorate::driver::{
-    EventLoop, Handle, NodeOptions, OpenError, OwnedOperation, OwnedRequest, Refusal, Wait, WaitPolicy,
+    DataDir, EventLoop, Handle, NodeOptions, OpenError, OwnedOperation, OwnedRequest, Refusal, Wait,
+    WaitPolicy,
 };
 use quorate::proto::config::Config;
 use quorate::proto::error::Outcome;
@@ -132,6 +133,41 @@ fn a_node_may_go_and_come_back_at_once() {
         cluster.restart(gone, address);
         cluster.wait_until_connected();
         assert_eq!(cluster.client(gone).ask(&["GET", "kept"]), "$99");
+    }
+}
+
+#[test]
+fn a_log_outlives_its_node() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut cluster = Cluster::start_in(Some(directory.path()), &["a", "b", "c"]);
+    let mut client = cluster.client(0);
+    for at in 0..200 {
+        assert_eq!(client.ask(&["SET", &format!("k{at}"), &"v".repeat(at * 100)]), "+OK");
+    }
+    let mut locked = options("a", &["a", "b", "c"]);
+    locked.data = DataDir::Path(directory.path().join("a"));
+    assert_eq!(EventLoop::open(locked).err().unwrap().exit_code(), 75);
+    for at in 0..3 {
+        cluster.stop(at);
+    }
+    for at in 0..3 {
+        cluster.restart(at, cluster.peer_addresses()[at]);
+    }
+    cluster.wait_until_connected();
+    let mut client = cluster.client(2);
+    for at in 0..200 {
+        assert_eq!(client.ask(&["GET", &format!("k{at}")]), format!("${}", "v".repeat(at * 100)));
+    }
+}
+
+#[test]
+fn a_write_is_answered_from_the_disk_when_it_must_be() {
+    let directory = tempfile::tempdir().unwrap();
+    let cluster = Cluster::start_in(Some(directory.path()), &["a", "b", "c"]);
+    let mut client = cluster.client(0);
+    for at in 0..20 {
+        let answer = client.ask(&["Q.PUT", &at.to_string(), "value", "W", "3", "DW", "3"]);
+        assert!(answer.contains("$durable :3"), "{answer}");
     }
 }
 
@@ -532,6 +568,21 @@ fn what_cannot_be_opened_says_why_and_leaves_nothing() {
     let mut unnamed = NodeOptions::new(Config::new("a"));
     unnamed.core.name = "b".into();
     assert_eq!(EventLoop::open(unnamed).err().unwrap().exit_code(), 64);
+    // A directory that is none of ours; the address that was bound before it was looked at is free again.
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("holiday.jpg"), b"not a log").unwrap();
+    drop(taken);
+    let mut foreign = options("a", &["a"]);
+    foreign.clients = vec![address];
+    foreign.data = DataDir::Path(directory.path().to_owned());
+    let error = EventLoop::open(foreign.clone()).err().unwrap();
+    assert_eq!(error.exit_code(), 76, "{error}");
+    let file = directory.path().join("holiday.jpg");
+    foreign.data = DataDir::Path(file);
+    let error = EventLoop::open(foreign.clone()).err().unwrap();
+    assert_eq!(error.exit_code(), 73, "{error}");
+    foreign.data = DataDir::Memory;
+    EventLoop::open(foreign).unwrap();
 }
 
 #[test]

@@ -3,12 +3,13 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::RawFd;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use mio::unix::SourceFd;
-use quorate::driver::{EventLoop, Handle, Level, LogSink, Logger, LoopError, NodeOptions};
+use quorate::driver::{DataDir, EventLoop, Handle, Level, LogSink, Logger, LoopError, NodeOptions};
 use quorate::proto::config::{Config, MemberSpec};
 
 /// Longer than anything here takes; a test that hangs fails instead.
@@ -33,6 +34,16 @@ pub fn options(name: &str, members: &[&str]) -> NodeOptions {
     let mut options = NodeOptions::new(core);
     options.clients = vec![loopback()];
     options.peer = Some(loopback());
+    options
+}
+
+/// The same in a directory of its name, if there is one for all.
+fn options_in(directory: Option<&Path>, name: &str, members: &[&str]) -> NodeOptions {
+    let mut options = options(name, members);
+    if let Some(directory) = directory {
+        options.data = DataDir::Path(directory.join(name));
+        options.segment_bytes = Some(1 << 20);
+    }
     options
 }
 
@@ -93,13 +104,19 @@ pub struct Cluster {
     names: Vec<String>,
     nodes: Vec<Option<Running>>,
     peer_addresses: Vec<SocketAddr>,
+    /// Where the nodes keep their records; in memory without one.
+    directory: Option<PathBuf>,
 }
 
 impl Cluster {
-    /// Opened nodes that know each other's addresses.
+    /// Opened nodes that know each other's addresses, in memory.
     pub fn open(names: &[&str]) -> Vec<EventLoop> {
-        let mut loops: Vec<EventLoop> =
-            names.iter().map(|name| EventLoop::open(options(name, names)).unwrap()).collect();
+        Self::open_in(None, names)
+    }
+
+    fn open_in(directory: Option<&Path>, names: &[&str]) -> Vec<EventLoop> {
+        let open = |name: &&str| EventLoop::open(options_in(directory, name, names)).unwrap();
+        let mut loops: Vec<EventLoop> = names.iter().map(open).collect();
         let addresses: Vec<SocketAddr> = loops.iter().map(|node| node.peer_address().unwrap()).collect();
         for node in &mut loops {
             for (name, &address) in names.iter().zip(&addresses) {
@@ -109,12 +126,19 @@ impl Cluster {
         loops
     }
 
-    /// Running nodes that are all connected.
+    /// Running nodes that are all connected, in memory.
     pub fn start(names: &[&str]) -> Cluster {
-        let nodes: Vec<_> = Self::open(names).into_iter().map(|node| Some(Running::spawn(node))).collect();
+        Self::start_in(None, names)
+    }
+
+    /// Running nodes that are all connected, each in a directory of its name.
+    pub fn start_in(directory: Option<&Path>, names: &[&str]) -> Cluster {
+        let loops = Self::open_in(directory, names);
+        let nodes: Vec<_> = loops.into_iter().map(|node| Some(Running::spawn(node))).collect();
         let peer_addresses = nodes.iter().flatten().map(Running::peer_address).collect();
         let names = names.iter().map(|&name| name.to_owned()).collect();
-        let cluster = Cluster { names, nodes, peer_addresses };
+        let directory = directory.map(Path::to_owned);
+        let cluster = Cluster { names, nodes, peer_addresses, directory };
         cluster.wait_until_connected();
         cluster
     }
@@ -154,7 +178,7 @@ impl Cluster {
     /// Opens a node again, at the address that it had.
     pub fn restart(&mut self, at: usize, address: SocketAddr) {
         let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
-        let mut options = options(names[at], &names);
+        let mut options = options_in(self.directory.as_deref(), names[at], &names);
         options.peer = Some(address);
         let mut node = EventLoop::open(options).unwrap();
         for (name, &address) in names.iter().zip(&self.peer_addresses) {
