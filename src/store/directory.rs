@@ -13,8 +13,9 @@
 //! and nothing was appended since. So the marker is written after the last sync and durably removed before
 //! the first append, and a store that failed a sync never writes it (trap T3).
 //!
-//! Epochs, sequences and hybrid timestamps are leased: the bound of what may be issued is on disk before
-//! anything below it is, and after a stop that was not clean numbering goes on above the bound (trap T19).
+//! Epochs and sequences are leased: the bound of what may be issued is on disk before anything below it is
+//! issued, and after a stop that was not clean numbering goes on above the bound (trap T19). The bound of
+//! hybrid timestamps follows them in the background.
 
 use core::fmt;
 use std::io;

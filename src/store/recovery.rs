@@ -26,7 +26,7 @@ use super::disk::{Disk, File};
 use super::index::Index;
 use super::record::{self, ALIGNMENT, Decoded, Flaw, Header, Kind, Mark};
 use super::segment::{
-    HEADER_LENGTH, HeaderFlaw, Location, MAGIC, Plan, Segment, SlotTable, VERSION, file_path,
+    HEADER_LENGTH, HeaderFlaw, Location, MAGIC, Plan, SIZE_MAX, Segment, SlotTable, VERSION, file_path,
 };
 use crate::proto::keys::Key;
 use crate::proto::ring;
@@ -160,6 +160,9 @@ impl<D: Disk> Reader<'_, D> {
     /// Reads one segment: its header, then its records.
     fn read_segment(&mut self, number: u64) -> Result<(), OpenError> {
         let file = self.disk.open(&file_path(number)).map_err(|error| self.error(number, error))?;
+        if file.size() > SIZE_MAX {
+            return Err(self.foreign(number, "it is larger than any segment"));
+        }
         let bytes = read_whole(&file);
         let (head, rest) = bytes.split_at(bytes.len().min(HEADER_LENGTH));
         let is_empty = first_nonzero(rest).is_none();
@@ -322,7 +325,7 @@ impl<D: Disk> Reader<'_, D> {
     fn add_live(&mut self, location: Location, length: u64, is_live: bool) {
         let owner = self.slots.owner(location.slot()).expect("an applied record lies in a segment");
         let live = &mut self.scans[owner as usize].live;
-        *live = if is_live { *live + length } else { *live - length };
+        *live = if is_live { *live + length } else { live.saturating_sub(length) };
     }
 
     fn segment_of(&self, location: Location) -> Option<&Segment<D::File>> {

@@ -17,7 +17,7 @@ pub const LIMIT_DEFAULT: usize = 8 << 20;
 /// A chunk of this size is handed on without being asked for.
 pub const CHUNK_LENGTH: usize = 1 << 20;
 /// Emptied buffers kept for the next chunks.
-const SPARES_MAX: usize = 8;
+const SPARES_MAX: usize = 2;
 
 /// Records that lie together in one segment, as bytes.
 #[derive(Debug, Default)]

@@ -56,7 +56,7 @@ pub struct Leases {
     pub epoch_end: u64,
     /// Sequences below it may be issued.
     pub sequence_end: u64,
-    /// Hybrid timestamps up to it may be issued.
+    /// No hybrid timestamp above it was issued, as far as the disk kept up.
     pub hlc_bound: u64,
 }
 

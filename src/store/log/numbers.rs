@@ -1,9 +1,9 @@
-//! Numbers that must never be given out twice: generations, epochs, sequences, hybrid timestamps.
+//! Numbers that outlive a restart: generations, epochs, sequences, hybrid timestamps.
 //!
-//! Each is leased: a bound is on disk before any number below it is used. The bound is moved on in the
-//! background when half of it is left, so that nobody waits; where it was not moved in time the caller is
-//! told to come back. Only timestamps go on without it: wall time moves them while the store is idle, and
-//! what they order is no matter of safety.
+//! Epochs and sequences are leased: a bound is on disk before any number below it is used. The bound is
+//! moved on in the background when half of it is left, so that nobody waits; where it was not moved in time
+//! the caller is told to come back. The bound of hybrid timestamps is moved on the same way, but not waited
+//! for: it only keeps a wall clock that went back over a restart from being believed.
 
 use crate::proto::limits::{EPOCH_LEASE, HLC_LEASE_MS};
 use crate::proto::store::{Identity, Sequence};
