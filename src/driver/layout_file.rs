@@ -12,6 +12,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use super::OpenError;
@@ -162,7 +163,8 @@ impl LayoutFile {
     /// Puts the file in place whole or not at all, and on disk.
     fn write(&self, directory: &Path) -> io::Result<()> {
         let fresh = directory.join("layout.new");
-        let mut file = fs::File::create(&fresh)?;
+        let mut open = fs::OpenOptions::new();
+        let mut file = open.write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
         file.write_all(self.to_text().as_bytes())?;
         file.sync_all()?;
         fs::rename(&fresh, directory.join(FILE_NAME))?;

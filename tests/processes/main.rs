@@ -11,6 +11,7 @@ mod commands;
 mod kill;
 mod load;
 mod operator;
+mod overwrites;
 mod process;
 mod quorum;
 mod readme;

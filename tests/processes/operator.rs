@@ -151,3 +151,22 @@ fn redis_cli_is_served_on_a_unix_socket() {
     redis_cli.arg("-s").arg(&path).args(["SET", "key", "value"]);
     assert_eq!(run_command(redis_cli).stdout, "OK\n");
 }
+
+#[test]
+fn a_log_that_is_cut_under_a_running_node_ends_it_with_a_message() {
+    let mut cluster = Cluster::start(1, &[]);
+    let mut client = cluster.connect(0);
+    let value = "v".repeat(10_000);
+    for number in 0..50 {
+        client.call(&["SET", &format!("key:{number}"), &value]);
+    }
+    for entry in fs::read_dir(cluster.data(0).join("log")).expect("there is a log") {
+        let segment = fs::File::options().write(true).open(entry.expect("an entry").path());
+        segment.and_then(|segment| segment.set_len(0)).expect("a segment can be cut");
+    }
+    // The process ends instead of answering.
+    let answer = client.try_call(&["GET", "key:0"]);
+    assert!(answer.is_err(), "{answer:?}");
+    assert_eq!(cluster.process(0).wait().code(), Some(74));
+    assert!(cluster.process(0).stderr().contains("SIGBUS"), "{}", cluster.process(0).stderr());
+}
