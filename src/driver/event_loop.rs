@@ -186,9 +186,20 @@ impl EventLoop {
     ///
     /// # Errors
     /// The thread cannot be started.
-    pub fn spawn(mut self) -> io::Result<thread::JoinHandle<Result<(), LoopError>>> {
+    pub fn spawn(self) -> io::Result<thread::JoinHandle<Result<(), LoopError>>> {
+        self.spawn_with(|mut event_loop| event_loop.run())
+    }
+
+    /// Hands the loop to `body` on a thread of its own, on which every signal is blocked.
+    ///
+    /// # Errors
+    /// The thread cannot be started; the loop is dropped.
+    pub fn spawn_with<T: Send + 'static>(
+        self,
+        body: impl FnOnce(EventLoop) -> T + Send + 'static,
+    ) -> io::Result<thread::JoinHandle<T>> {
         let name = format!("quorate {}", self.node.config().name);
-        sys::with_signals_blocked(|| thread::Builder::new().name(name).spawn(move || self.run()))
+        sys::with_signals_blocked(|| thread::Builder::new().name(name).spawn(move || body(self)))
     }
 
     /// One turn on the loop's own clock.

@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
 use std::io;
 use std::os::fd::RawFd;
-use std::sync::{Arc, Mutex, TryLockError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, TryLockError};
 
 use super::queue::{self, Completer, Intake, Reaper, Signal, Submitter, Wake, Window};
 use super::sys::{self, EventFd};
@@ -72,11 +72,20 @@ impl OwnedRequest {
     }
 }
 
+impl OwnedOperation {
+    /// Whether it may change what is stored.
+    pub fn is_write(&self) -> bool {
+        !matches!(self, OwnedOperation::Get)
+    }
+}
+
 /// The end of a request that was submitted. Exactly one comes for each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Completion {
     /// As given to [`Handle::submit`].
     pub tag: u64,
+    /// What the request was: a write may have happened where its outcome leaves it open.
+    pub is_write: bool,
     /// The answer; `None` if the node was stopped before the request began (nothing was done).
     pub reply: Option<Reply>,
 }
@@ -116,7 +125,39 @@ impl std::error::Error for Busy {}
 /// A request on its way to the loop.
 struct Submission {
     request: OwnedRequest,
-    tag: u64,
+    to: Destination,
+}
+
+/// Where the end of a request goes.
+enum Destination {
+    /// Into the completion queue.
+    Queue { tag: u64, is_write: bool },
+    /// To the thread that waits in [`Handle::call`].
+    Caller(Arc<Caller>),
+}
+
+/// A thread that waits for one reply.
+#[derive(Default)]
+struct Caller {
+    answer: Mutex<Option<Option<Reply>>>,
+    arrived: Condvar,
+}
+
+impl Caller {
+    fn answer(&self, reply: Option<Reply>) {
+        *self.answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(reply);
+        self.arrived.notify_one();
+    }
+
+    fn wait(&self) -> Option<Reply> {
+        let mut answer = self.answer.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if let Some(reply) = answer.take() {
+                return reply;
+            }
+            answer = self.arrived.wait(answer).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
 }
 
 /// Ends the loop's sleep.
@@ -166,11 +207,30 @@ impl Handle {
     /// # Errors
     /// The request was not taken.
     pub fn submit(&self, request: OwnedRequest, tag: u64) -> Result<(), Refusal> {
+        let is_write = request.operation.is_write();
+        self.send(request, Destination::Queue { tag, is_write })
+    }
+
+    /// Hands a request to the loop and waits for its reply, which comes at its deadline at the latest.
+    /// `None` if the node was stopped before the request began (nothing was done). What other threads
+    /// submitted stays in the completion queue. Another thread must drive the loop.
+    ///
+    /// # Errors
+    /// The request was not taken.
+    pub fn call(&self, request: OwnedRequest) -> Result<Option<Reply>, Refusal> {
+        let caller = Arc::new(Caller::default());
+        self.send(request, Destination::Caller(Arc::clone(&caller)))?;
+        let reply = caller.wait();
+        self.shared.window.leave(1);
+        Ok(reply)
+    }
+
+    fn send(&self, request: OwnedRequest, to: Destination) -> Result<(), Refusal> {
         let shared = &*self.shared;
         if shared.window.enter(1) == 0 {
             return Err(Refusal::Full);
         }
-        shared.submitter.push(Submission { request, tag }).map_err(|refused| {
+        shared.submitter.push(Submission { request, to }).map_err(|refused| {
             shared.window.leave(1);
             match refused {
                 queue::Refused::Full(_) => Refusal::Full,
@@ -240,8 +300,8 @@ pub(super) struct Host {
     shared: Arc<Shared>,
     intake: Intake<Submission, LoopWaker>,
     completer: Completer<Completion, Level>,
-    /// Tags of requests in flight, by the number in their id.
-    tags: Vec<u64>,
+    /// Where the ends of requests in flight go, by the number in their id.
+    destinations: Vec<Option<Destination>>,
     free: Vec<u32>,
 }
 
@@ -263,7 +323,7 @@ impl Host {
             stop: AtomicU64::new(0),
             reload: AtomicBool::new(false),
         });
-        Ok(Host { shared, intake, completer, tags: Vec::new(), free: Vec::new() })
+        Ok(Host { shared, intake, completer, destinations: Vec::new(), free: Vec::new() })
     }
 
     pub(super) fn handle(&self) -> Handle {
@@ -277,13 +337,13 @@ impl Host {
 
     /// Hands up to `budget` requests to the core; returns how many.
     pub(super) fn submit<S: Store>(&mut self, node: &mut Node<S>, now: Now, budget: usize) -> usize {
-        let (tags, free) = (&mut self.tags, &mut self.free);
+        let (destinations, free) = (&mut self.destinations, &mut self.free);
         self.intake.drain(budget, |submission| {
             let at = free.pop().unwrap_or_else(|| {
-                tags.push(0);
-                tags.len() as u32 - 1
+                destinations.push(None);
+                destinations.len() as u32 - 1
             });
-            tags[at as usize] = submission.tag;
+            destinations[at as usize] = Some(submission.to);
             let id = RequestId(HOST << 32 | u64::from(at));
             node.handle_request(now, id, &submission.request.as_request());
         })
@@ -297,8 +357,9 @@ impl Host {
     /// Queues the core's reply for the threads that reap.
     pub(super) fn complete(&mut self, id: RequestId, reply: Reply) {
         let at = id.0 as u32;
+        let to = self.destinations[at as usize].take().expect("a request ends once");
         self.free.push(at);
-        self.completer.push(Completion { tag: self.tags[at as usize], reply: Some(reply) });
+        deliver(&mut self.completer, to, Some(reply));
     }
 
     /// Makes the completion descriptor readable, if there is something new.
@@ -308,7 +369,7 @@ impl Host {
 
     /// Requests in the core.
     pub(super) fn in_flight(&self) -> usize {
-        self.tags.len() - self.free.len()
+        self.destinations.len() - self.free.len()
     }
 
     /// Announces a sleep; false if requests wait.
@@ -338,9 +399,7 @@ impl Host {
     pub(super) fn close(&mut self) {
         self.intake.close();
         let completer = &mut self.completer;
-        self.intake.drain_closed(|submission| {
-            completer.push(Completion { tag: submission.tag, reply: None });
-        });
+        self.intake.drain_closed(|submission| deliver(completer, submission.to, None));
         self.completer.announce();
     }
 }
@@ -349,14 +408,18 @@ impl Drop for Host {
     /// A loop that is dropped in the middle still completes what was accepted.
     fn drop(&mut self) {
         self.close();
-        let mut in_flight = vec![true; self.tags.len()];
-        for &at in &self.free {
-            in_flight[at as usize] = false;
-        }
-        for (at, _) in in_flight.iter().enumerate().filter(|(_, in_flight)| **in_flight) {
+        for to in self.destinations.drain(..).flatten() {
             let reply = Reply::bare(crate::proto::error::Outcome::Maybe);
-            self.completer.push(Completion { tag: self.tags[at], reply: Some(reply) });
+            deliver(&mut self.completer, to, Some(reply));
         }
         self.completer.announce();
+    }
+}
+
+/// Brings the end of a request to where it is waited for.
+fn deliver(completer: &mut Completer<Completion, Level>, to: Destination, reply: Option<Reply>) {
+    match to {
+        Destination::Queue { tag, is_write } => completer.push(Completion { tag, is_write, reply }),
+        Destination::Caller(caller) => caller.answer(reply),
     }
 }
