@@ -221,8 +221,8 @@ impl<S: Store> Node<S> {
             }
             Message::Acknowledge(stored) => self.turn(now).acknowledged(from, id, stored),
             Message::Fetched(answer) => self.turn(now).fetched(from, id, answer),
-            Message::Forward(forward) => self.turn(now).take_forward(from, &forward),
-            Message::Forwarded { number, reply } => self.turn(now).take_forwarded(from, number, reply),
+            Message::Forward(forward) => self.turn(now).take_forward(from, id, &forward),
+            Message::Forwarded { number, reply } => self.turn(now).take_forwarded(from, id, number, reply),
             Message::Hello(hello) => self.take_hello(from, &hello),
             Message::Scan { keyspace, partition, from: start, limit } => {
                 if u32::from(partition) < self.layout.partitions() {

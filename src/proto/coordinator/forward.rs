@@ -37,14 +37,24 @@ struct Window {
     boot: u64,
     /// Numbers below are refused: settled, or too old to be remembered.
     floor: u64,
+    answers: BTreeMap<u64, Answer>,
+}
+
+/// A forward we took.
+#[derive(Debug)]
+struct Answer {
+    /// What its sender knows it by, to be echoed.
+    id: u64,
     /// `None` while it is carried out, then the encoded reply.
-    answers: BTreeMap<u64, Option<Vec<u8>>>,
+    reply: Option<Vec<u8>>,
 }
 
 impl Forwards {
-    /// Nobody waits for this forward any more.
-    pub(super) fn give_up(&mut self, to: u16, number: u64) {
-        if let Some(sent) = self.sent.get_mut(&to) {
+    /// Nobody waits any more for the forward with this handle, if it still has the number.
+    pub(super) fn give_up(&mut self, to: u16, number: u64, handle: u64) {
+        if let Some(sent) = self.sent.get_mut(&to)
+            && sent.open.get(&number) == Some(&handle)
+        {
             sent.open.remove(&number);
         }
     }
@@ -105,14 +115,20 @@ impl<S: Store> Turn<'_, S> {
             deadline_ms: u32::try_from(left).unwrap_or(u32::MAX),
             request: &slot.request,
         });
-        self.peers.send(to, 0, &message);
+        let id = self.wire_id(index);
+        self.peers.send(to, id, &message);
     }
 
     /// No answer yet: the same forward to the same boot, or nobody knows.
     pub(super) fn forward_again(&mut self, index: usize, to: u16, number: u64) {
-        let boot = self.coordinator.forwards.sent.get(&to).map(|sent| sent.boot);
-        if self.peers.usable(to) && boot != Some(self.peers.peer(to).boot) {
-            self.coordinator.forwards.give_up(to, number);
+        let handle = self.coordinator.handle(index);
+        // What was sent to an earlier boot is forgotten once a forward went to the present one, which may
+        // have taken the same number.
+        let sent =
+            self.coordinator.forwards.sent.get(&to).filter(|sent| sent.open.get(&number) == Some(&handle));
+        let boot = sent.map(|sent| sent.boot);
+        if boot.is_none() || (self.peers.usable(to) && boot != Some(self.peers.peer(to).boot)) {
+            self.coordinator.forwards.give_up(to, number, handle);
             return self.finish(index, Reply::bare(Outcome::Maybe));
         }
         self.coordinator.counters.retries += 1;
@@ -120,7 +136,7 @@ impl<S: Store> Turn<'_, S> {
     }
 
     /// A peer asks us to coordinate.
-    pub fn take_forward(&mut self, from: u16, forward: &Forward<'_>) {
+    pub fn take_forward(&mut self, from: u16, id: u64, forward: &Forward<'_>) {
         let Forward { sender_boot, receiver_boot, number, settled, deadline_ms, request } = *forward;
         // Without an introduction we cannot tell a late copy from an earlier boot; the sender will send
         // it again.
@@ -133,18 +149,17 @@ impl<S: Store> Turn<'_, S> {
         }
         window.floor = window.floor.max(settled).max(number.saturating_sub(limits::FORWARD_WINDOW));
         let floor = window.floor;
-        window.answers.retain(|&kept, answer| kept >= floor || answer.is_none());
+        window.answers.retain(|&kept, answer| kept >= floor || answer.reply.is_none());
         if receiver_boot != self.replica.identity().nonce || number < floor {
-            return self.peers.send(from, 0, &Message::Forwarded { number, reply: None });
+            return self.peers.send(from, id, &Message::Forwarded { number, reply: None });
         }
-        match window.answers.get(&number) {
-            Some(None) => return,
-            Some(Some(reply)) => {
-                return self.peers.send(from, 0, &Message::Forwarded { number, reply: Some(reply) });
+        if let Some(answer) = window.answers.get(&number) {
+            if let Some(reply) = &answer.reply {
+                self.peers.send(from, id, &Message::Forwarded { number, reply: Some(reply) });
             }
-            None => {}
+            return;
         }
-        window.answers.insert(number, None);
+        window.answers.insert(number, Answer { id, reply: None });
         let origin = Origin::Forward(from, number);
         match decode_request(request) {
             Ok(request) if !matches!(request.operation, Operation::Scan { .. }) => {
@@ -160,21 +175,24 @@ impl<S: Store> Turn<'_, S> {
 
     /// Keeps the answer to a forward and sends it.
     pub(super) fn answer_forward(&mut self, from: u16, number: u64, reply: &Reply) {
+        let window = self.coordinator.forwards.received.get_mut(&from);
+        // A sender that was started again waits for nothing it sent before.
+        let Some(answer) = window.and_then(|window| window.answers.get_mut(&number)) else { return };
         let mut bytes = Vec::new();
         encode_reply(reply, &mut bytes);
-        self.peers.send(from, 0, &Message::Forwarded { number, reply: Some(&bytes) });
-        if let Some(window) = self.coordinator.forwards.received.get_mut(&from)
-            && let Some(answer) = window.answers.get_mut(&number)
-        {
-            *answer = Some(bytes);
-        }
+        self.peers.send(from, answer.id, &Message::Forwarded { number, reply: Some(&bytes) });
+        answer.reply = Some(bytes);
     }
 
-    /// The answer to a forward of ours.
-    pub fn take_forwarded(&mut self, from: u16, number: u64, reply: Option<&[u8]>) {
-        let Some(sent) = self.coordinator.forwards.sent.get_mut(&from) else { return };
-        let Some(handle) = sent.open.remove(&number) else { return };
-        let Some(index) = self.coordinator.find(handle) else { return };
+    /// The answer to a forward of ours: to this very one, as numbers begin anew with every boot of either
+    /// side and answers may come late.
+    pub fn take_forwarded(&mut self, from: u16, id: u64, number: u64, reply: Option<&[u8]>) {
+        let Some(index) = self.find_wire_id(id) else { return };
+        if self.coordinator.slots[index].phase != Phase::Forwarded(from, number) {
+            return;
+        }
+        let handle = self.coordinator.handle(index);
+        self.coordinator.forwards.give_up(from, number, handle);
         let reply = reply.and_then(|bytes| decode_reply(bytes).ok());
         self.finish(index, reply.unwrap_or_else(|| Reply::bare(Outcome::Maybe)));
     }

@@ -422,7 +422,8 @@ impl<S: Store> Turn<'_, S> {
             Phase::Repairing => self.finish_read(index, true),
             Phase::Writing => self.finish_write(index, Outcome::Maybe),
             Phase::Forwarded(to, number) => {
-                self.coordinator.forwards.give_up(to, number);
+                let handle = self.coordinator.handle(index);
+                self.coordinator.forwards.give_up(to, number, handle);
                 self.finish(index, Reply::bare(Outcome::Maybe));
             }
             // A write that was still waiting for the disk has written nothing, and may be tried again.

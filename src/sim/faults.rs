@@ -1,0 +1,366 @@
+//! What may go wrong in a run, and how often: drawn from the seed, another mixture for every run.
+//!
+//! A run in which everything happens all the time explores less than many runs in each of which a few
+//! things happen often (swarm testing: Groce, Zhang, Eide, Chen, Regehr 2012). So each kind of fault is
+//! switched on or off first, and its rate is drawn then.
+
+use core::time::Duration;
+
+use super::clock::{MS, Time};
+use crate::proto::config::KeyspaceConfig;
+use crate::proto::rng::Rng;
+use crate::proto::store::Durability;
+
+/// A kind of fault. The report counts how often each struck.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Fault {
+    /// A frame was lost.
+    Loss,
+    /// A frame arrived twice.
+    Duplicate,
+    /// A frame was overtaken by later ones.
+    Reorder,
+    /// A frame of before a restart arrived after it, or seconds late.
+    LateReplay,
+    /// A byte of a frame was changed.
+    CorruptFrame,
+    /// One direction between two machines carries nothing.
+    CutOneWay,
+    /// Neither direction does.
+    CutTwoWay,
+    /// One machine hears nobody and is heard by nobody.
+    Isolate,
+    /// Machines are split into two groups.
+    Split,
+    /// A machine stands still, then goes on.
+    Pause,
+    /// A process is killed: what reached the kernel stays.
+    ProcessKill,
+    /// A machine loses power: unsynced writes are lost, kept or torn, each for itself.
+    MachineCrash,
+    /// The power goes in the middle of a disk operation.
+    CrashInDisk,
+    /// All machines lose power at once.
+    CrashAll,
+    /// A node is stopped cleanly and started again.
+    CleanRestart,
+    /// A machine comes back with an empty disk.
+    Wipe,
+    /// One record of a store can no longer be read.
+    LostRecord,
+    /// A disk sync fails; the store is read-only until it is opened again.
+    SyncFailure,
+    /// There is no room for new segments.
+    DiskFull,
+    /// A read has to wait for the disk.
+    ColdRead,
+    /// The staging buffer is full.
+    StagingFull,
+    /// A wall clock jumps.
+    WallJump,
+    /// Wall clocks disagree from the start, and rates differ.
+    Skew,
+    /// A member runs with another layout for a while.
+    ForeignLayout,
+}
+
+impl Fault {
+    /// All kinds, in the order of the report.
+    pub const ALL: [Fault; 24] = [
+        Fault::Loss,
+        Fault::Duplicate,
+        Fault::Reorder,
+        Fault::LateReplay,
+        Fault::CorruptFrame,
+        Fault::CutOneWay,
+        Fault::CutTwoWay,
+        Fault::Isolate,
+        Fault::Split,
+        Fault::Pause,
+        Fault::ProcessKill,
+        Fault::MachineCrash,
+        Fault::CrashInDisk,
+        Fault::CrashAll,
+        Fault::CleanRestart,
+        Fault::Wipe,
+        Fault::LostRecord,
+        Fault::SyncFailure,
+        Fault::DiskFull,
+        Fault::ColdRead,
+        Fault::StagingFull,
+        Fault::WallJump,
+        Fault::Skew,
+        Fault::ForeignLayout,
+    ];
+
+    /// The kinds that strike at a time of their own, rather than with a frame or a disk operation.
+    pub const TIMED: [Fault; 15] = [
+        Fault::CutOneWay,
+        Fault::CutTwoWay,
+        Fault::Isolate,
+        Fault::Split,
+        Fault::Pause,
+        Fault::ProcessKill,
+        Fault::MachineCrash,
+        Fault::CrashInDisk,
+        Fault::CrashAll,
+        Fault::CleanRestart,
+        Fault::Wipe,
+        Fault::LostRecord,
+        Fault::SyncFailure,
+        Fault::DiskFull,
+        Fault::WallJump,
+    ];
+
+    /// Its name in the report.
+    pub fn name(self) -> String {
+        format!("{self:?}")
+    }
+}
+
+/// Which store a run's nodes have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreKind {
+    /// The append log over a simulated disk.
+    Log,
+    /// The store in memory: a stopped node has lost everything.
+    Memory,
+}
+
+/// Everything about a run that is drawn before it begins.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    /// Machines of the cluster.
+    pub machines: usize,
+    /// Keyspaces with their N, quorums and durability.
+    pub keyspaces: Vec<KeyspaceConfig>,
+    /// The store under the nodes.
+    pub store: StoreKind,
+    /// Bytes of a log segment.
+    pub segment_bytes: u64,
+    /// Acknowledged operations after which the safety phase ends.
+    pub acknowledged_target: u64,
+    /// True time after which it ends in any case.
+    pub time_limit: Time,
+    /// Frames arrive in order and once, unless a connection breaks; otherwise anything goes.
+    pub stream: bool,
+    /// Frames out of 1,000,000 that are lost.
+    pub loss_ppm: u64,
+    /// That arrive twice.
+    pub duplicate_ppm: u64,
+    /// That are held back.
+    pub reorder_ppm: u64,
+    /// Whose copy arrives seconds later.
+    pub late_ppm: u64,
+    /// In which a byte changes.
+    pub corrupt_ppm: u64,
+    /// Least and most time a frame takes.
+    pub delay: (Time, Time),
+    /// Least and most time a disk sync takes.
+    pub sync_delay: (Time, Time),
+    /// One lookup in so many waits for the disk; 0 for none.
+    pub cold_one_in: u64,
+    /// One put in so many meets a full staging buffer; 0 for none.
+    pub staging_full_one_in: u64,
+    /// Largest error of a wall clock at the start, in milliseconds.
+    pub skew_ms: u64,
+    /// Largest error of a clock's rate, in parts per million.
+    pub drift_ppm: u64,
+    /// Mean time between two faults of a kind, for those that are switched on.
+    pub timed: Vec<(Fault, Time)>,
+    /// Longest time a cut, pause or outage lasts.
+    pub outage_max: Time,
+    /// Longest time until a connection is seen to be broken.
+    pub detection_max: Time,
+    /// Whether one member starts with another layout, and is corrected later.
+    pub foreign_layout: bool,
+    /// Deadline of requests that name none.
+    pub client_deadline: Duration,
+    /// Patience with one replica.
+    pub replica_deadline: Duration,
+    /// Time between syncs under `interval`.
+    pub sync_interval: Duration,
+    /// Siblings at which blind puts are refused.
+    pub siblings_max: usize,
+    /// Requests a node coordinates at one time.
+    pub in_flight_max: usize,
+    /// One read in so many is compared in the background.
+    pub background_read_one_in: u64,
+}
+
+/// Names of the profiles that `--profile` takes.
+pub const PROFILES: [&str; 6] = ["swarm", "calm", "network", "crash", "always", "memory"];
+
+impl Profile {
+    /// Draws the settings of a run. `name` is one of [`PROFILES`].
+    ///
+    /// # Panics
+    /// If there is no profile of that name.
+    pub fn draw(name: &str, seed: u64) -> Profile {
+        let mut rng = Rng::new(seed ^ 0x5eed_fa17);
+        let mut profile = Profile::quiet(&mut rng);
+        match name {
+            "swarm" => {
+                profile.draw_network_faults(&mut rng);
+                profile.draw_disk_faults(&mut rng);
+                profile.draw_clock_faults(&mut rng);
+            }
+            "calm" => {}
+            "network" => profile.draw_network_faults(&mut rng),
+            "crash" => profile.draw_disk_faults(&mut rng),
+            "always" => {
+                for keyspace in &mut profile.keyspaces {
+                    keyspace.durability = Durability::Always;
+                }
+                profile.draw_network_faults(&mut rng);
+                profile.draw_disk_faults(&mut rng);
+            }
+            "memory" => {
+                profile.store = StoreKind::Memory;
+                profile.draw_network_faults(&mut rng);
+                profile.draw_clock_faults(&mut rng);
+            }
+            other => panic!("no profile is called `{other}`"),
+        }
+        if name != "calm" {
+            profile.add_until_varied(&mut rng);
+        }
+        profile
+    }
+
+    /// A cluster and its settings, without a fault.
+    fn quiet(rng: &mut Rng) -> Profile {
+        let machines = match rng.below(100) {
+            0..4 => 1,
+            4..8 => 2,
+            8..76 => 3,
+            76..84 => 4,
+            _ => 5,
+        };
+        let durability = match rng.below(5) {
+            0 => Durability::Memory,
+            1 | 2 => Durability::Interval,
+            _ => Durability::Always,
+        };
+        let mut keyspaces = vec![KeyspaceConfig { durability, ..KeyspaceConfig::default() }];
+        if rng.one_in(2) {
+            let n = 1 + rng.below(machines.min(5) as u64) as u8;
+            let w = if rng.one_in(3) { Some(1) } else { None };
+            let other = [Durability::Memory, Durability::Interval, Durability::Always];
+            let durability = if rng.one_in(2) { durability } else { other[rng.below(3) as usize] };
+            keyspaces.push(KeyspaceConfig { n, r: None, w, durability });
+        }
+        let deadline_ms = 100 << rng.below(4);
+        Profile {
+            machines,
+            keyspaces,
+            store: if rng.one_in(10) { StoreKind::Memory } else { StoreKind::Log },
+            segment_bytes: 64 << (10 + rng.below(4)),
+            acknowledged_target: 520 + rng.below(200),
+            time_limit: 240_000 * MS,
+            stream: rng.one_in(3),
+            loss_ppm: 0,
+            duplicate_ppm: 0,
+            reorder_ppm: 0,
+            late_ppm: 0,
+            corrupt_ppm: 0,
+            delay: (MS / 20, MS / 20 + MS / 10 * (1 + rng.below(50))),
+            sync_delay: (MS / 10, MS / 10 + MS / 2 * (1 + rng.below(40))),
+            cold_one_in: 0,
+            staging_full_one_in: 0,
+            skew_ms: 0,
+            drift_ppm: 0,
+            timed: Vec::new(),
+            outage_max: MS * (100 << rng.below(5)),
+            detection_max: MS * (5 << rng.below(8)),
+            foreign_layout: false,
+            client_deadline: Duration::from_millis(deadline_ms),
+            replica_deadline: Duration::from_millis((deadline_ms / 4).max(20)),
+            sync_interval: Duration::from_millis(20 << rng.below(4)),
+            siblings_max: if rng.one_in(3) { 4 + rng.below(12) as usize } else { 100 },
+            in_flight_max: if rng.one_in(4) { 2 + rng.below(4) as usize } else { 1_024 },
+            background_read_one_in: rng.below(5),
+        }
+    }
+
+    fn draw_network_faults(&mut self, rng: &mut Rng) {
+        let mut rate = |most: u64| if rng.one_in(2) { most >> rng.below(8) } else { 0 };
+        self.loss_ppm = rate(200_000);
+        self.duplicate_ppm = rate(300_000);
+        self.reorder_ppm = rate(400_000);
+        self.late_ppm = rate(50_000);
+        self.corrupt_ppm = rate(5_000);
+        let kinds = [Fault::CutOneWay, Fault::CutTwoWay, Fault::Isolate, Fault::Split, Fault::Pause];
+        self.draw_timed(rng, &kinds, 2);
+        self.foreign_layout = self.machines > 1 && rng.one_in(25);
+    }
+
+    fn draw_disk_faults(&mut self, rng: &mut Rng) {
+        self.cold_one_in = if rng.one_in(2) { 2 + rng.below(30) } else { 0 };
+        self.staging_full_one_in = if rng.one_in(4) { 20 + rng.below(200) } else { 0 };
+        let kinds = [
+            Fault::ProcessKill,
+            Fault::MachineCrash,
+            Fault::CrashInDisk,
+            Fault::CrashAll,
+            Fault::CleanRestart,
+            Fault::LostRecord,
+            Fault::Wipe,
+        ];
+        self.draw_timed(rng, &kinds, 3);
+        self.draw_timed(rng, &[Fault::SyncFailure, Fault::DiskFull], 5);
+    }
+
+    fn draw_clock_faults(&mut self, rng: &mut Rng) {
+        if rng.one_in(2) {
+            self.skew_ms = 1 << rng.below(12);
+            self.drift_ppm = rng.below(500);
+        }
+        self.draw_timed(rng, &[Fault::WallJump], 3);
+    }
+
+    fn draw_timed(&mut self, rng: &mut Rng, kinds: &[Fault], one_in: u64) {
+        for &kind in kinds {
+            if rng.one_in(one_in) {
+                self.timed.push((kind, MS * (200 << rng.below(5))));
+            }
+        }
+    }
+
+    /// A run counts only if three kinds of fault struck, so at least four are switched on.
+    fn add_until_varied(&mut self, rng: &mut Rng) {
+        let frames = [self.loss_ppm, self.duplicate_ppm, self.reorder_ppm, self.late_ppm];
+        let mut kinds = self.timed.len() + usize::from(self.cold_one_in > 0 && self.store == StoreKind::Log);
+        if self.machines > 1 {
+            kinds += frames.iter().filter(|&&rate| rate > 10_000).count();
+        }
+        while kinds < 5 {
+            let kind = Fault::TIMED[rng.below(Fault::TIMED.len() as u64) as usize];
+            let possible = match kind {
+                Fault::CutOneWay | Fault::CutTwoWay | Fault::Isolate | Fault::Split => self.machines > 1,
+                Fault::SyncFailure | Fault::DiskFull | Fault::Wipe | Fault::LostRecord => false,
+                _ => self.store == StoreKind::Log || kind == Fault::Pause || kind == Fault::WallJump,
+            };
+            let known = self.timed.iter().any(|&(other, _)| other == kind);
+            if possible && !known {
+                self.timed.push((kind, MS * (200 << rng.below(3))));
+                kinds += 1;
+            } else if self.timed.len() + 2 >= Fault::TIMED.len() || (known && rng.one_in(16)) {
+                break;
+            }
+        }
+    }
+
+    /// Switches off everything that happens with a frame or a disk operation: the liveness phase.
+    pub fn heal(&mut self) {
+        self.loss_ppm = 0;
+        self.duplicate_ppm = 0;
+        self.reorder_ppm = 0;
+        self.late_ppm = 0;
+        self.corrupt_ppm = 0;
+        self.cold_one_in = 0;
+        self.staging_full_one_in = 0;
+        self.timed.clear();
+        self.detection_max = self.detection_max.min(20 * MS);
+    }
+}

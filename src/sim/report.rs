@@ -1,0 +1,166 @@
+//! What runs exercised, counted, and the text about it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use super::faults::Fault;
+use super::oracle::{Property, Violation};
+
+/// Counts of one run or of many.
+#[derive(Clone, Debug, Default)]
+pub struct Counts {
+    /// How often each kind of fault struck.
+    pub faults: BTreeMap<Fault, u64>,
+    /// How often it struck while a write was under way.
+    pub with_write: BTreeMap<Fault, u64>,
+    /// How requests ended.
+    pub outcomes: BTreeMap<&'static str, u64>,
+    /// How often each property was checked.
+    pub checks: BTreeMap<Property, u64>,
+    /// Requests submitted.
+    pub requests: u64,
+    /// Acknowledged writes that went with the unsynced tails of all their copies.
+    pub excused: u64,
+    /// Keys whose exact history was lost, because two deletes could not be told apart: judged no more.
+    pub doubtful: u64,
+    /// The same where every write is durable before it is acknowledged: must be 0.
+    pub excused_always: u64,
+}
+
+/// Outcomes that a range of seeds must show: all that the core can give today.
+pub const OUTCOMES: [&str; 13] = [
+    "Ok",
+    "NotFound",
+    "BadArgument",
+    "NotEnoughReplicas",
+    "Partial",
+    "Maybe",
+    "Overloaded",
+    "TooManySiblings",
+    "BadContext",
+    "NoMajority",
+    "ReadOnly",
+    "Timeout",
+    "WrongLayout",
+];
+
+impl Counts {
+    /// A fault struck.
+    pub fn fault(&mut self, fault: Fault, with_write: bool) {
+        *self.faults.entry(fault).or_default() += 1;
+        if with_write {
+            *self.with_write.entry(fault).or_default() += 1;
+        }
+    }
+
+    /// A request ended.
+    pub fn outcome(&mut self, name: &'static str) {
+        *self.outcomes.entry(name).or_default() += 1;
+    }
+
+    /// Adds the counts of another run.
+    pub fn add(&mut self, other: &Counts) {
+        let Counts { faults, with_write, outcomes, checks, requests, excused, excused_always, doubtful } =
+            other;
+        faults.iter().for_each(|(&fault, count)| *self.faults.entry(fault).or_default() += count);
+        with_write.iter().for_each(|(&fault, count)| *self.with_write.entry(fault).or_default() += count);
+        outcomes.iter().for_each(|(&name, count)| *self.outcomes.entry(name).or_default() += count);
+        checks.iter().for_each(|(&property, count)| *self.checks.entry(property).or_default() += count);
+        self.requests += requests;
+        self.excused += excused;
+        self.doubtful += doubtful;
+        self.excused_always += excused_always;
+    }
+
+    /// What a range of seeds should have exercised and did not.
+    pub fn missing(&self) -> Vec<String> {
+        let faults = Fault::ALL.iter().filter(|fault| !self.faults.contains_key(fault));
+        let outcomes = OUTCOMES.iter().filter(|name| !self.outcomes.contains_key(*name));
+        let checks = Property::ALL.iter().filter(|property| !self.checks.contains_key(property));
+        let mut missing: Vec<String> = faults.map(|fault| format!("fault {}", fault.name())).collect();
+        missing.extend(outcomes.map(|name| format!("outcome {name}")));
+        missing.extend(checks.map(|property| format!("property {}", property.name())));
+        missing
+    }
+}
+
+impl std::fmt::Display for Counts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut text = String::new();
+        writeln!(text, "faults (of them with a write under way):")?;
+        for fault in Fault::ALL {
+            let count = |map: &BTreeMap<Fault, u64>| map.get(&fault).copied().unwrap_or(0);
+            writeln!(
+                text,
+                "  {:<18} {:>10} {:>10}",
+                fault.name(),
+                count(&self.faults),
+                count(&self.with_write)
+            )?;
+        }
+        writeln!(text, "outcomes of {} requests:", self.requests)?;
+        for (name, count) in &self.outcomes {
+            writeln!(text, "  {name:<18} {count:>10}")?;
+        }
+        writeln!(text, "checks:")?;
+        for property in Property::ALL {
+            let count = self.checks.get(&property).copied().unwrap_or(0);
+            writeln!(text, "  {:<26} {count:>10}", property.name())?;
+        }
+        writeln!(
+            text,
+            "excused writes: {} (of them under always: {}); doubtful keys: {}",
+            self.excused, self.excused_always, self.doubtful
+        )?;
+        f.write_str(&text)
+    }
+}
+
+/// One run, finished.
+#[derive(Clone, Debug)]
+pub struct RunReport {
+    /// Its seed.
+    pub seed: u64,
+    /// Its profile.
+    pub profile: String,
+    /// What it exercised.
+    pub counts: Counts,
+    /// Operations that were acknowledged.
+    pub acknowledged: u64,
+    /// Tells two runs apart.
+    pub trace_hash: u64,
+    /// Events that happened.
+    pub events: u64,
+    /// True time that passed, in milliseconds.
+    pub simulated_ms: u64,
+    /// What did not hold.
+    pub violation: Option<Violation>,
+    /// The trace, if it was asked for: all of it, or the end of it for the key of the violation.
+    pub trace: String,
+}
+
+/// Fewest acknowledged operations of a run that counts.
+pub const ACKNOWLEDGED_MIN: u64 = 500;
+
+impl RunReport {
+    /// Why a run does not count, if it does not.
+    pub fn does_not_count(&self) -> Option<String> {
+        let kinds = self.counts.faults.len();
+        if self.acknowledged < ACKNOWLEDGED_MIN {
+            return Some(format!("{} operations acknowledged", self.acknowledged));
+        }
+        if kinds < 3 {
+            return Some(format!("{kinds} kinds of fault"));
+        }
+        self.counts.with_write.is_empty().then(|| "no fault with a write under way".to_owned())
+    }
+
+    /// The command that replays it.
+    pub fn command(&self) -> String {
+        let profile =
+            if self.profile == "swarm" { String::new() } else { format!(" --profile {}", self.profile) };
+        let mutant = option_env!("QUORATE_MUTANT").filter(|name| !name.is_empty());
+        let mutant = mutant.map(|name| format!("QUORATE_MUTANT={name} ")).unwrap_or_default();
+        format!("{mutant}cargo run --release --features sim -- sim --seed {}{profile} --trace", self.seed)
+    }
+}

@@ -1,0 +1,161 @@
+//! Judges what stops and starts do to stores: what must come back, what a fault took, and which lost
+//! writes are excused.
+
+use super::history::Held;
+use super::oracle::{Judged, MachineView, Oracle, Property, Stop, Violation, violation};
+use crate::proto::store::{Durability, Identity, Sequence};
+use crate::proto::version::Epoch;
+
+/// What a store found under a key when it was opened: sequence, hash of the object, epoch.
+pub type FoundRecord = Option<(Sequence, u64, Option<Epoch>)>;
+
+impl Oracle {
+    /// What is sure to be on a machine: all it holds, or what comes back after its stop.
+    fn sure(&self, key: usize, machine: usize) -> Option<&Held> {
+        match self.machines[machine].down {
+            None => self.histories[key].top(machine),
+            Some(mark) => self.histories[key].top_below(machine, mark),
+        }
+    }
+
+    /// A machine stands still.
+    pub fn stopped(&mut self, machine: usize, how: Stop) {
+        let marks = self.machines[machine].marks;
+        for history in &mut self.histories {
+            history.remember(machine, marks);
+        }
+        self.machines[machine].down = Some(match how {
+            Stop::Clean => Sequence(u64::MAX),
+            Stop::Killed => marks.0,
+            Stop::Crashed => marks.1,
+        });
+    }
+
+    /// Whether every acknowledged write in the record that a machine holds is also durable on another
+    /// machine that runs: only then may a fault take the record.
+    pub fn may_lose(&self, machine: usize, key: usize) -> bool {
+        let history = &self.histories[key];
+        let Some(held) = history.top(machine) else { return true };
+        held.past.iter().filter(|&event| history.events[event].acknowledged.is_some()).all(|event| {
+            (0..self.machines.len()).any(|other| {
+                other != machine
+                    && self.machines[other].down.is_none()
+                    && history
+                        .top_below(other, self.machines[other].marks.1)
+                        .is_some_and(|held| held.past.contains(event))
+            })
+        })
+    }
+
+    /// A fault took the record of a key.
+    pub fn lost_record(&mut self, machine: usize, key: usize) {
+        let marks = self.machines[machine].marks;
+        let history = &mut self.histories[key];
+        history.remember(machine, marks);
+        let past = history.top(machine).map(|held| held.past.clone()).unwrap_or_default();
+        past.iter().for_each(|event| history.events[event].damaged = true);
+        history.held[machine].clear();
+    }
+
+    /// A fault took the whole disk.
+    pub fn wiped(&mut self, machine: usize) {
+        (0..self.keys.len()).for_each(|key| self.lost_record(machine, key));
+        self.machines[machine] = MachineView { down: self.machines[machine].down, ..MachineView::default() };
+    }
+
+    /// A machine's store was opened. `records` is what it found under each key: sequence, hash of the
+    /// object, epoch. `stop` is how it had stopped; `None` for a new directory.
+    ///
+    /// # Errors
+    /// Something durable is gone, or something is there that was never put.
+    pub fn opened(
+        &mut self,
+        machine: usize,
+        identity: &Identity,
+        records: &[FoundRecord],
+        stop: Option<Stop>,
+    ) -> Judged {
+        self.judge_identity(machine, identity, stop)?;
+        let sure = self.machines[machine].down.take().unwrap_or_default();
+        self.machines[machine].marks = Default::default();
+        for (key, found) in records.iter().enumerate() {
+            self.checked(Property::Restart);
+            let before = self.histories[key].top(machine).cloned();
+            let list = &mut self.histories[key].held[machine];
+            let must = list.iter().rposition(|held| held.sequence <= sure);
+            let at = found.and_then(|(sequence, check, epoch)| {
+                list.iter().position(|h| h.sequence == sequence && h.check == check && h.epoch == epoch)
+            });
+            if found.is_some() && at.is_none() {
+                let text = format!("machine {machine} came back with a record it never put: {found:?}");
+                return violation(Property::Restart, key, text);
+            }
+            if must > at {
+                let sequence = list[must.unwrap_or(0)].sequence;
+                let text = format!(
+                    "machine {machine} stopped ({stop:?}) with {sequence:?} safe below {sure:?} and came back with {found:?}"
+                );
+                return violation(Property::Restart, key, text);
+            }
+            list.truncate(at.map_or(0, |at| at + 1));
+            self.machines[machine].last_sequence =
+                self.machines[machine].last_sequence.max(identity.recovered);
+            self.account_for_tail(machine, key, before)?;
+        }
+        Ok(())
+    }
+
+    fn judge_identity(&mut self, machine: usize, identity: &Identity, stop: Option<Stop>) -> Judged {
+        let wrong = |text: String| {
+            let text = format!("machine {machine}: {text}: {identity:?}");
+            Err(Violation { property: Property::Restart, key: None, text })
+        };
+        if !self.nonces.insert(identity.nonce) {
+            return wrong("an opening drew a nonce that was drawn before".into());
+        }
+        let view = &mut self.machines[machine];
+        match stop {
+            Some(_) if identity.generation != view.generation => {
+                return wrong(format!("the generation was {}", view.generation));
+            }
+            Some(_) if identity.opens <= view.opens => return wrong("the open count did not rise".into()),
+            Some(Stop::Crashed | Stop::Killed) if identity.clean => {
+                return wrong("an unclean stop left the clean marker".into());
+            }
+            Some(Stop::Clean) if !identity.clean => {
+                return wrong("a clean stop left no clean marker".into());
+            }
+            _ => {}
+        }
+        (view.generation, view.opens) = (identity.generation, identity.opens);
+        Ok(())
+    }
+
+    /// What a machine knew before its stop and does not know now went with its tail. An acknowledged
+    /// write of which no copy is left anywhere is excused: its copies were not durable, and said so.
+    fn account_for_tail(&mut self, machine: usize, key: usize, before: Option<Held>) -> Judged {
+        let Some(before) = before else { return Ok(()) };
+        let after = self.histories[key].top(machine).map(|held| held.past.clone()).unwrap_or_default();
+        for event in after.iter() {
+            self.histories[key].events[event].excused = false;
+        }
+        for event in before.past.iter().filter(|&event| !after.contains(event)) {
+            self.histories[key].events[event].damaged = true;
+            if self.histories[key].events[event].acknowledged.is_none() {
+                continue;
+            }
+            let elsewhere = (0..self.machines.len())
+                .any(|other| self.sure(key, other).is_some_and(|held| held.past.contains(event)));
+            if !elsewhere {
+                if self.keys[key].durability == Durability::Always {
+                    let text = format!(
+                        "event {event}, acknowledged as durable, went with the tail of machine {machine}"
+                    );
+                    return violation(Property::NoLostWrite, key, text);
+                }
+                self.histories[key].events[event].excused = true;
+            }
+        }
+        Ok(())
+    }
+}

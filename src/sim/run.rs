@@ -1,0 +1,271 @@
+//! One run: draws its profile, builds its world, lets faults strike, heals everything and judges what is
+//! left.
+
+use std::cell::RefCell;
+use std::panic::{self, AssertUnwindSafe};
+
+use super::clock::{MS, Time};
+use super::faults::{Fault, Profile};
+use super::oracle::{Judged, KeyInfo, LastCopy, Oracle, Property, Violation};
+use super::report::RunReport;
+use super::workload::Action;
+use super::world::{Event, Parts, World};
+use crate::proto::config::{Config, MemberSpec};
+use crate::proto::keys::ClusterKeys;
+use crate::proto::ring::{self, Layout};
+use crate::proto::store::Durability;
+
+/// Keys of a run, the empty one and two with one tag among them.
+const KEYS: [&[u8]; 12] = [
+    b"cart",
+    b"{u}1",
+    b"",
+    b"stock",
+    b"{u}2",
+    b"a",
+    b"session:77",
+    b"b",
+    b"c",
+    b"d",
+    b"longer:key:with:parts",
+    b"z",
+];
+
+/// Which run.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    /// The seed.
+    pub seed: u64,
+    /// Name of the profile.
+    pub profile: String,
+    /// Keep the trace as text.
+    pub trace: bool,
+}
+
+/// Runs a seed. A run that fails is run again for its trace.
+pub fn run(options: &RunOptions) -> RunReport {
+    let report = run_once(options, options.trace);
+    match &report.violation {
+        Some(violation) if !options.trace => {
+            let again = run_once(options, true);
+            let same = again.violation.as_ref().is_some_and(|second| second.text == violation.text);
+            let doubt = if same { "" } else { "(the second run differed: it is not deterministic)\n" };
+            RunReport { trace: format!("{doubt}{}", again.trace), ..report }
+        }
+        _ => report,
+    }
+}
+
+thread_local! {
+    static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Lets panics of runs be reports. To be called once before the first run.
+pub fn catch_panics() {
+    let before = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        let is_run = PANIC.with_borrow_mut(|message| {
+            let is_run = message.is_some();
+            if is_run {
+                *message = Some(info.to_string());
+            }
+            is_run
+        });
+        if !is_run {
+            before(info);
+        }
+    }));
+}
+
+fn run_once(options: &RunOptions, text: bool) -> RunReport {
+    PANIC.set(Some(String::new()));
+    let profile = Profile::draw(&options.profile, options.seed);
+    let mut world = build(profile, options.seed, text);
+    let judged = panic::catch_unwind(AssertUnwindSafe(|| live(&mut world)));
+    let judged = judged.unwrap_or_else(|_| {
+        let text = PANIC.with_borrow(|message| message.clone().unwrap_or_default());
+        Err(Violation { property: Property::Assertion, key: None, text })
+    });
+    PANIC.set(None);
+    let violation = judged.err();
+    let mut counts = std::mem::take(&mut world.counts);
+    counts.checks = world.oracle.checks.clone();
+    *counts.checks.entry(Property::Assertion).or_default() += 1;
+    counts.excused = world.oracle.excused;
+    counts.doubtful = world.oracle.doubtful;
+    if world.oracle.keys().iter().all(|key| key.durability == Durability::Always) {
+        counts.excused_always = counts.excused;
+    }
+    let trace = if text && violation.is_some() && !options.trace {
+        world.trace.excerpt(violation.as_ref().and_then(|violation| violation.key), 60)
+    } else {
+        world.trace.excerpt(None, usize::MAX)
+    };
+    RunReport {
+        seed: options.seed,
+        profile: options.profile.clone(),
+        counts,
+        acknowledged: world.acknowledged,
+        trace_hash: world.trace.hash(),
+        events: world.trace.events(),
+        simulated_ms: world.now / MS,
+        violation,
+        trace,
+    }
+}
+
+fn config_of(profile: &Profile) -> Config {
+    let names = (0..profile.machines).map(|number| format!("n{number}"));
+    let members = names.map(|name| MemberSpec { address: name.clone(), name, weight: 1 });
+    let mut config = Config::new("n0");
+    config.members = members.collect();
+    config.partitions = 8;
+    config.tokens = 8;
+    config.keyspaces.clone_from(&profile.keyspaces);
+    config.siblings_max = profile.siblings_max;
+    config.client_deadline = profile.client_deadline;
+    config.replica_deadline = profile.replica_deadline;
+    config.sync_interval = profile.sync_interval;
+    config.background_read_one_in = profile.background_read_one_in;
+    config.in_flight_max = profile.in_flight_max;
+    config
+}
+
+fn keys_of(profile: &Profile, config: &Config, layout: &Layout, cluster: &ClusterKeys) -> Vec<KeyInfo> {
+    let keyspaces = profile.keyspaces.len();
+    let keys = KEYS.iter().enumerate().map(|(number, key)| {
+        let keyspace = (number % keyspaces) as u16;
+        let settings = config.keyspace(keyspace);
+        let position = ring::position(&cluster.hash, keyspace, key);
+        let owners = layout.replicas(keyspace, layout.partition(position));
+        let n = owners.len() as u8;
+        let majority = n / 2 + 1;
+        let name_of = |slot: u16| &layout.member(slot).name;
+        let machine = |slot: u16| config.members.iter().position(|member| member.name == *name_of(slot));
+        KeyInfo {
+            name: (keyspace, key.to_vec()),
+            n,
+            w: settings.w.unwrap_or(majority),
+            r: settings.r.unwrap_or(majority),
+            durability: settings.durability,
+            owners: owners.iter().map(|&slot| machine(slot).expect("members are machines")).collect(),
+        }
+    });
+    keys.collect()
+}
+
+fn build(profile: Profile, seed: u64, text: bool) -> World {
+    let config = config_of(&profile);
+    let cluster = ClusterKeys::derive(&config.cluster, &config.secret);
+    let layout = Layout::tokens(&config, &cluster);
+    let keys = keys_of(&profile, &config, &layout, &cluster);
+    let names: Vec<String> = config.members.iter().map(|member| member.name.clone()).collect();
+    let ids = names.iter().map(|name| ring::member_id(&cluster, name)).collect();
+    let oracle = Oracle::new(keys, profile.machines, cluster, profile.siblings_max);
+    World::new(Parts { profile, config, names, ids, oracle, seed, text })
+}
+
+/// The whole life of a world.
+fn live(world: &mut World) -> Judged {
+    for machine in 0..world.machines.len() {
+        world.start(machine)?;
+    }
+    if world.profile.skew_ms > 0 || world.profile.drift_ppm > 0 {
+        world.struck(Fault::Skew);
+    }
+    for client in 0..world.workload.clients() {
+        let at = world.now + 50 * MS + world.workload.think();
+        world.plan(at, Event::Turn { client });
+    }
+    world.plan_strikes();
+    let (target, limit) = (world.profile.acknowledged_target, world.profile.time_limit);
+    world.run_until(limit, &|world| world.acknowledged >= target)?;
+    heal(world)?;
+    read_everything(world)?;
+    let found = what_is_left(world)?;
+    world.oracle.finish(&found)
+}
+
+/// Nothing breaks any more, and everything that is broken is mended.
+fn heal(world: &mut World) -> Judged {
+    world.trace.say(world.now, None, || "*** everything is healed".to_owned());
+    world.is_safety_phase = false;
+    world.profile.heal();
+    world.network.heal();
+    for machine in 0..world.machines.len() {
+        world.machines[machine].platter.heal();
+        world.machines[machine].clock.correct();
+        world.start(machine)?;
+        world.machines[machine].node.as_mut().expect("it was started").store_mut().heal();
+    }
+    for a in 0..world.machines.len() {
+        for b in 0..a {
+            world.plan_notices(a, b, 20 * MS);
+        }
+    }
+    // What is under way ends by its deadline, and late copies arrive.
+    world.run_until(world.now + 8_000 * MS, &|_| false)
+}
+
+/// Every key is read at R = N, written where that is possible, and read again.
+fn read_everything(world: &mut World) -> Judged {
+    let keys = world.oracle.keys().len();
+    for key in 0..keys {
+        ask_until(world, key, Action::Get, &["Ok", "NotFound"])?;
+    }
+    for key in (0..keys).step_by(3) {
+        // A clock that was far ahead keeps its keys from being written until true time has caught up.
+        let was_ahead = world.profile.skew_ms > 0 || world.counts.faults.contains_key(&Fault::WallJump);
+        let good: &[&str] =
+            if was_ahead { &["Ok", "ClockTooFar", "TooManySiblings"] } else { &["Ok", "TooManySiblings"] };
+        ask_until(world, key, Action::Put, good)?;
+    }
+    for key in 0..keys {
+        ask_until(world, key, Action::Get, &["Ok", "NotFound"])?;
+    }
+    // Repairs beyond R go on in the background.
+    world.run_until(world.now + 3_000 * MS, &|_| false)
+}
+
+/// Asks until the answer is good: with everything healed, the eighth time at the latest: a node may have to lease numbers first.
+fn ask_until(world: &mut World, key: usize, action: Action, good: &[&str]) -> Judged {
+    world.oracle.count_liveness();
+    let mut last = String::new();
+    for _ in 0..8 {
+        let machine = world.rng.below(world.machines.len() as u64) as usize;
+        let issued = world.workload.last(key, action);
+        let id = issued.id;
+        world.submit(machine, &issued)?;
+        let end: Time = world.now + 6_000 * MS;
+        if !world.outcomes.contains_key(&id) {
+            world.run_until(end, &|world| world.outcomes.contains_key(&id))?;
+        }
+        last = world.outcomes.get(&id).cloned().unwrap_or_else(|| "nothing".to_owned());
+        if good.contains(&last.as_str()) {
+            return Ok(());
+        }
+        world.run_until(world.now + 300 * MS, &|_| false)?;
+    }
+    let text = format!("everything is healed, and {action:?} is answered {last}");
+    Err(Violation { property: Property::Liveness, key: Some(key), text })
+}
+
+/// What each owner of each key holds.
+fn what_is_left(world: &World) -> Judged<Vec<Vec<LastCopy>>> {
+    let mut found = Vec::new();
+    for (number, key) in world.oracle.keys().iter().enumerate() {
+        let mut copies = Vec::new();
+        for &machine in &key.owners {
+            let store = world.machines[machine].node.as_ref().expect("everything runs").store();
+            match store.peek(&world.key_ref(&key.name)) {
+                Ok(record) => copies.push(record.map(|record| (record.object.to_vec(), record.item_hash))),
+                Err(why) => {
+                    let text = format!("{} answers {why}", world.names[machine]);
+                    return Err(Violation { property: Property::Restart, key: Some(number), text });
+                }
+            }
+        }
+        found.push(copies);
+    }
+    Ok(found)
+}

@@ -1,0 +1,377 @@
+//! What breaks at a time of its own, and how it is mended: cuts, pauses, crashes, restarts, lost disks.
+//!
+//! A fault strikes only where it leaves the promises of the system meant to hold: a record or a disk is
+//! taken only if every acknowledged write in it is durable on another machine that runs.
+
+use super::clock::{MS, Time};
+use super::faults::{Fault, StoreKind};
+use super::oracle::{Judged, Property, Stop, Violation, check_of};
+use super::restarts::FoundRecord;
+use super::watched::{KeyName, RealStore, WatchedStore};
+use super::world::{Event, World};
+use crate::proto::node::Node;
+use crate::proto::ring;
+use crate::proto::store::{KeyRef, Store};
+use crate::proto::version::Hlc;
+use crate::store::LogOptions;
+
+/// Something that breaks or is mended.
+#[derive(Clone, Debug)]
+pub(super) enum Strike {
+    /// A kind of the profile's timed faults, by number; plans its next time itself.
+    Timed(usize),
+    /// Cuts are taken away.
+    Uncut(Vec<(usize, usize)>),
+    /// A machine is started.
+    Start(usize),
+    /// There is room on a disk again.
+    Room(usize),
+}
+
+impl World {
+    /// Plans the first time of every timed fault.
+    pub(super) fn plan_strikes(&mut self) {
+        for number in 0..self.profile.timed.len() {
+            self.plan_strike(number);
+        }
+    }
+
+    fn plan_strike(&mut self, number: usize) {
+        let mean = self.profile.timed[number].1;
+        let at = self.now + mean / 4 + self.rng.below(mean * 3 / 2);
+        self.plan(at, Event::Strike(Strike::Timed(number)));
+    }
+
+    /// Breaks or mends something.
+    pub(super) fn strike(&mut self, strike: Strike) -> Judged {
+        match strike {
+            Strike::Timed(number) => {
+                if !self.is_safety_phase {
+                    return Ok(());
+                }
+                self.plan_strike(number);
+                self.trace.note(self.now, 10, &[number as u8]);
+                self.strike_timed(self.profile.timed[number].0)
+            }
+            Strike::Uncut(lanes) => {
+                self.uncut(&lanes);
+                Ok(())
+            }
+            Strike::Start(machine) => self.start(machine),
+            Strike::Room(machine) => {
+                self.machines[machine].platter.set_full(false);
+                Ok(())
+            }
+        }
+    }
+
+    fn strike_timed(&mut self, fault: Fault) -> Judged {
+        let machine = self.rng.below(self.machines.len() as u64) as usize;
+        let outage = MS + self.rng.below(self.profile.outage_max);
+        match fault {
+            Fault::CutOneWay | Fault::CutTwoWay | Fault::Isolate | Fault::Split => {
+                self.cut(fault, machine, outage);
+                Ok(())
+            }
+            Fault::WallJump => {
+                let by_ms = [-3_600_000, -700, -20, 20, 700, 3_600_000][self.rng.below(6) as usize];
+                self.say(fault, machine);
+                self.machines[machine].clock.jump(by_ms);
+                Ok(())
+            }
+            _ if !self.is_serving(machine) => Ok(()),
+            Fault::Pause => {
+                self.say(fault, machine);
+                self.machines[machine].paused_until = self.now + outage;
+                Ok(())
+            }
+            Fault::ProcessKill => self.stop_for(fault, machine, Stop::Killed),
+            Fault::MachineCrash => self.stop_for(fault, machine, Stop::Crashed),
+            Fault::CleanRestart => self.stop_for(fault, machine, Stop::Clean),
+            Fault::CrashInDisk => {
+                let operations = self.rng.below(6);
+                self.machines[machine].platter.crash_after(operations);
+                Ok(())
+            }
+            Fault::CrashAll => {
+                for machine in 0..self.machines.len() {
+                    if self.is_serving(machine) {
+                        self.stop_for(fault, machine, Stop::Crashed)?;
+                    }
+                }
+                Ok(())
+            }
+            Fault::Wipe => self.wipe(machine),
+            Fault::LostRecord => self.lose_record(machine),
+            Fault::SyncFailure => {
+                self.say(fault, machine);
+                self.machines[machine].platter.fail_next_sync();
+                // An operator will see it and start the node again.
+                let at = self.now + 4 * outage;
+                self.plan(at, Event::Strike(Strike::Start(machine)));
+                Ok(())
+            }
+            Fault::DiskFull => {
+                self.say(fault, machine);
+                self.machines[machine].platter.set_full(true);
+                self.plan(self.now + outage, Event::Strike(Strike::Room(machine)));
+                Ok(())
+            }
+            other => unreachable!("{other:?} does not strike by itself"),
+        }
+    }
+
+    fn say(&mut self, fault: Fault, machine: usize) {
+        self.struck(fault);
+        self.trace.say(self.now, None, || format!("*** {fault:?} at {}", self.names[machine]));
+    }
+
+    fn cut(&mut self, fault: Fault, machine: usize, outage: Time) {
+        let all = self.machines.len();
+        if all < 2 {
+            return;
+        }
+        let other = (machine + 1 + self.rng.below(all as u64 - 1) as usize) % all;
+        let both = |a: usize, b: usize| [(a, b), (b, a)];
+        let lanes: Vec<(usize, usize)> = match fault {
+            Fault::CutOneWay => vec![(machine, other)],
+            Fault::CutTwoWay => both(machine, other).to_vec(),
+            Fault::Isolate => (0..all).filter(|&b| b != machine).flat_map(|b| both(machine, b)).collect(),
+            _ => {
+                let side: Vec<bool> = (0..all).map(|_| self.rng.one_in(2)).collect();
+                let pairs = (0..all).flat_map(|a| (0..all).map(move |b| (a, b)));
+                pairs.filter(|&(a, b)| side[a] != side[b]).collect()
+            }
+        };
+        if lanes.is_empty() {
+            return;
+        }
+        self.say(fault, machine);
+        let most = self.profile.detection_max;
+        for &(from, to) in &lanes {
+            self.network.cut(from, to, true);
+            self.plan_notices(from, to, most);
+        }
+        self.plan(self.now + outage, Event::Strike(Strike::Uncut(lanes)));
+    }
+
+    fn uncut(&mut self, lanes: &[(usize, usize)]) {
+        self.trace.say(self.now, None, || format!("*** lanes are open again: {lanes:?}"));
+        for &(from, to) in lanes {
+            self.network.cut(from, to, false);
+            self.plan_notices(from, to, 50 * MS);
+        }
+    }
+
+    fn stop_for(&mut self, fault: Fault, machine: usize, how: Stop) -> Judged {
+        if how != Stop::Clean && self.profile.store == StoreKind::Memory {
+            return self.wipe(machine);
+        }
+        if self.profile.store == StoreKind::Memory {
+            return Ok(());
+        }
+        self.say(fault, machine);
+        self.stop_and_plan_restart(machine, how)
+    }
+
+    /// Stops a machine and plans its next start.
+    pub(super) fn stop_and_plan_restart(&mut self, machine: usize, how: Stop) -> Judged {
+        self.stop(machine, how)?;
+        let outage = if self.rng.one_in(3) { MS } else { MS + self.rng.below(self.profile.outage_max) };
+        self.plan(self.now + outage, Event::Strike(Strike::Start(machine)));
+        Ok(())
+    }
+
+    /// Stops the node of a machine.
+    pub(super) fn stop(&mut self, machine: usize, how: Stop) -> Judged {
+        if how == Stop::Clean {
+            return self.stop_cleanly(machine);
+        }
+        // The handles die first: what is dropped next can reach the disk no more.
+        match how {
+            Stop::Crashed => self.machines[machine].platter.crash(),
+            _ => self.machines[machine].platter.kill_process(),
+        }
+        self.gone(machine, how);
+        Ok(())
+    }
+
+    fn stop_cleanly(&mut self, machine: usize) -> Judged {
+        let now = self.clock_of(machine);
+        self.machines[machine].node.as_mut().expect("it runs").close(now);
+        self.settle(machine)?;
+        let Some(node) = self.machines[machine].node.as_mut() else { return Ok(()) };
+        let is_clean = node.store_mut().real_mut().close();
+        if self.machines[machine].platter.is_crashed() {
+            self.struck(Fault::CrashInDisk);
+            self.machines[machine].platter.crash();
+            self.gone(machine, Stop::Crashed);
+            return Ok(());
+        }
+        let marks = self.machines[machine].node.as_ref().expect("it runs").store().marks();
+        self.oracle.marks(machine, marks)?;
+        self.machines[machine].platter.kill_process();
+        self.gone(machine, if is_clean { Stop::Clean } else { Stop::Killed });
+        Ok(())
+    }
+
+    fn gone(&mut self, machine: usize, how: Stop) {
+        self.trace.say(self.now, None, || format!("*** {} stops: {how:?}", self.names[machine]));
+        self.oracle.stopped(machine, how);
+        let this = &mut self.machines[machine];
+        this.node = None;
+        this.stop = Some(how);
+        this.boot += 1;
+        this.paused_until = 0;
+        self.network.forget(machine);
+        let lost: Vec<u64> =
+            self.open.iter().filter(|(_, open)| open.machine == machine).map(|(&id, _)| id).collect();
+        for id in lost {
+            self.open.remove(&id);
+            self.oracle.abandoned(id);
+        }
+        for peer in (0..self.machines.len()).filter(|&peer| peer != machine) {
+            self.network.break_connection(machine, peer);
+            let most = self.profile.detection_max;
+            self.plan_notices(machine, peer, most);
+        }
+    }
+
+    fn wipe(&mut self, machine: usize) -> Judged {
+        let keys = self.oracle.keys().len();
+        if self.machines.len() < 2 || !(0..keys).all(|key| self.oracle.may_lose(machine, key)) {
+            return Ok(());
+        }
+        self.say(Fault::Wipe, machine);
+        self.stop(machine, Stop::Crashed)?;
+        self.oracle.wiped(machine);
+        self.machines[machine].platter.wipe();
+        self.machines[machine].stop = None;
+        self.machines[machine].damaged.clear();
+        let outage = MS + self.rng.below(self.profile.outage_max);
+        self.plan(self.now + outage, Event::Strike(Strike::Start(machine)));
+        Ok(())
+    }
+
+    fn lose_record(&mut self, machine: usize) -> Judged {
+        let keys = self.oracle.keys().len() as u64;
+        let Some(key) = (0..8).map(|_| self.rng.below(keys) as usize).find(|&key| {
+            self.oracle.histories[key].top(machine).is_some() && self.oracle.may_lose(machine, key)
+        }) else {
+            return Ok(());
+        };
+        self.struck(Fault::LostRecord);
+        self.trace.say(self.now, Some(key), || {
+            format!("*** {} can no longer read its record", self.names[machine])
+        });
+        let name = self.oracle.keys()[key].name.clone();
+        self.oracle.lost_record(machine, key);
+        self.machines[machine].damaged.insert(name.clone());
+        self.machines[machine].node.as_mut().expect("it serves").store_mut().damage(name);
+        Ok(())
+    }
+
+    /// Starts the node of a machine; one that runs on a store that failed is stopped first.
+    pub(super) fn start(&mut self, machine: usize) -> Judged {
+        if let Some(node) = &self.machines[machine].node {
+            if !node.store().marks().failed {
+                return Ok(());
+            }
+            // What a failed sync left in memory may be lost with the power, or not.
+            let how = if self.rng.one_in(2) { Stop::Crashed } else { Stop::Killed };
+            self.stop(machine, how)?;
+        }
+        let (origin, seed) = (self.rng.below(1 << 50), self.rng.next_u64());
+        let (cold, full) = (self.profile.cold_one_in, self.profile.staging_full_one_in);
+        let real = match self.open_store(machine) {
+            Ok(real) => real,
+            Err(why) => {
+                if self.machines[machine].platter.is_crashed() {
+                    // The power went again while the log was being opened.
+                    self.struck(Fault::CrashInDisk);
+                    self.machines[machine].platter.crash();
+                    self.plan(self.now + 5 * MS, Event::Strike(Strike::Start(machine)));
+                    return Ok(());
+                }
+                if self.machines[machine].platter.is_full() {
+                    self.plan(self.now + 50 * MS, Event::Strike(Strike::Start(machine)));
+                    return Ok(());
+                }
+                let text = format!("{} cannot open its store: {why}", self.names[machine]);
+                return Err(Violation { property: Property::Restart, key: None, text });
+            }
+        };
+        let mut store = WatchedStore::new(real, seed, cold, full);
+        let now = self.now;
+        self.machines[machine].clock.reboot(now, origin);
+        self.judge_opened(machine, &mut store)?;
+        self.trace.note(now, 11, &[machine as u8]);
+        self.trace.say(now, None, || format!("*** {} starts: {:?}", self.names[machine], store.identity()));
+        let mut config = self.config.clone();
+        config.name.clone_from(&self.names[machine]);
+        let clock = self.clock_of(machine);
+        let node = Node::new(config, store, seed, clock).expect("the settings are right");
+        let this = &mut self.machines[machine];
+        this.node = Some(node);
+        this.boot += 1;
+        this.reset_plans();
+        self.settle(machine)?;
+        for peer in (0..self.machines.len()).filter(|&peer| peer != machine) {
+            self.plan_notices(machine, peer, 20 * MS);
+        }
+        self.replay_late_copies(machine);
+        Ok(())
+    }
+
+    /// Shows the oracle what a store came back with.
+    fn judge_opened(&mut self, machine: usize, store: &mut WatchedStore) -> Judged {
+        let damaged: Vec<KeyName> = self.machines[machine].damaged.iter().cloned().collect();
+        damaged.into_iter().for_each(|name| store.damage(name));
+        let mut records: Vec<FoundRecord> = Vec::with_capacity(self.oracle.keys().len());
+        for (number, key) in self.oracle.keys().iter().enumerate() {
+            match store.peek(&self.key_ref(&key.name)) {
+                Ok(found) => records.push(
+                    found.map(|record| (record.sequence, check_of(&record.object), record.local.epoch)),
+                ),
+                Err(why) => {
+                    let text = format!("{} was opened and answers {why}", self.names[machine]);
+                    return Err(Violation { property: Property::Restart, key: Some(number), text });
+                }
+            }
+        }
+        let stop = self.machines[machine].stop;
+        self.oracle.opened(machine, &store.identity(), &records, stop)
+    }
+
+    fn open_store(&mut self, machine: usize) -> Result<RealStore, String> {
+        let hlc_now = Hlc::from_millis(self.clock_of(machine).wall.0).0;
+        let mut random = || self.rng.next_u64();
+        match self.profile.store {
+            StoreKind::Memory => Ok(RealStore::memory(&mut random)),
+            StoreKind::Log => {
+                let disk = self.machines[machine].platter.attach();
+                let mut options = LogOptions::new(self.config.partitions, self.oracle.cluster.hash);
+                options.segment_size = self.profile.segment_bytes;
+                options.hlc_now = hlc_now;
+                RealStore::log(disk, options, &mut random)
+            }
+        }
+    }
+
+    fn replay_late_copies(&mut self, machine: usize) {
+        for (from, to, bytes) in self.network.late_copies(machine, &self.profile) {
+            self.struck(Fault::LateReplay);
+            let at = self.now + self.rng.below(400 * MS);
+            let connection = self.network.connection(from, to);
+            let flight = super::network::Flight { at, bytes, connection, corrupt: false };
+            self.plan(at, Event::Frame { from, to, flight });
+        }
+    }
+
+    /// A key as stores want it.
+    pub(super) fn key_ref<'a>(&self, name: &'a KeyName) -> KeyRef<'a> {
+        let position = ring::position(&self.oracle.cluster.hash, name.0, &name.1);
+        let partition = ring::partition(position, self.config.partitions);
+        KeyRef { keyspace: name.0, key: &name.1, position, partition }
+    }
+}

@@ -1,0 +1,358 @@
+//! What the simulated clients do: requests on few keys, so that they collide, with values that name the
+//! operation they came from.
+//!
+//! A value is a list of pieces, one for each operation that built it: its number, some dots as ballast,
+//! a semicolon. So the oracle can tell from any value whose it is, whatever became of the reply.
+//!
+//! It decides what to ask; it does not know whether the answer was right.
+
+use core::time::Duration;
+
+use super::clock::{Time, WALL_BASE_MS};
+use super::history::EventSet;
+use crate::proto::io::{Blind, Edit, ExpiryEdit, ExpiryWhen, Operation, Options, Presence, Request, View};
+use crate::proto::rng::Rng;
+
+/// A context token, with what its reader had really seen.
+#[derive(Clone, Debug)]
+pub struct SeenToken {
+    /// The token.
+    pub token: Vec<u8>,
+    /// Every event its reader knew of.
+    pub past: EventSet,
+    /// The part that the token promised to cover.
+    pub claims: EventSet,
+    /// The token is of a view that hid siblings: it may cover less than was seen.
+    pub partial: bool,
+}
+
+/// What one client asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Read.
+    Get,
+    /// Put with the client's context, if it has one.
+    Put,
+    /// Put without a context.
+    BlindPut(Blind),
+    /// Delete with the client's context, if it has one.
+    Delete,
+    /// Delete without a context.
+    BlindDelete(Blind),
+    /// A conditional set.
+    Set(Presence),
+    /// An append.
+    Append,
+    /// A delete of what R replicas show.
+    EditDelete,
+    /// A change of the expiry.
+    Expire,
+    /// A page of a scan.
+    Scan,
+    /// Something that must be refused.
+    Wrong(Wrong),
+}
+
+/// Requests that are wrong in themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wrong {
+    /// More replicas than N.
+    TooManyReplicas,
+    /// Fallbacks, which are not offered.
+    Sloppy,
+    /// A token with a bent byte.
+    BentToken,
+}
+
+impl Action {
+    /// Whether it may write.
+    pub fn writes(self) -> bool {
+        !matches!(self, Action::Get | Action::Scan)
+    }
+
+    /// Whether its event is a tombstone.
+    pub fn deletes(self) -> bool {
+        matches!(self, Action::Delete | Action::BlindDelete(_) | Action::EditDelete)
+    }
+}
+
+/// A request of a client, as it was asked.
+#[derive(Clone, Debug)]
+pub struct Issued {
+    /// Number of the operation.
+    pub id: u64,
+    /// The client.
+    pub client: usize,
+    /// Which key, by number.
+    pub key: usize,
+    /// What.
+    pub action: Action,
+    /// The piece it adds, for writes of values.
+    pub piece: Vec<u8>,
+    /// The context it was given.
+    pub token: Option<SeenToken>,
+    /// The bytes of the context, if they differ from the token's.
+    pub bent: Option<Vec<u8>>,
+    /// The expiry asked for.
+    pub expires_ms: Option<u64>,
+    /// Settings.
+    pub options: Options,
+}
+
+impl Issued {
+    /// Whether it reads R replicas and supersedes what it finds; a delete that names no context does.
+    pub fn edits(&self) -> bool {
+        match self.action {
+            Action::Set(_) | Action::Append | Action::EditDelete | Action::Expire => true,
+            Action::Delete => self.token.is_none(),
+            Action::BlindDelete(blind) => blind == Blind::Siblings,
+            _ => false,
+        }
+    }
+
+    /// The request to submit.
+    pub fn request<'a>(&'a self, keyspace: u16, key: &'a [u8]) -> Request<'a> {
+        let token = self.bent.as_deref().or(self.token.as_ref().map(|seen| seen.token.as_slice()));
+        let put = |context, blind| Operation::Put {
+            value: &self.piece,
+            context,
+            blind,
+            expires_ms: self.expires_ms,
+        };
+        let operation = match self.action {
+            Action::Get | Action::Wrong(Wrong::TooManyReplicas) => Operation::Get,
+            Action::Put | Action::Wrong(_) => put(token, Blind::Siblings),
+            Action::BlindPut(blind) => put(None, blind),
+            Action::Delete => Operation::Delete { context: token, blind: Blind::Siblings },
+            Action::BlindDelete(blind) => Operation::Delete { context: None, blind },
+            Action::Set(when) => Operation::Edit(Edit::Set {
+                value: &self.piece,
+                when,
+                expiry: self.expires_ms.map_or(ExpiryEdit::Clear, ExpiryEdit::At),
+            }),
+            Action::Append => Operation::Edit(Edit::Append(&self.piece)),
+            Action::EditDelete => Operation::Edit(Edit::Delete),
+            Action::Expire => Operation::Edit(Edit::Expire {
+                expiry: self.expires_ms.map_or(ExpiryEdit::Clear, ExpiryEdit::At),
+                when: ExpiryWhen::Always,
+            }),
+            Action::Scan => Operation::Scan { cursor: 0, limit: 50 },
+        };
+        let key = if self.action == Action::Scan { &[] } else { key };
+        Request { keyspace, key, operation, options: self.options }
+    }
+}
+
+/// The operation that wrote the last piece of a value.
+pub fn last_piece(value: &[u8]) -> Option<u64> {
+    let body = value.strip_suffix(b";")?;
+    let start = body.iter().rposition(|&byte| byte == b';').map_or(0, |at| at + 1);
+    let digits = body[start..].split(|&byte| byte == b'.').next()?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+/// One client: what it remembers of the keys it read.
+#[derive(Clone, Debug, Default)]
+struct Client {
+    tokens: Vec<Option<SeenToken>>,
+}
+
+/// All clients of a run.
+pub struct Workload {
+    rng: Rng,
+    clients: Vec<Client>,
+    /// For each key its keyspace's N.
+    replicas: Vec<u8>,
+    /// Relative weights of the actions, in the order of [`Workload::draw_action`].
+    weights: [u64; 12],
+    /// Keys by falling popularity: cumulated weights.
+    popularity: Vec<u64>,
+    think: Time,
+    ballast_max: u64,
+    next_id: u64,
+}
+
+impl Workload {
+    /// Clients for keys with these N.
+    pub fn new(replicas: Vec<u8>, seed: u64) -> Workload {
+        let mut rng = Rng::new(seed);
+        let mut weights = [30, 25, 8, 6, 6, 3, 8, 6, 4, 4, 1, 1];
+        for weight in &mut weights[1..10] {
+            // Another mixture for every run: each kind may be absent, usual or frequent.
+            *weight *= [0, 1, 1, 2, 4][rng.below(5) as usize];
+        }
+        weights[1] = weights[1].max(10);
+        let mut total = 0;
+        let popularity = (0..replicas.len() as u64).map(|rank| {
+            total += 10_000 / (rank + 1);
+            total
+        });
+        let popularity = popularity.collect();
+        let clients = 3 + rng.below(8) as usize;
+        let client = Client { tokens: vec![None; replicas.len()] };
+        Workload {
+            clients: vec![client; clients],
+            weights,
+            popularity,
+            think: 1_000_000 * (1 + rng.below(40)),
+            ballast_max: if rng.one_in(4) { 4_000 } else { 60 },
+            rng,
+            replicas,
+            next_id: 1,
+        }
+    }
+
+    /// How many clients there are.
+    pub fn clients(&self) -> usize {
+        self.clients.len()
+    }
+
+    /// How long a client thinks before its next turn.
+    pub fn think(&mut self) -> Time {
+        self.think / 4 + self.rng.below(self.think * 2)
+    }
+
+    /// A number below `bound`, for decisions around a request.
+    pub fn draw(&mut self, bound: u64) -> u64 {
+        self.rng.below(bound)
+    }
+
+    /// Hands a client the context of a read.
+    pub fn learn(&mut self, client: usize, key: usize, token: SeenToken) {
+        // Now and then a client stays with an old one.
+        if !self.rng.one_in(8) {
+            self.clients[client].tokens[key] = Some(token);
+        }
+    }
+
+    /// The next request of a client. `wall_ms` is some clock's time, for expiries.
+    pub fn next(&mut self, client: usize, wall_ms: u64) -> Issued {
+        let key = self.draw_key();
+        let action = self.draw_action();
+        self.issue(client, key, action, wall_ms)
+    }
+
+    /// A read of a key by R = N with a patient deadline, or a last write, for the liveness phase.
+    pub fn last(&mut self, key: usize, action: Action) -> Issued {
+        let mut issued = self.issue(0, key, action, WALL_BASE_MS);
+        issued.options =
+            Options { want_context: true, timeout: Some(Duration::from_secs(5)), ..Options::default() };
+        if action == Action::Get {
+            issued.options.r = Some(self.replicas[key]);
+        }
+        issued.expires_ms = None;
+        issued
+    }
+
+    fn issue(&mut self, client: usize, key: usize, action: Action, wall_ms: u64) -> Issued {
+        let id = self.next_id;
+        self.next_id += 1;
+        let takes_token = matches!(action, Action::Put | Action::Delete | Action::Wrong(Wrong::BentToken));
+        let token = if takes_token { self.clients[client].tokens[key].clone() } else { None };
+        let action = match action {
+            Action::Wrong(Wrong::BentToken) if token.is_none() => Action::Wrong(Wrong::Sloppy),
+            other => other,
+        };
+        let bent = (action == Action::Wrong(Wrong::BentToken)).then(|| {
+            let mut bytes = token.as_ref().expect("checked above").token.clone();
+            let at = self.rng.below(bytes.len() as u64) as usize;
+            bytes[at] ^= 1 << self.rng.below(8);
+            bytes
+        });
+        let mut piece = id.to_string().into_bytes();
+        let ballast = self.rng.below(self.ballast_max) as usize;
+        piece.resize(piece.len() + ballast, b'.');
+        piece.push(b';');
+        let expires = action == Action::Expire && !self.rng.one_in(4) || self.rng.one_in(20);
+        let expires_ms = expires.then(|| wall_ms + self.rng.below(4_000));
+        let mut options = self.draw_options(self.replicas[key]);
+        match action {
+            Action::Wrong(Wrong::Sloppy) => options.sloppy = true,
+            Action::Wrong(Wrong::TooManyReplicas) => options.r = Some(self.replicas[key] + 1),
+            _ => {}
+        }
+        Issued { id, client, key, action, piece, token, bent, expires_ms, options }
+    }
+
+    fn draw_key(&mut self) -> usize {
+        let total = *self.popularity.last().expect("there is a key");
+        let drawn = self.rng.below(total);
+        self.popularity.partition_point(|&cumulated| cumulated <= drawn)
+    }
+
+    fn draw_action(&mut self) -> Action {
+        let total = self.weights.iter().sum();
+        let mut drawn = self.rng.below(total);
+        let kind = self.weights.iter().position(|&weight| {
+            let hit = drawn < weight;
+            drawn = drawn.wrapping_sub(weight);
+            hit
+        });
+        match kind.expect("drawn below the total") {
+            0 => Action::Get,
+            1 => Action::Put,
+            2 => Action::BlindPut(Blind::Siblings),
+            3 => Action::BlindPut(Blind::Supersede),
+            4 => Action::Delete,
+            5 => Action::BlindDelete(if self.rng.one_in(2) { Blind::Siblings } else { Blind::Supersede }),
+            6 => Action::Append,
+            7 => {
+                Action::Set([Presence::Any, Presence::Absent, Presence::Present][self.rng.below(3) as usize])
+            }
+            8 => Action::EditDelete,
+            9 => Action::Expire,
+            10 => Action::Scan,
+            _ => Action::Wrong(match self.rng.below(3) {
+                0 => Wrong::TooManyReplicas,
+                1 => Wrong::Sloppy,
+                _ => Wrong::BentToken,
+            }),
+        }
+    }
+
+    fn draw_options(&mut self, n: u8) -> Options {
+        let mut some = |one_in: u64, least: u64| {
+            let drawn = least + self.rng.below(u64::from(n) + 1 - least);
+            self.rng.one_in(one_in).then_some(drawn as u8)
+        };
+        let (r, w, pr, pw, dw) = (some(5, 1), some(5, 1), some(12, 0), some(12, 0), some(10, 0));
+        let view = match self.rng.below(10) {
+            0 | 1 => View::Latest,
+            2 => View::Majority,
+            _ => View::All,
+        };
+        let timeout =
+            if self.rng.one_in(4) { Some(Duration::from_millis(5 << self.rng.below(8))) } else { None };
+        let want_context = !self.rng.one_in(10);
+        Options { r, w, pr, pw, dw, sloppy: false, view, want_context, timeout }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_piece_of_a_value_names_its_operation() {
+        for (value, operation) in [
+            (&b"17;"[..], Some(17)),
+            (b"17.....;", Some(17)),
+            (b"3;44..;", Some(44)),
+            (b"", None),
+            (b"17", None),
+            (b"x;", None),
+        ] {
+            assert_eq!(last_piece(value), operation, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn every_action_is_drawn_by_some_run() {
+        let mut seen = std::collections::BTreeSet::new();
+        for seed in 0..40 {
+            let mut workload = Workload::new(vec![3, 3, 2], seed);
+            seen.extend((0..400).map(|_| format!("{:?}", workload.next(0, 5).action)));
+        }
+        assert_eq!(seen.len(), 16, "{seen:?}");
+    }
+}

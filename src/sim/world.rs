@@ -1,0 +1,661 @@
+//! The world: true time, the machines with their clocks, disks and nodes, and what happens next.
+//!
+//! Everything that happens is an event at a point of true time; equal times happen in the order in which
+//! they were planned. The world calls into one node at a time, carries out what it wants done, shows the
+//! oracle every put, mark and reply, and plans what follows. `strikes` decides when something breaks.
+
+use core::cmp::{Ordering, Reverse};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+
+use super::clock::{Clock, MS, Time};
+use super::disk::Platter;
+use super::faults::{Fault, Profile};
+use super::network::{Flight, Network};
+use super::oracle::{Judged, Oracle, Property, Stop, Violation};
+use super::replies::outcome_name;
+use super::report::Counts;
+use super::strikes::Strike;
+use super::trace::Trace;
+use super::watched::{KeyName, WatchedStore};
+use super::workload::{Action, Issued, Workload};
+use crate::proto::config::Config;
+use crate::proto::io::{MemberId, Output, Reply, RequestId};
+use crate::proto::message;
+use crate::proto::node::Node;
+use crate::proto::rng::Rng;
+use crate::proto::store::{Store, Ticket};
+use crate::proto::time::{Instant, Now};
+
+/// How late a reply may be: a tick of the coordinator's timers, and nothing else.
+const SLACK: Time = 5 * MS;
+
+/// Something that will happen.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// A frame arrives.
+    Frame { from: usize, to: usize, flight: Flight },
+    /// A machine looks whether its connection to a peer is what it believes.
+    Notice { machine: usize, peer: usize },
+    /// A node's deadline comes.
+    Wake { machine: usize, boot: u64 },
+    /// The log worker does one thing.
+    DiskStep { machine: usize, boot: u64 },
+    /// A cold read is done.
+    ReadDone { machine: usize, boot: u64, ticket: Ticket, key: KeyName },
+    /// A client has thought.
+    Turn { client: usize },
+    /// A request should have been answered by now.
+    Overdue { id: u64 },
+    /// Something breaks or is mended.
+    Strike(Strike),
+}
+
+struct Planned {
+    at: Time,
+    order: u64,
+    event: Event,
+}
+
+impl PartialEq for Planned {
+    fn eq(&self, other: &Planned) -> bool {
+        (self.at, self.order) == (other.at, other.order)
+    }
+}
+impl Eq for Planned {}
+impl PartialOrd for Planned {
+    fn partial_cmp(&self, other: &Planned) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Planned {
+    fn cmp(&self, other: &Planned) -> Ordering {
+        (self.at, self.order).cmp(&(other.at, other.order))
+    }
+}
+
+/// One machine.
+pub(super) struct Machine {
+    pub(super) node: Option<Node<WatchedStore>>,
+    pub(super) platter: Platter,
+    pub(super) clock: Clock,
+    /// Counts starts: events for an earlier one mean nothing.
+    pub(super) boot: u64,
+    /// Stands still until then.
+    pub(super) paused_until: Time,
+    /// How it stopped; `None` before its first start and after a wipe.
+    pub(super) stop: Option<Stop>,
+    /// Records that cannot be read.
+    pub(super) damaged: BTreeSet<KeyName>,
+    /// The earliest planned wake-up.
+    wake_at: Option<Time>,
+    /// A step of the log worker is planned.
+    disk_planned: bool,
+}
+
+/// A request that waits for its reply.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Open {
+    pub(super) machine: usize,
+    pub(super) deadline: Instant,
+    pub(super) writes: bool,
+}
+
+/// Everything.
+pub(super) struct World {
+    pub(super) now: Time,
+    queue: BinaryHeap<Reverse<Planned>>,
+    planned: u64,
+    pub(super) profile: Profile,
+    pub(super) machines: Vec<Machine>,
+    pub(super) names: Vec<String>,
+    ids: Vec<MemberId>,
+    pub(super) network: Network,
+    pub(super) oracle: Oracle,
+    pub(super) workload: Workload,
+    pub(super) rng: Rng,
+    pub(super) open: BTreeMap<u64, Open>,
+    /// The last replies, for the liveness phase: which outcome each request of it had.
+    pub(super) outcomes: BTreeMap<u64, String>,
+    pub(super) counts: Counts,
+    pub(super) trace: Trace,
+    pub(super) acknowledged: u64,
+    /// Clients ask and faults strike.
+    pub(super) is_safety_phase: bool,
+    pub(super) config: Config,
+}
+
+impl Machine {
+    /// What was planned for the boot before means nothing now.
+    pub(super) fn reset_plans(&mut self) {
+        self.wake_at = None;
+        self.disk_planned = false;
+    }
+}
+
+/// What a new world is made of.
+pub(super) struct Parts {
+    pub(super) profile: Profile,
+    pub(super) config: Config,
+    pub(super) names: Vec<String>,
+    pub(super) ids: Vec<MemberId>,
+    pub(super) oracle: Oracle,
+    pub(super) seed: u64,
+    pub(super) text: bool,
+}
+
+impl World {
+    /// Machines that were never started.
+    pub(super) fn new(parts: Parts) -> World {
+        let Parts { profile, config, names, ids, oracle, seed, text } = parts;
+        let mut rng = Rng::new(seed ^ 0x0030_171d);
+        let machines = (0..profile.machines).map(|number| Machine {
+            node: None,
+            platter: Platter::new(number as u64 + 1, rng.next_u64()),
+            clock: Clock::new(&mut rng, profile.skew_ms, profile.drift_ppm),
+            boot: 0,
+            paused_until: 0,
+            stop: None,
+            damaged: BTreeSet::new(),
+            wake_at: None,
+            disk_planned: false,
+        });
+        let machines = machines.collect();
+        let replicas = oracle.keys().iter().map(|key| key.n).collect();
+        World {
+            now: 0,
+            queue: BinaryHeap::new(),
+            planned: 0,
+            network: Network::new(profile.machines, rng.next_u64()),
+            workload: Workload::new(replicas, rng.next_u64()),
+            profile,
+            machines,
+            names,
+            ids,
+            oracle,
+            rng,
+            open: BTreeMap::new(),
+            outcomes: BTreeMap::new(),
+            counts: Counts::default(),
+            trace: Trace::new(text),
+            acknowledged: 0,
+            is_safety_phase: true,
+            config,
+        }
+    }
+
+    /// Plans an event.
+    pub(super) fn plan(&mut self, at: Time, event: Event) {
+        self.planned += 1;
+        self.queue.push(Reverse(Planned { at: at.max(self.now), order: self.planned, event }));
+    }
+
+    /// Carries on until `end` or until `enough` says so after an event.
+    pub(super) fn run_until(&mut self, end: Time, enough: &dyn Fn(&World) -> bool) -> Judged {
+        while let Some(Reverse(next)) = self.queue.peek() {
+            if next.at > end {
+                break;
+            }
+            let Some(Reverse(next)) = self.queue.pop() else { break };
+            self.now = next.at;
+            self.happen(next.event)?;
+            if enough(self) {
+                return Ok(());
+            }
+        }
+        self.now = self.now.max(end);
+        Ok(())
+    }
+
+    fn happen(&mut self, event: Event) -> Judged {
+        match event {
+            Event::Turn { client } => self.take_turn(client),
+            Event::Overdue { id } => self.look_for_reply(id),
+            Event::Strike(strike) => self.strike(strike),
+            event => {
+                let machine = match event {
+                    Event::Frame { to, .. } => to,
+                    Event::Notice { machine, .. }
+                    | Event::Wake { machine, .. }
+                    | Event::DiskStep { machine, .. }
+                    | Event::ReadDone { machine, .. } => machine,
+                    _ => unreachable!("handled above"),
+                };
+                let until = self.machines[machine].paused_until;
+                if until > self.now {
+                    // Everything waits in the sockets and queues of a machine that stands still.
+                    if matches!(event, Event::Wake { .. }) {
+                        self.machines[machine].wake_at = Some(until);
+                    }
+                    self.plan(until, event);
+                    return Ok(());
+                }
+                self.happen_to(machine, event)
+            }
+        }
+    }
+
+    fn happen_to(&mut self, machine: usize, event: Event) -> Judged {
+        let is_current =
+            |boot: u64| self.machines[machine].boot == boot && self.machines[machine].node.is_some();
+        match event {
+            Event::Frame { from, to, flight } => self.arrive(from, to, flight),
+            Event::Notice { machine, peer } => self.notice(machine, peer),
+            Event::Wake { boot, .. } if is_current(boot) => self.wake(machine),
+            Event::DiskStep { boot, .. } if is_current(boot) => self.disk_step(machine),
+            Event::ReadDone { boot, ticket, key, .. } if is_current(boot) => {
+                self.trace.note(self.now, 5, &[machine as u8]);
+                let now = self.clock_of(machine);
+                let node = self.machines[machine].node.as_mut().expect("it runs");
+                self.oracle.expect(machine, Vec::new());
+                node.store_mut().finish_cold_read(key);
+                node.handle_read(now, ticket);
+                self.settle(machine)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What a machine's clocks say.
+    pub(super) fn clock_of(&self, machine: usize) -> Now {
+        self.machines[machine].clock.read(self.now)
+    }
+
+    /// Notes that a fault struck.
+    pub(super) fn struck(&mut self, fault: Fault) {
+        let with_write = self.open.values().any(|open| open.writes);
+        self.counts.fault(fault, with_write);
+    }
+
+    fn arrive(&mut self, from: usize, to: usize, flight: Flight) -> Judged {
+        let connection = self.network.connection(from, to);
+        if self.profile.stream {
+            if flight.connection != connection {
+                return Ok(());
+            }
+            if self.network.sees(to, from) != Some(connection) {
+                // The listener learns of a connection before the first byte on it.
+                self.notice(to, from)?;
+            }
+        }
+        if self.machines[to].node.is_none() {
+            return Ok(());
+        }
+        self.trace.note(self.now, 1 + 8 * from as u64 + 64 * to as u64, &flight.bytes);
+        if self.trace.is_read() {
+            let (key, text) = self.describe(&flight.bytes);
+            self.trace.say(self.now, key, || format!("{} -> {}: {text}", self.names[from], self.names[to]));
+        }
+        let expected = self.operations_in(&flight.bytes);
+        self.oracle.expect(to, expected);
+        let (now, peer) = (self.clock_of(to), self.ids[from]);
+        let node = self.machines[to].node.as_mut().expect("checked above");
+        let result = node.handle_frames(now, peer, &flight.bytes);
+        self.settle(to)?;
+        match result {
+            Ok(()) if flight.corrupt => {
+                let text = "a frame with a changed byte was taken".to_owned();
+                Err(Violation { property: Property::NoValueFromNowhere, key: None, text })
+            }
+            Err(error) if !flight.corrupt => {
+                let text = format!("a frame of a peer was refused: {error:?}");
+                Err(Violation { property: Property::Assertion, key: None, text })
+            }
+            Ok(()) => Ok(()),
+            Err(_) => {
+                // As the driver does: such a connection is not to be trusted.
+                self.network.break_connection(from, to);
+                self.plan_notices(from, to, 5 * MS);
+                Ok(())
+            }
+        }
+    }
+
+    /// The operations that a forward in a frame may be.
+    fn operations_in(&self, frame: &[u8]) -> Vec<u64> {
+        let Ok((_, message::Message::Forward(forward))) = message::decode_frame(frame) else {
+            return Vec::new();
+        };
+        let Ok(request) = message::decode_request(forward.request) else { return Vec::new() };
+        let key = self.oracle.key_number(&(request.keyspace, request.key.to_vec()));
+        key.map(|key| self.oracle.forwarded(key, &request)).unwrap_or_default()
+    }
+
+    fn describe(&self, frame: &[u8]) -> (Option<usize>, String) {
+        let Ok((envelope, message)) = message::decode_frame(frame) else {
+            return (None, format!("{} bytes that are no frame", frame.len()));
+        };
+        let key = match &message {
+            message::Message::Replicate { keyspace, key, .. }
+            | message::Message::Fetch { keyspace, key, .. } => {
+                self.oracle.key_number(&(*keyspace, key.to_vec()))
+            }
+            message::Message::Forward(forward) => message::decode_request(forward.request)
+                .ok()
+                .and_then(|request| self.oracle.key_number(&(request.keyspace, request.key.to_vec()))),
+            _ => None,
+        };
+        let mut text = format!("#{} {message:?}", envelope.request_id);
+        text.truncate(text.char_indices().nth(220).map_or(text.len(), |(at, _)| at));
+        (key, text)
+    }
+
+    /// Plans that both ends look at their connection soon.
+    pub(super) fn plan_notices(&mut self, a: usize, b: usize, most: Time) {
+        for (machine, peer) in [(a, b), (b, a)] {
+            let at = self.now + 1 + self.rng.below(most.max(1));
+            self.plan(at, Event::Notice { machine, peer });
+        }
+    }
+
+    /// A machine compares its connection to a peer with what there is.
+    fn notice(&mut self, machine: usize, peer: usize) -> Judged {
+        if self.machines[machine].node.is_none() {
+            return Ok(());
+        }
+        let is_open = self.network.is_open(machine, peer) && self.machines[peer].node.is_some();
+        let mut connection = self.network.connection(machine, peer);
+        let seen = self.network.sees(machine, peer);
+        if seen.is_some() && !is_open && seen == Some(connection) {
+            self.network.break_connection(machine, peer);
+            connection += 1;
+            let most = self.profile.detection_max;
+            self.plan_notices(machine, peer, most);
+        }
+        self.trace.note(self.now, 2, &[machine as u8, peer as u8, u8::from(is_open)]);
+        let (now, id) = (self.clock_of(machine), self.ids[peer]);
+        if seen.is_some_and(|old| old != connection) {
+            self.network.set_sees(machine, peer, None);
+            self.trace.say(self.now, None, || format!("{} lost {}", self.names[machine], self.names[peer]));
+            self.machines[machine].node.as_mut().expect("it runs").handle_peer_down(now, id);
+            self.settle(machine)?;
+        }
+        if is_open && self.machines[machine].node.is_some() && self.network.sees(machine, peer).is_none() {
+            self.network.set_sees(machine, peer, Some(connection));
+            self.trace
+                .say(self.now, None, || format!("{} reaches {}", self.names[machine], self.names[peer]));
+            self.machines[machine].node.as_mut().expect("it runs").handle_peer_up(now, id);
+            self.settle(machine)?;
+        }
+        Ok(())
+    }
+
+    fn wake(&mut self, machine: usize) -> Judged {
+        if self.machines[machine].wake_at != Some(self.now) {
+            return Ok(());
+        }
+        self.machines[machine].wake_at = None;
+        let now = self.clock_of(machine);
+        let node = self.machines[machine].node.as_mut().expect("it runs");
+        if node.deadline() <= now.mono {
+            self.trace.note(self.now, 3, &[machine as u8]);
+            node.handle_timeout(now);
+        }
+        self.settle(machine)
+    }
+
+    fn disk_step(&mut self, machine: usize) -> Judged {
+        self.machines[machine].disk_planned = false;
+        let now = self.clock_of(machine);
+        let this = &mut self.machines[machine];
+        let node = this.node.as_mut().expect("it runs");
+        let did = node.store_mut().real_mut().disk_step();
+        self.trace.note(self.now, 4, &[machine as u8, u8::from(did)]);
+        if this.platter.is_crashed() {
+            self.struck(Fault::CrashInDisk);
+            return self.stop_and_plan_restart(machine, Stop::Crashed);
+        }
+        if !did {
+            return Ok(());
+        }
+        node.handle_synced(now);
+        self.plan_disk_step(machine);
+        self.settle(machine)
+    }
+
+    /// Carries out what a node wants done, and shows the oracle what it did.
+    pub(super) fn settle(&mut self, machine: usize) -> Judged {
+        let now = self.clock_of(machine);
+        let this = &mut self.machines[machine];
+        let Some(node) = this.node.as_mut() else { return Ok(()) };
+        let (mut replies, mut sends) = (Vec::new(), Vec::new());
+        loop {
+            let before = node.store().marks();
+            while let Some(output) = node.poll_output(now) {
+                match output {
+                    Output::Reply { id, reply } => replies.push((id, reply)),
+                    Output::Send { to, frames } => sends.push((to, frames)),
+                    Output::Sync(need) => node.store_mut().flush(need),
+                }
+            }
+            if this.platter.is_crashed() {
+                return self.lose_power(machine);
+            }
+            if node.store().marks() == before {
+                break;
+            }
+            node.handle_synced(now);
+        }
+        let store = node.store_mut();
+        let (cold, refused) = (store.take_cold_reads(), store.take_refused());
+        let (marks, touched) = (store.marks(), store.take_touched());
+        store.cool_down();
+        let deadline = node.deadline();
+        self.judge_puts(machine)?;
+        self.oracle.marks(machine, marks)?;
+        for _ in 0..refused {
+            self.struck(Fault::StagingFull);
+        }
+        let boot = self.machines[machine].boot;
+        for (ticket, key) in cold {
+            self.struck(Fault::ColdRead);
+            let at = self.now + MS / 20 + self.rng.below(8 * MS);
+            self.plan(at, Event::ReadDone { machine, boot, ticket, key });
+        }
+        self.plan_wake(machine, deadline);
+        if touched {
+            self.plan_disk_step(machine);
+        }
+        for (id, reply) in replies {
+            self.take_reply(machine, id, &reply)?;
+        }
+        for (to, frames) in sends {
+            self.send(machine, to, frames)?;
+        }
+        Ok(())
+    }
+
+    fn judge_puts(&mut self, machine: usize) -> Judged {
+        let node = self.machines[machine].node.as_mut().expect("it runs");
+        let generation = node.store().identity().generation;
+        for put in &node.store_mut().take_puts() {
+            self.trace.note(self.now, 6, &put.item_hash.to_le_bytes());
+            let key = self.oracle.key_number(&put.key);
+            self.trace.say(self.now, key, || format!("{} puts {}", self.names[machine], show(&put.object)));
+            self.oracle.put(machine, generation, put)?;
+            let held = key.and_then(|key| self.oracle.histories[key].top(machine));
+            self.trace
+                .say(self.now, key, || format!("    which are events {:?}", held.map(|held| &held.siblings)));
+        }
+        Ok(())
+    }
+
+    /// The power went while the loop wrote: what the node wanted done after that never happened.
+    fn lose_power(&mut self, machine: usize) -> Judged {
+        self.judge_puts(machine)?;
+        self.struck(Fault::CrashInDisk);
+        self.stop_and_plan_restart(machine, Stop::Crashed)
+    }
+
+    fn plan_disk_step(&mut self, machine: usize) {
+        let boot = self.machines[machine].boot;
+        if !std::mem::replace(&mut self.machines[machine].disk_planned, true) {
+            let (least, most) = self.profile.sync_delay;
+            let at = self.now + least + self.rng.below(most - least + 1);
+            self.plan(at, Event::DiskStep { machine, boot });
+        }
+    }
+
+    fn plan_wake(&mut self, machine: usize, deadline: Instant) {
+        let this = &mut self.machines[machine];
+        let Some(at) = this.clock.when(deadline) else { return };
+        // A deadline in the past would spin; the next moment will do.
+        let at = at.max(self.now + 1);
+        if this.wake_at.is_none_or(|planned| at < planned || planned <= self.now) {
+            this.wake_at = Some(at);
+            let boot = this.boot;
+            self.plan(at, Event::Wake { machine, boot });
+        }
+    }
+
+    fn send(&mut self, from: usize, to: MemberId, frames: Vec<u8>) -> Judged {
+        let to = self.ids.iter().position(|&id| id == to).expect("a node sends to members");
+        let mut rest = frames.as_slice();
+        let mut faults = Vec::new();
+        let mut flights = Vec::new();
+        while !rest.is_empty() {
+            let (frame, after) = match message::split_frame(rest) {
+                Ok(split) => split,
+                Err(error) => {
+                    let text = format!("{} sends no whole frames: {error}", self.names[from]);
+                    return Err(Violation { property: Property::Assertion, key: None, text });
+                }
+            };
+            rest = after;
+            let (now, profile) = (self.now, &self.profile);
+            flights
+                .extend(self.network.send(now, (from, to), frame, profile, &mut |fault| faults.push(fault)));
+        }
+        for flight in flights {
+            self.plan(flight.at, Event::Frame { from, to, flight });
+        }
+        for fault in faults {
+            self.struck(fault);
+        }
+        if let Some(node) = self.machines[from].node.as_mut() {
+            node.recycle(frames);
+        }
+        Ok(())
+    }
+
+    fn take_turn(&mut self, client: usize) -> Judged {
+        if !self.is_safety_phase {
+            return Ok(());
+        }
+        let think = self.workload.think();
+        self.plan(self.now + think, Event::Turn { client });
+        let running: Vec<usize> = (0..self.machines.len()).filter(|&m| self.is_serving(m)).collect();
+        if running.is_empty() {
+            return Ok(());
+        }
+        // Now and then a burst, so that requests of one client overlap.
+        let requests = if self.workload.draw(10) == 0 { 4 } else { 1 };
+        for _ in 0..requests {
+            let machine = running[self.workload.draw(running.len() as u64) as usize];
+            let wall_ms = self.clock_of(machine).wall.0;
+            let issued = self.workload.next(client, wall_ms);
+            self.submit(machine, &issued)?;
+        }
+        Ok(())
+    }
+
+    /// Whether clients reach the node of a machine.
+    pub(super) fn is_serving(&self, machine: usize) -> bool {
+        self.machines[machine].node.is_some() && self.machines[machine].paused_until <= self.now
+    }
+
+    /// Hands a request to a node.
+    pub(super) fn submit(&mut self, machine: usize, issued: &Issued) -> Judged {
+        let now = self.clock_of(machine);
+        let Some(node) = self.machines[machine].node.as_mut() else { return Ok(()) };
+        let (keyspace, key) = self.oracle.keys()[issued.key].name.clone();
+        let request = issued.request(keyspace, &key);
+        self.trace.note(self.now, 7, &issued.id.to_le_bytes());
+        self.trace.say(self.now, Some(issued.key), || {
+            let seen = issued.token.as_ref().map(|seen| seen.past.iter().collect::<Vec<_>>());
+            let (name, action, options) = (&self.names[machine], issued.action, &issued.options);
+            format!(
+                "client {} asks {name}: operation {} {action:?} having seen {seen:?} {options:?}",
+                issued.client, issued.id
+            )
+        });
+        self.oracle.submitted(issued);
+        let timeout = issued.options.timeout.unwrap_or(self.profile.client_deadline);
+        let deadline = now.mono + timeout;
+        let writes = issued.action.writes() && !matches!(issued.action, Action::Wrong(_));
+        self.open.insert(issued.id, Open { machine, deadline, writes });
+        self.counts.requests += 1;
+        self.oracle.expect(machine, vec![issued.id]);
+        node.handle_request(now, RequestId(issued.id), &request);
+        let at = self.machines[machine].clock.when(deadline).unwrap_or(Time::MAX) + 2 * SLACK;
+        self.plan(at, Event::Overdue { id: issued.id });
+        self.settle(machine)
+    }
+
+    fn look_for_reply(&mut self, id: u64) -> Judged {
+        let Some(open) = self.open.get(&id).copied() else { return Ok(()) };
+        let until = self.machines[open.machine].paused_until;
+        if until + 2 * SLACK > self.now && until > 0 {
+            self.plan(until + 3 * SLACK, Event::Overdue { id });
+            return Ok(());
+        }
+        let text = format!("operation {id} at {} got no reply by its deadline", self.names[open.machine]);
+        let key = self.oracle.key_of(id);
+        Err(Violation { property: Property::OneReply, key, text })
+    }
+
+    fn take_reply(&mut self, machine: usize, id: RequestId, reply: &Reply) -> Judged {
+        let name = outcome_name(&reply.outcome);
+        self.trace.note(self.now, 8, &id.0.to_le_bytes());
+        self.trace.note(self.now, 9, name.as_bytes());
+        let key = self.oracle.key_of(id.0);
+        self.trace.say(self.now, key, || {
+            let (who, achieved) = (&self.names[machine], reply.achieved);
+            let dot = reply.dot.map(show_dot);
+            let shown: Vec<_> = reply.siblings.iter().map(|sibling| show_dot(sibling.dot)).collect();
+            format!(
+                "{who} answers operation {}: {} {achieved:?} dot {dot:?} shows {shown:?}",
+                id.0, reply.outcome
+            )
+        });
+        self.counts.outcome(name);
+        let learned = self.oracle.replied(id.0, reply)?;
+        let open = self.open.remove(&id.0);
+        if let Some(open) = open {
+            let late = self.clock_of(machine).mono.since(open.deadline);
+            let paused = self.machines[machine].paused_until + 2 * SLACK > self.now
+                && self.machines[machine].paused_until > 0;
+            if u128::from(SLACK) < late.as_nanos() && !paused {
+                let text = format!("operation {} was answered {late:?} after its deadline", id.0);
+                return Err(Violation { property: Property::OneReply, key, text });
+            }
+        }
+        if learned.acknowledged {
+            self.acknowledged += 1;
+        }
+        if !self.is_safety_phase {
+            self.outcomes.insert(id.0, name.to_owned());
+        }
+        if let (Some(token), Some(key)) = (learned.token, key) {
+            let client = self.oracle.client_of(id.0);
+            self.workload.learn(client, key, token);
+        }
+        Ok(())
+    }
+}
+
+fn show_dot(dot: crate::proto::version::Dot) -> String {
+    let (epoch, actor) = (dot.actor.epoch, dot.actor);
+    format!("{:04x}.{:04x}.{}:{}", actor.generation >> 48, epoch.nonce >> 48, epoch.number, dot.counter)
+}
+
+fn show(object: &[u8]) -> String {
+    let Ok(object) = crate::proto::version::Object::decode(object) else { return "nonsense".into() };
+    let siblings = object.siblings().iter().map(|sibling| {
+        let text = String::from_utf8_lossy(&sibling.value).replace('.', "");
+        let what = if sibling.tombstone { "deleted" } else { &text };
+        format!("{}={what}", show_dot(sibling.dot))
+    });
+    let entries = object.context().entries().iter();
+    let context = entries.map(|&(actor, counter)| show_dot(crate::proto::version::Dot { actor, counter }));
+    format!("[{}] context {:?}", siblings.collect::<Vec<_>>().join(" "), context.collect::<Vec<_>>())
+}
