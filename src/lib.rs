@@ -7,4 +7,6 @@
 pub mod driver;
 pub mod proto;
 pub mod resp;
+#[cfg(feature = "sim")]
+pub mod sim;
 pub mod store;

@@ -13,6 +13,8 @@ mod log;
 mod node;
 mod settings;
 mod signals;
+#[cfg(feature = "sim")]
+mod sim;
 mod status;
 mod tour;
 
@@ -47,6 +49,9 @@ enum Verb {
     Owners(client::OwnersArguments),
     /// Show what a node knows of itself and its cluster.
     Status(status::StatusArguments),
+    /// Run the deterministic simulator.
+    #[cfg(feature = "sim")]
+    Sim(sim::SimArguments),
 }
 
 /// Runs the program with the process's arguments.
@@ -68,6 +73,8 @@ pub fn run() -> ExitCode {
         Verb::Del(arguments) => client::del(&arguments),
         Verb::Owners(arguments) => client::owners(&arguments),
         Verb::Status(arguments) => status::run(&arguments),
+        #[cfg(feature = "sim")]
+        Verb::Sim(arguments) => sim::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

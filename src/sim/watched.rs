@@ -266,9 +266,9 @@ impl Store for WatchedStore {
         self.real.get_mut().take_epoch()
     }
 
-    fn reserve_hlc(&mut self, hlc: u64) -> bool {
+    fn note_hlc(&mut self, hlc: u64) {
         self.is_touched = true;
-        self.real.get_mut().reserve_hlc(hlc)
+        self.real.get_mut().note_hlc(hlc);
     }
 
     fn members(&self) -> &[MemberMemory] {
