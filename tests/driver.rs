@@ -19,6 +19,7 @@ use quorate::proto::io::{Blind, Options};
 use quorate::proto::keys::ClusterKeys;
 use quorate::proto::limits;
 use quorate::proto::session::{Identity, Session};
+use quorate::proto::store::Durability;
 use quorate::proto::time::{Instant, Now};
 use support::driver::{Client, Cluster, Lines, loopback, options, wait_readable};
 
@@ -134,6 +135,38 @@ fn a_node_may_go_and_come_back_at_once() {
         cluster.wait_until_connected();
         assert_eq!(cluster.client(gone).ask(&["GET", "kept"]), "$99");
     }
+}
+
+/// The worker may end a sync at any point of the loop's turn; whoever waits for it is told each time.
+#[test]
+fn no_end_of_a_sync_is_missed() {
+    // There a sync takes about as long as the rest of a turn.
+    let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    let mut lone = options("a", &["a"]);
+    lone.core.keyspaces[0].durability = Durability::Always;
+    lone.data = DataDir::Path(directory.path().join("a"));
+    let node = Cluster::spawn_one(lone);
+    let mut client = node.client();
+    let value = "v".repeat(64 << 10);
+    assert_eq!(client.ask(&["SET", "large", &value]), "+OK");
+    // Readers lengthen the turns, and bring no sync of their own.
+    let mut reader = node.client();
+    let mut sending = reader.stream.try_clone().unwrap();
+    let sender = std::thread::spawn(move || {
+        for _ in 0..2_000 {
+            sending.write_all(&Client::command(&["GET", "large"])).unwrap();
+        }
+    });
+    let receiver = std::thread::spawn(move || {
+        for _ in 0..2_000 {
+            assert!(reader.reply() == format!("${value}"), "a large value is cut");
+        }
+    });
+    for at in 0..2_000 {
+        assert_eq!(client.ask(&["SET", "k", &at.to_string()]), "+OK");
+    }
+    sender.join().unwrap();
+    receiver.join().unwrap();
 }
 
 #[test]

@@ -348,11 +348,10 @@ impl EventLoop {
         self.host.submit(turn.node, now, left.min(REQUESTS_PER_TURN));
         notice_storage(&mut turn, &mut self.marks);
 
-        drain(&mut turn, &mut self.clients, &mut self.peers, &mut self.host);
+        drain(&mut turn, &mut self.clients, &mut self.peers, &mut self.host, &mut self.marks);
         self.peers.write_dirty(&mut turn);
         self.clients.write_dirty(&mut turn);
         self.host.announce();
-        self.marks = self.node.store().marks();
         self.advance_phase(now)
     }
 
@@ -420,7 +419,7 @@ impl EventLoop {
             registry: self.poll.registry(),
             log: &self.log,
         };
-        drain(&mut turn, &mut self.clients, &mut self.peers, &mut self.host);
+        drain(&mut turn, &mut self.clients, &mut self.peers, &mut self.host, &mut self.marks);
         self.peers.write_dirty(&mut turn);
         self.clients.write_dirty(&mut turn);
         self.host.announce();
@@ -443,7 +442,7 @@ fn notice_storage(turn: &mut Turn<'_>, told: &mut Marks) {
 }
 
 /// Carries out what the core wants done, until it wants nothing more.
-fn drain(turn: &mut Turn<'_>, clients: &mut Clients, peers: &mut Peers, host: &mut Host) {
+fn drain(turn: &mut Turn<'_>, clients: &mut Clients, peers: &mut Peers, host: &mut Host, told: &mut Marks) {
     loop {
         while let Some(output) = turn.node.poll_output(turn.now) {
             match output {
@@ -452,6 +451,9 @@ fn drain(turn: &mut Turn<'_>, clients: &mut Clients, peers: &mut Peers, host: &m
                 Output::Send { to, frames } => peers.send(to, frames, turn),
                 Output::Sync(need) => {
                     turn.node.store_mut().flush(need);
+                    // Noted before the core looks: the worker may move them at any moment, and what it
+                    // moves them to after this is told in the next turn.
+                    *told = turn.node.store().marks();
                     turn.node.handle_synced(turn.now);
                 }
             }
