@@ -106,6 +106,12 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
+        if thread::panicking() {
+            let stderr = self.stderr();
+            let lines: Vec<&str> = stderr.lines().collect();
+            let last = lines.len().saturating_sub(20);
+            println!("{}:\n{}", self.stderr.display(), lines[last..].join("\n"));
+        }
     }
 }
 
