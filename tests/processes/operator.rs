@@ -143,13 +143,20 @@ fn a_node_with_another_key_does_not_get_in() {
 }
 
 #[test]
-fn redis_cli_is_served_on_a_unix_socket() {
+fn redis_cli_is_served_on_a_unix_socket_also_after_a_kill() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let path = directory.path().join("quorate.sock");
-    let _cluster = Cluster::start(1, &["--unix", path.to_str().expect("UTF-8")]);
-    let mut redis_cli = std::process::Command::new("redis-cli");
-    redis_cli.arg("-s").arg(&path).args(["SET", "key", "value"]);
-    assert_eq!(run_command(redis_cli).stdout, "OK\n");
+    let mut cluster = Cluster::start(1, &["--unix", path.to_str().expect("UTF-8")]);
+    let redis_cli = |words: &[&str]| {
+        let mut command = std::process::Command::new("redis-cli");
+        command.arg("-s").arg(&path).args(words);
+        run_command(command).stdout
+    };
+    assert_eq!(redis_cli(&["SET", "key", "value"]), "OK\n");
+    cluster.kill(0);
+    assert!(path.exists(), "a killed node leaves its socket behind");
+    cluster.start_node(0);
+    assert_eq!(redis_cli(&["GET", "key"]), "value\n");
 }
 
 #[test]
