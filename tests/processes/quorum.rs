@@ -66,6 +66,33 @@ fn a_lone_node_refuses_and_what_it_refused_is_not_written() {
 }
 
 #[test]
+fn stopped_nodes_are_not_waited_for_past_the_deadline() {
+    let mut cluster = Cluster::start(3, &["--timeout-ms", "200"]);
+    // Their connections stand, so every request begins.
+    for node in [1, 2] {
+        cluster.process(node).signal("STOP");
+    }
+    let keys: Vec<String> = (0..64).map(|number| format!("stopped:{number}")).collect();
+    let puts: Vec<_> = keys.iter().map(|key| words_of(&["SET", key, key])).collect();
+    let mut client = cluster.connect(0);
+    let replies = client.pipeline(&puts).expect("the node answers");
+    for reply in replies {
+        let Value::Error(text) = &reply else { panic!("ok with one replica of two: {reply:?}") };
+        let is_honest = text.starts_with("PARTIAL") || text.starts_with("MAYBE");
+        assert!(is_honest && text.contains("acked=1 of=2"), "{text}");
+    }
+    assert_eq!(error_word(&client.call(&["GET", "stopped:0"])), Some("TIMEOUT"));
+    for node in [1, 2] {
+        cluster.process(node).signal("CONT");
+    }
+    cluster.await_met(&[0, 1, 2]);
+    // What was written on one of them spreads: every read of all finds it.
+    for key in &keys {
+        assert_eq!(values(&cluster.connect(1).call(&["Q.GET", key, "R", "3"])), [key.as_str()]);
+    }
+}
+
+#[test]
 fn nothing_that_was_not_met_is_ok_at_any_depth() {
     let mut cluster = Cluster::start(3, &[]);
     cluster.connect(0).call(&["SET", "there", "value"]);
