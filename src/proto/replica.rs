@@ -123,8 +123,8 @@ pub struct Replica<S> {
     clock: HybridClock,
     siblings_max: usize,
     sync_interval: core::time::Duration,
-    /// Whether epochs of an earlier opening may be continued: the last stop was clean, and a peer has
-    /// confirmed that the directory is not an old copy (trap T3).
+    /// Whether epochs of an earlier opening may be continued at all: a peer has confirmed that the
+    /// directory is not an old copy (trap T3).
     trusts_past: bool,
     /// Taken ahead of need, so that it can be used while a record is borrowed from the store.
     spare_epoch: Option<u64>,
@@ -195,7 +195,13 @@ impl<S: Store> Replica<S> {
 
     /// A peer confirms that the directory is not older than what it has seen.
     pub fn confirm_past(&mut self) {
-        self.trusts_past = self.identity.clean || cfg!(mutant = "epoch_trust");
+        self.trusts_past = true;
+    }
+
+    /// Whether an epoch of an earlier opening lost nothing: no stop since it was issued was unclean.
+    fn trusts(&self, epoch: &Epoch) -> bool {
+        let is_safe = epoch.number >= self.identity.epoch_floor || cfg!(mutant = "epoch_trust");
+        self.trusts_past && is_safe
     }
 
     /// The directory turned out to be rolled back: nothing of its past may be continued.
@@ -370,7 +376,7 @@ impl<S: Store> Replica<S> {
     /// client knows more of it than we do. Otherwise the spare one begins; says whether it did.
     fn actor(&self, epoch: Option<Epoch>, object: &Object<'_>, seen: &Context) -> (Actor, bool) {
         let generation = self.identity.generation;
-        let current = epoch.filter(|epoch| epoch.nonce == self.identity.nonce || self.trusts_past);
+        let current = epoch.filter(|epoch| epoch.nonce == self.identity.nonce || self.trusts(epoch));
         if let Some(epoch) = current {
             let actor = Actor { generation, epoch };
             if seen.clock.counter(actor) <= object.context().counter(actor) {

@@ -136,6 +136,9 @@ pub struct Identity {
     /// Whether the last stop left the marker that is written after the last successful sync. True for a
     /// new directory.
     pub clean: bool,
+    /// Epochs with a lower number were issued before the last unclean stop, however many clean ones came
+    /// since: their newest events may have left this machine and been lost here.
+    pub epoch_floor: u64,
     /// The highest sequence found at this opening; 0 for a new directory.
     pub recovered: Sequence,
     /// The highest hybrid timestamp that may have been issued before; after a clean stop, the highest that was.

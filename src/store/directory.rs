@@ -3,7 +3,7 @@
 //! ```text
 //!  LOCK       held by the one opener                       (file)
 //!  FORMAT     version, partitions, cluster, directory id   written once
-//!  identity   generation, opens, leases, place             replaced at each opening and lease
+//!  identity   generation, opens, leases, floor, place      replaced at each opening and lease
 //!  members    what is remembered of other members          replaced on change
 //!  clean      how far the log was synced                   written at a clean close, removed at opening
 //!  log/       segments
@@ -42,7 +42,7 @@ pub const CLEAN: &str = "clean";
 pub const VERSION: u32 = 1;
 
 const FORMAT_TITLE: &str = "quorate data directory";
-const IDENTITY_LENGTH: usize = 72;
+const IDENTITY_LENGTH: usize = 80;
 const CLEAN_LENGTH: usize = 32;
 const SMALL_FILE_MAX: usize = 1 << 20;
 /// Names that a directory may hold before its format was written: an opener was stopped there.
@@ -205,6 +205,8 @@ pub struct IdentityRecord {
     pub opens: u64,
     /// How far numbers may have been issued.
     pub leases: Leases,
+    /// Epochs with a lower number are from before the last unclean stop.
+    pub epoch_floor: u64,
     /// Where it was when this was written.
     pub place: Place,
 }
@@ -216,7 +218,17 @@ impl IdentityRecord {
         bytes.extend_from_slice(b"qrt.id1\n");
         let Leases { epoch_end, sequence_end, hlc_bound } = self.leases;
         let Place { machine, inode } = self.place;
-        for number in [self.generation, self.opens, epoch_end, sequence_end, hlc_bound, machine, inode] {
+        let numbers = [
+            self.generation,
+            self.opens,
+            epoch_end,
+            sequence_end,
+            hlc_bound,
+            self.epoch_floor,
+            machine,
+            inode,
+        ];
+        for number in numbers {
             bytes.extend_from_slice(&number.to_le_bytes());
         }
         with_checksum(bytes)
@@ -229,7 +241,8 @@ impl IdentityRecord {
             generation: number(0),
             opens: number(1),
             leases: Leases { epoch_end: number(2), sequence_end: number(3), hlc_bound: number(4) },
-            place: Place { machine: number(5), inode: number(6) },
+            epoch_floor: number(5),
+            place: Place { machine: number(6), inode: number(7) },
         })
     }
 }

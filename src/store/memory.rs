@@ -56,6 +56,7 @@ impl MemoryStore {
                 opens: 1,
                 nonce: random(),
                 clean: true,
+                epoch_floor: 0,
                 recovered: Sequence(0),
                 hlc_bound: 0,
             },

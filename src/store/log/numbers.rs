@@ -38,11 +38,16 @@ pub(super) fn identify<F>(
     // After a clean stop the lease ends where its use did. Without an identity file nobody knows what was
     // given out beyond what was found, but the generation is a new one then.
     let next_sequence = leases.sequence_end.max(recovered.last.0 + 1);
+    // A clean stop makes the epochs of that opening trustworthy, not those of an opening before it that
+    // lost its tail: once below the floor, an epoch stays there.
+    let epoch_floor =
+        if recovered.is_clean { before.map_or(0, |before| before.epoch_floor) } else { leases.epoch_end };
     let identity = Identity {
         generation,
         opens,
         nonce: random(),
         clean: recovered.is_clean,
+        epoch_floor,
         recovered: recovered.last,
         hlc_bound: leases.hlc_bound,
     };
@@ -54,7 +59,7 @@ pub(super) fn identify<F>(
             now => now.max(leases.hlc_bound) + HLC_LEASE,
         },
     };
-    (identity, IdentityRecord { generation, opens, leases, place: contents.place })
+    (identity, IdentityRecord { generation, opens, leases, epoch_floor, place: contents.place })
 }
 
 /// Whether a directory lies elsewhere than it did. What has no name is not compared.
