@@ -6,12 +6,15 @@
 //!
 //! Back-pressure is the session's: while it says *wait*, the socket is not read, and TCP tells the client.
 
-use core::time::Duration;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use mio::{Registry, Token};
 
+use super::limits::{
+    ACCEPT_PAUSE, ACCEPTS_PER_TURN, COMMAND_TIME_MAX, HELD_FAIR, HELD_MAX, IDLE, UNREAD_MAX, UNREAD_TIME_MAX,
+    UNSENT_MAX,
+};
 use super::listener::Listener;
 use super::log::{Level, Logger};
 use super::slots::Slots;
@@ -21,21 +24,6 @@ use crate::proto::io::{Reply, Request, RequestId};
 use crate::proto::node::{Node, Owners, Status};
 use crate::proto::time::{Instant, Now};
 use crate::resp::{Backend, Next, Place, ServerInfo, Session, Settings};
-
-/// How long a client may leave a command half sent.
-const PARTIAL_MAX: Duration = Duration::from_secs(30);
-/// How long a client may leave replies unread once they are more than [`UNREAD_MAX`] bytes.
-const UNREAD_TIME_MAX: Duration = Duration::from_secs(60);
-/// Bytes of replies that a client may leave unread for as long as it likes.
-const UNREAD_MAX: usize = 1 << 20;
-/// Bytes of replies beyond which a client is let go at once.
-const UNSENT_MAX: usize = 256 << 20;
-/// A connection that was quiet for so long gives its buffers back.
-const IDLE: Duration = Duration::from_secs(5);
-/// Connections accepted from one listener in one turn.
-const ACCEPTS_PER_TURN: usize = 64;
-/// How long accepting pauses when no descriptor is left.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What the parts of a turn work with.
 pub(super) struct Turn<'a> {
@@ -61,6 +49,8 @@ struct Client {
     socket: Option<Socket>,
     session: Session,
     inbox: Inbox,
+    /// Bytes that it makes us hold, as last counted.
+    held: usize,
     /// When bytes last came or left.
     active: Instant,
     /// The client has ended its side.
@@ -91,6 +81,8 @@ pub(super) struct Clients {
     dirty: Vec<u32>,
     /// Connections whose unread input may be looked at again, since replies came.
     resumed: Vec<u32>,
+    /// Bytes that all connections make us hold.
+    held: usize,
     received: u64,
     commands: u64,
     /// No more commands are taken.
@@ -179,6 +171,7 @@ impl Clients {
             ready: Vec::new(),
             dirty: Vec::new(),
             resumed: Vec::new(),
+            held: 0,
             received: 0,
             commands: 0,
             finishing: false,
@@ -288,6 +281,7 @@ impl Clients {
             socket: None,
             session,
             inbox: Inbox::default(),
+            held: 0,
             active: turn.now.mono,
             ended: false,
             queued: false,
@@ -363,19 +357,23 @@ impl Clients {
     fn settle(&mut self, at: u32, mut client: Box<Client>, turn: &mut Turn<'_>) {
         if let Some(socket) = &client.socket {
             let unsent = socket.unsent();
-            let is_over = client.session.is_done() && unsent == 0;
-            if is_over || unsent > UNSENT_MAX {
+            self.held -= client.held;
+            client.held = client.inbox.len() + unsent;
+            self.held += client.held;
+            let holds_too_much = self.held > HELD_MAX && client.held > HELD_FAIR;
+            if unsent > UNSENT_MAX || holds_too_much {
+                let held = client.held;
+                turn.log.log(
+                    Level::Warn,
+                    "client",
+                    format_args!("closing a connection: it holds {held} bytes"),
+                );
+                client.socket = None;
+            } else if client.session.is_done() && unsent == 0 {
                 client.socket = None;
             }
         }
-        let Some(socket) = &client.socket else {
-            client.session.abandon();
-            if client.session.in_flight() == 0 {
-                return self.slots.free(at);
-            }
-            client.inbox = Inbox::default();
-            return self.slots.put_back(at, client);
-        };
+        let Some(socket) = &client.socket else { return self.bury(at, client) };
         if socket.can_write() && !client.dirty {
             client.dirty = true;
             self.dirty.push(at);
@@ -386,6 +384,17 @@ impl Clients {
             self.ready.push(at);
         }
         self.sweep_at = self.sweep_at.min(turn.now.mono + IDLE);
+        self.slots.put_back(at, client);
+    }
+
+    /// Keeps what is left of a connection that was closed, until its last reply has come.
+    fn bury(&mut self, at: u32, mut client: Box<Client>) {
+        self.held -= core::mem::take(&mut client.held);
+        client.session.abandon();
+        if client.session.in_flight() == 0 {
+            return self.slots.free(at);
+        }
+        client.inbox = Inbox::default();
         self.slots.put_back(at, client);
     }
 
@@ -480,7 +489,7 @@ impl Clients {
             let reason = if socket.unsent() > UNREAD_MAX {
                 Some((client.active + UNREAD_TIME_MAX, "it leaves replies unread"))
             } else if !client.inbox.is_empty() && client.session.next(socket.out.len()) == Next::Read {
-                Some((client.active + PARTIAL_MAX, "it leaves a command half sent"))
+                Some((client.active + COMMAND_TIME_MAX, "it leaves a command half sent"))
             } else {
                 None
             };
@@ -528,6 +537,7 @@ impl Clients {
     pub(super) fn close(&mut self) {
         self.finish();
         self.slots = Slots::new();
+        self.held = 0;
         self.ready.clear();
         self.dirty.clear();
         self.resumed.clear();

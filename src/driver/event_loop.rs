@@ -6,7 +6,6 @@
 //! record and one system call for each peer, one for each client, however many operations it was.
 
 use core::fmt;
-use core::time::Duration;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
@@ -17,6 +16,7 @@ use mio::{Events, Poll};
 use super::client::{Clients, Turn};
 use super::clock::Clock;
 use super::handle::{Handle, Host};
+use super::limits::{EVENTS_MAX, LAST_SYNC_MAX, LISTENERS_MAX, READ_MAX, REQUESTS_PER_TURN};
 use super::log::{Level, Logger};
 use super::open;
 use super::options::{NodeOptions, OpenError};
@@ -33,19 +33,9 @@ use crate::proto::time::{Instant, Now};
 pub(super) const WAKER: usize = 0;
 pub(super) const PEER_LISTENER: usize = 1;
 pub(super) const LISTENERS_FIRST: usize = 2;
-/// Addresses that clients may connect to.
-pub(super) const LISTENERS_MAX: usize = 16;
 pub(super) const PEERS_FIRST: usize = 1 << 16;
 pub(super) const CLIENTS_FIRST: usize = 1 << 24;
-
-/// Bytes that one read takes at most.
-const READ_MAX: usize = 256 << 10;
-/// Events taken from the poll at one time; more wait for the next turn.
-const EVENTS_MAX: usize = 1_024;
-/// Requests of other threads taken in one turn, so that sockets are not starved.
-const REQUESTS_PER_TURN: usize = 4_096;
-/// How long a stopping loop waits for its store's last sync.
-const LAST_SYNC_MAX: Duration = Duration::from_secs(30);
+const _: () = assert!(LISTENERS_FIRST + LISTENERS_MAX < PEERS_FIRST);
 
 /// How long one turn may wait for something to happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,6 +104,7 @@ pub struct EventLoop {
     log: Logger,
     /// The store's marks when the core was last told.
     marks: Marks,
+    peers_first: bool,
     phase: Phase,
     host_fd: Option<HostFd>,
     reload: Option<Box<dyn FnMut() + Send>>,
@@ -140,6 +131,7 @@ impl EventLoop {
             buffer: vec![0; READ_MAX],
             log: options.log,
             marks,
+            peers_first: false,
             phase: Phase::Serving,
             host_fd: None,
             reload: None,
@@ -342,11 +334,23 @@ impl EventLoop {
         self.peers.handle_timers(&mut turn);
         self.clients.handle_timers(&mut turn);
 
+        // Under a budget whoever comes first could starve the rest, so they take turns.
         let mut left = budget;
-        left -= self.peers.read_ready(&mut turn, left);
+        self.peers_first = !self.peers_first;
+        if self.peers_first {
+            left -= self.peers.read_ready(&mut turn, left);
+        }
         left -= self.clients.read_ready(&mut turn, left);
-        self.host.submit(turn.node, now, left.min(REQUESTS_PER_TURN));
-        notice_storage(&mut turn, &mut self.marks);
+        if !self.peers_first {
+            left -= self.peers.read_ready(&mut turn, left);
+        }
+        self.host.submit(turn.node, now, left.clamp(1, REQUESTS_PER_TURN));
+        while let Some(ticket) = turn.node.store_mut().take_read() {
+            turn.node.handle_read(now, ticket);
+        }
+        if turn.node.store().marks() != self.marks {
+            tell_marks(&mut turn, &mut self.marks);
+        }
 
         drain(&mut turn, &mut self.clients, &mut self.peers, &mut self.host, &mut self.marks);
         self.peers.write_dirty(&mut turn);
@@ -429,16 +433,15 @@ impl EventLoop {
     }
 }
 
-/// Tells the core what its store has come to since the last turn.
-fn notice_storage(turn: &mut Turn<'_>, told: &mut Marks) {
-    while let Some(ticket) = turn.node.store_mut().take_read() {
-        turn.node.handle_read(turn.now, ticket);
-    }
+/// Tells the core how far its store has come.
+fn tell_marks(turn: &mut Turn<'_>, told: &mut Marks) {
+    // Read before the core reads them: what moves in between is told again, never missed.
     let marks = turn.node.store().marks();
-    if marks != *told {
-        *told = marks;
-        turn.node.handle_synced(turn.now);
+    if marks.failed && !told.failed {
+        turn.log.log(Level::Error, "store", format_args!("a sync failed: the store takes no more writes"));
     }
+    *told = marks;
+    turn.node.handle_synced(turn.now);
 }
 
 /// Carries out what the core wants done, until it wants nothing more.
@@ -451,10 +454,7 @@ fn drain(turn: &mut Turn<'_>, clients: &mut Clients, peers: &mut Peers, host: &m
                 Output::Send { to, frames } => peers.send(to, frames, turn),
                 Output::Sync(need) => {
                     turn.node.store_mut().flush(need);
-                    // Noted before the core looks: the worker may move them at any moment, and what it
-                    // moves them to after this is told in the next turn.
-                    *told = turn.node.store().marks();
-                    turn.node.handle_synced(turn.now);
+                    tell_marks(turn, told);
                 }
             }
         }

@@ -11,6 +11,7 @@ use std::io;
 use std::os::fd::RawFd;
 use std::sync::{Arc, Condvar, Mutex, PoisonError, TryLockError};
 
+use super::limits::WINDOW_MAX;
 use super::queue::{self, Completer, Intake, Reaper, Signal, Submitter, Wake, Window};
 use super::sys::{self, EventFd};
 use crate::proto::io::{Blind, Operation, Options, Reply, Request, RequestId};
@@ -311,7 +312,7 @@ const HOST: u64 = u32::MAX as u64;
 impl Host {
     /// The loop's side, for `window` requests at one time.
     pub(super) fn new(window: usize, waker: LoopWaker) -> io::Result<Host> {
-        let capacity = window.clamp(1, 1 << 20).next_power_of_two();
+        let capacity = window.clamp(1, WINDOW_MAX).next_power_of_two();
         let level = Arc::new(EventFd::new()?);
         let (submitter, intake) = queue::submissions(capacity, waker);
         let (completer, reaper) = queue::completions(capacity, Level(Arc::clone(&level)));
@@ -407,6 +408,10 @@ impl Host {
 impl Drop for Host {
     /// A loop that is dropped in the middle still completes what was accepted.
     fn drop(&mut self) {
+        // In a forked child the descriptor is its parent's, and nobody there waits for us.
+        if sys::was_forked() {
+            return;
+        }
         self.close();
         for to in self.destinations.drain(..).flatten() {
             let reply = Reply::bare(crate::proto::error::Outcome::Maybe);

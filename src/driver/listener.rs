@@ -15,12 +15,10 @@ use mio::net::{TcpListener, UnixListener};
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, SockAddr, Socket, Type};
 
+use super::limits::BACKLOG;
 use super::options::OpenError;
 use super::socket::Stream;
 use super::sys;
-
-/// Connections that may wait to be accepted.
-const BACKLOG: i32 = 1_024;
 
 /// A socket that accepts connections.
 #[derive(Debug)]
@@ -46,6 +44,10 @@ struct SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
+        // A forked child gives up its copy; the file is its parent's.
+        if sys::was_forked() {
+            return;
+        }
         let found = std::fs::symlink_metadata(&self.path);
         if found.is_ok_and(|found| found.dev() == self.device && found.ino() == self.inode) {
             let _ = std::fs::remove_file(&self.path);

@@ -12,6 +12,7 @@ mod clock;
 mod event_loop;
 mod handle;
 pub mod layout_file;
+pub mod limits;
 mod listener;
 mod log;
 mod open;

@@ -8,8 +8,9 @@ use mio::{Poll, Token, Waker};
 
 use super::client::{Clients, Facts};
 use super::clock::Clock;
-use super::event_loop::{CLIENTS_FIRST, LISTENERS_FIRST, LISTENERS_MAX, PEER_LISTENER, PEERS_FIRST, WAKER};
+use super::event_loop::{CLIENTS_FIRST, LISTENERS_FIRST, PEER_LISTENER, PEERS_FIRST, WAKER};
 use super::handle::{Host, LoopWaker};
+use super::limits::{LISTENERS_MAX, RESERVED_FILES};
 use super::listener::Listener;
 use super::log::{Level, Logger};
 use super::options::{DataDir, NodeOptions, OpenError};
@@ -29,9 +30,6 @@ use crate::proto::time::Now;
 use crate::proto::version::Hlc;
 use crate::resp::Settings;
 use crate::store::{self, FileDisk, LogOptions, LogStore, MemoryStore};
-
-/// Descriptors kept for everything but clients and peers: log segments, poll, timers, the host's own.
-const RESERVED_FILES: usize = 64;
 
 /// The parts of a loop.
 pub(super) struct Parts {

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::driver::Logger;
+use crate::driver::limits;
 use crate::proto::config::Config;
 use crate::proto::error::ConfigError;
 
@@ -33,7 +34,7 @@ pub enum WaitPolicy {
 
 impl Default for WaitPolicy {
     fn default() -> WaitPolicy {
-        WaitPolicy::Hybrid(Duration::from_micros(30))
+        WaitPolicy::Hybrid(limits::SPIN)
     }
 }
 
@@ -80,8 +81,8 @@ impl NodeOptions {
             allow_open_bind: false,
             segment_bytes: None,
             wait: WaitPolicy::default(),
-            clients_max: 10_000,
-            window: 4_096,
+            clients_max: limits::CLIENTS_MAX,
+            window: limits::WINDOW,
             log: Logger::silent(),
         }
     }

@@ -17,30 +17,19 @@ use mio::{Registry, Token};
 use socket2::{SockRef, TcpKeepalive};
 
 use super::client::Turn;
+use super::limits::{
+    ACCEPT_PAUSE, ACCEPTS_PER_TURN, BACKOFF_MAX, BACKOFF_MIN, HANDSHAKE_TIME_MAX, RECORD_TIME_MAX,
+    STRANGERS_MAX, UNACKNOWLEDGED_MAX,
+};
 use super::listener::Listener;
 use super::log::Level;
 use super::slots::Slots;
 use super::socket::{Found, Inbox, Socket, Stream};
 use super::sys;
 use crate::proto::io::MemberId;
-use crate::proto::limits;
+use crate::proto::limits::PEER_QUEUE_MAX;
 use crate::proto::session::{Event, Identity, RECORD_MAX, Session, SessionError};
 use crate::proto::time::Instant;
-
-/// How long both ends have for the handshake.
-const HANDSHAKE_MAX: Duration = Duration::from_secs(5);
-/// How long a record may stay half received.
-const PARTIAL_MAX: Duration = Duration::from_secs(30);
-/// The first pause before dialling again.
-const BACKOFF_MIN: Duration = Duration::from_millis(50);
-/// The longest pause before dialling again.
-const BACKOFF_MAX: Duration = Duration::from_secs(1);
-/// How long bytes may stay unacknowledged by the peer's machine before the stream is given up.
-const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(5);
-/// Accepted streams that have not proved themselves yet, beside one for each member.
-const STRANGERS_MAX: usize = 64;
-/// How long accepting pauses when no descriptor is left.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Another member.
 struct Member {
@@ -73,6 +62,30 @@ enum Role {
     Open(usize),
     /// A knock that was heard: the end that dialled waits for the other to end it.
     Knocked,
+}
+
+/// Why a stream is closed.
+#[derive(Debug)]
+enum Cause {
+    /// It has done what it was for.
+    Done,
+    /// It broke, as streams do.
+    Broke(String),
+    /// What came on it was not to be borne.
+    Fault(String),
+}
+
+impl Cause {
+    fn broke(why: impl ToString) -> Cause {
+        Cause::Broke(why.to_string())
+    }
+
+    fn why(&self) -> &str {
+        match self {
+            Cause::Done => "it is over",
+            Cause::Broke(why) | Cause::Fault(why) => why,
+        }
+    }
 }
 
 /// One stream.
@@ -232,9 +245,8 @@ impl Peers {
             return;
         }
         self.accept_at = Instant::NEVER;
-        while let Some(listener) = &mut self.listener
-            && listener.ready
-        {
+        for _ in 0..ACCEPTS_PER_TURN {
+            let Some(listener) = self.listener.as_mut().filter(|listener| listener.ready) else { return };
             match listener.accept() {
                 Ok(None) => return,
                 Ok(Some((stream, _))) => {
@@ -263,7 +275,7 @@ impl Peers {
 
     fn add(&mut self, mut socket: Socket, session: Session, role: Role, turn: &mut Turn<'_>) -> Option<u32> {
         let first_token = self.first_token;
-        let give_up_at = turn.now.mono + HANDSHAKE_MAX;
+        let give_up_at = turn.now.mono + HANDSHAKE_TIME_MAX;
         let mut registered = Ok(());
         let at = self.links.insert(|at| {
             registered = socket.register(turn.registry, Token(first_token + at as usize));
@@ -337,23 +349,25 @@ impl Peers {
         match link.socket.read(turn.buffer) {
             Found::Bytes(length) => match self.feed(at, &mut link, length, turn) {
                 Ok(()) => self.settle(at, link),
-                Err(why) => {
+                Err(cause) => {
                     // The refusal, as far as it can leave now.
                     link.socket.write();
-                    self.drop_link(at, link, &why, turn);
+                    self.drop_link(at, link, cause, turn);
                 }
             },
             Found::Nothing => self.settle(at, link),
-            Found::End => self.drop_link(at, link, "the other end closed the connection", turn),
+            Found::End => {
+                self.drop_link(at, link, Cause::broke("the other end closed the connection"), turn);
+            }
             Found::Broken(kind) => {
                 let error = link.socket.take_error().map_or_else(|| kind.to_string(), |e| e.to_string());
-                self.drop_link(at, link, &error, turn);
+                self.drop_link(at, link, Cause::broke(error), turn);
             }
         }
     }
 
     /// Lets a stream's session work on its inbox and the first `fresh` bytes of the buffer.
-    fn feed(&mut self, at: u32, link: &mut Link, fresh: usize, turn: &mut Turn<'_>) -> Result<(), String> {
+    fn feed(&mut self, at: u32, link: &mut Link, fresh: usize, turn: &mut Turn<'_>) -> Result<(), Cause> {
         let mut result = Ok(());
         let mut progress = false;
         let mut inbox = core::mem::take(&mut link.inbox);
@@ -368,7 +382,7 @@ impl Peers {
                         progress = true;
                         result = self.handle(at, link, event, turn);
                     }
-                    Err(error) => result = Err(self.explain(link.role, &error)),
+                    Err(error) => result = Err(Cause::Fault(self.explain(link.role, &error))),
                 }
                 if result.is_err() {
                     break;
@@ -382,7 +396,7 @@ impl Peers {
             if link.inbox.is_empty() {
                 link.give_up_at = Instant::NEVER;
             } else if progress || fresh > 0 {
-                link.give_up_at = turn.now.mono + PARTIAL_MAX;
+                link.give_up_at = turn.now.mono + RECORD_TIME_MAX;
                 self.timer_at = self.timer_at.min(link.give_up_at);
             }
         }
@@ -402,25 +416,27 @@ impl Peers {
         link: &mut Link,
         event: Event<'_>,
         turn: &mut Turn<'_>,
-    ) -> Result<(), String> {
+    ) -> Result<(), Cause> {
         match (event, link.role) {
             (Event::Frames(frames), Role::Open(number)) => turn
                 .node
                 .handle_frames(turn.now, self.members[number].id, frames)
-                .map_err(|error| format!("{}: {}", self.members[number].name, error.0)),
-            (Event::Frames(_), _) => Err("a record on a connection that carries none".to_owned()),
+                .map_err(|error| Cause::Fault(format!("{}: {}", self.members[number].name, error.0))),
+            (Event::Frames(_), _) => {
+                Err(Cause::Fault("a record on a connection that carries none".to_owned()))
+            }
             (Event::Established { peer }, _) => self.establish(at, link, &peer, turn),
             (Event::Starved | Event::Progress, _) => Ok(()),
         }
     }
 
     /// A stream's other end has proved itself.
-    fn establish(&mut self, at: u32, link: &mut Link, peer: &str, turn: &mut Turn<'_>) -> Result<(), String> {
+    fn establish(&mut self, at: u32, link: &mut Link, peer: &str, turn: &mut Turn<'_>) -> Result<(), Cause> {
         let number = self
             .members
             .iter()
             .position(|member| member.name == *peer)
-            .ok_or_else(|| format!("`{peer}` is not a member"))?;
+            .ok_or_else(|| Cause::Fault(format!("`{peer}` is not a member")))?;
         let accepted = link.role == Role::Stranger;
         self.strangers -= usize::from(accepted);
         let member = &mut self.members[number];
@@ -428,7 +444,7 @@ impl Peers {
             link.role = Role::Knocked;
             if accepted {
                 self.heed_knock(number, link.since, turn);
-                return Err(String::new());
+                return Err(Cause::Done);
             }
             // The member dials now; if nothing comes of it, it is told again.
             member.attempt = None;
@@ -449,7 +465,7 @@ impl Peers {
             && let Some(mut knocking) = self.links.take(knock)
         {
             knocking.role = Role::Knocked;
-            self.drop_link(knock, knocking, "", turn);
+            self.drop_link(knock, knocking, Cause::Done, turn);
         }
         let member = &self.members[number];
         let id = member.id;
@@ -490,24 +506,24 @@ impl Peers {
         if let Some(at) = self.members[number].link
             && let Some(link) = self.links.take(at)
         {
-            self.drop_link(at, link, why, turn);
+            self.drop_link(at, link, Cause::broke(why), turn);
         }
     }
 
     /// Closes a stream that was taken out of its slot, and plans the next attempt.
-    fn drop_link(&mut self, at: u32, link: Box<Link>, why: &str, turn: &mut Turn<'_>) {
+    fn drop_link(&mut self, at: u32, link: Box<Link>, cause: Cause, turn: &mut Turn<'_>) {
         let now = turn.now.mono;
         match link.role {
             Role::Stranger => {
                 self.strangers -= 1;
-                if !why.is_empty() {
-                    turn.log.log(Level::Warn, "peer", format_args!("refused a connection: {why}"));
-                }
+                // Strangers come and go; only what they say can be a misconfigured member.
+                let level = if matches!(cause, Cause::Fault(_)) { Level::Warn } else { Level::Debug };
+                turn.log.log(level, "peer", format_args!("refused a connection: {}", cause.why()));
             }
             Role::Knocked => {}
             Role::Dialled(number) => {
                 self.members[number].attempt = None;
-                self.note_trouble(number, why, turn);
+                self.note_trouble(number, cause.why(), turn);
                 self.timer_at = self.timer_at.min(self.members[number].retry_at);
             }
             Role::Open(number) => {
@@ -516,7 +532,7 @@ impl Peers {
                 member.retry_at = now + BACKOFF_MIN;
                 self.timer_at = self.timer_at.min(member.retry_at);
                 let id = member.id;
-                turn.log.log(Level::Warn, "peer", format_args!("{} is gone: {why}", member.name));
+                turn.log.log(Level::Warn, "peer", format_args!("{} is gone: {}", member.name, cause.why()));
                 turn.node.handle_peer_down(turn.now, id);
             }
         }
@@ -534,7 +550,7 @@ impl Peers {
             let queued = link.socket.unsent();
             // One drain to an empty queue may be as large as a record; a queue that does not empty means
             // a peer that does not keep up, which is as good as one that is gone.
-            if frames.len() > RECORD_MAX || (queued > 0 && queued + frames.len() > limits::PEER_QUEUE_MAX) {
+            if frames.len() > RECORD_MAX || (queued > 0 && queued + frames.len() > PEER_QUEUE_MAX) {
                 self.drop_open(number, "it does not keep up with its messages", turn);
             } else {
                 link.session.seal(&frames, &mut link.socket.out);
@@ -556,7 +572,7 @@ impl Peers {
             if let Found::Broken(kind) = link.socket.write() {
                 let error = link.socket.take_error().map_or_else(|| kind.to_string(), |e| e.to_string());
                 let link = self.links.take(at).expect("it was just there");
-                self.drop_link(at, link, &error, turn);
+                self.drop_link(at, link, Cause::broke(error), turn);
             }
         }
         if self.dirty.is_empty() {
@@ -579,7 +595,7 @@ impl Peers {
                     _ => "the handshake took too long",
                 };
                 let link = self.links.take(at).expect("it was just there");
-                self.drop_link(at, link, why, turn);
+                self.drop_link(at, link, Cause::broke(why), turn);
             } else {
                 self.timer_at = self.timer_at.min(link.give_up_at);
             }

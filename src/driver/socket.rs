@@ -7,6 +7,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
 
+use super::limits::KEPT_MAX;
 use super::sys;
 
 /// A connected stream.
@@ -186,9 +187,6 @@ impl Socket {
     }
 }
 
-/// A buffer larger than this is given back as soon as it is empty.
-pub(super) const KEPT_MAX: usize = 256 << 10;
-
 /// Bytes that came and were not consumed: an incomplete command or record, or what must wait.
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
@@ -200,6 +198,11 @@ impl Inbox {
     /// Whether nothing waits.
     pub(super) fn is_empty(&self) -> bool {
         self.bytes.is_empty()
+    }
+
+    /// Bytes that wait.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len() - self.consumed
     }
 
     /// Hands `consume` everything that waits, `fresh` behind it; it returns how much of that it consumed.

@@ -3,6 +3,7 @@
 
 use core::ops::ControlFlow;
 
+use super::sys;
 use crate::proto::store::{
     Durability, Identity, KeyRef, Lookup, Marks, MemberMemory, NewRecord, Record, Sequence, Store,
     StoreError, Ticket,
@@ -40,6 +41,17 @@ impl Storage {
         match self {
             Storage::Memory(_) => Ok(()),
             Storage::Log(store) => store.close().map_err(|error| error.to_string()),
+        }
+    }
+}
+
+impl Drop for Storage {
+    /// In a forked child the log's worker does not exist and its files are the parent's: there the store
+    /// is given up as it is.
+    fn drop(&mut self) {
+        if sys::was_forked() {
+            let nothing = Storage::Memory(MemoryStore::new(&mut || 0));
+            core::mem::forget(core::mem::replace(self, nothing));
         }
     }
 }
