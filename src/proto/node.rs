@@ -392,8 +392,9 @@ impl<S: Store> Node<S> {
         let Some(seen) = seen.filter(|seen| seen.generation == identity.generation) else { return };
         let later =
             seen.opens > identity.opens || (seen.opens == identity.opens && seen.boot != identity.nonce);
-        let further =
-            seen.opens + 1 == identity.opens && seen.sequence > identity.recovered.0 && identity.clean;
+        let further = seen.opens.checked_add(1) == Some(identity.opens)
+            && seen.sequence > identity.recovered.0
+            && identity.clean;
         if !later && !further {
             return self.replica.confirm_past();
         }
