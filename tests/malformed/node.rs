@@ -1,0 +1,221 @@
+//! The node under test: a process of its own, with a bound on the memory it may reserve, and what can be
+//! asked of it from outside.
+
+use std::fs;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use quorate::resp::client::{Parser, Value, encode};
+
+/// Longest silence of the node before it counts as hung.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+/// Private memory the node may reserve, in KiB, whether it is touched or not: far more than it needs, far
+/// less than the lengths that are announced to it.
+const RESERVE_MAX_KIB: u64 = 256 << 10;
+
+/// The member under test, and those that the test plays. The node is dialled by all but the last, which
+/// it dials itself.
+pub const NODE: &str = "november";
+pub const ANSWERING_MEMBER: &str = "alfa";
+pub const RECORD_MEMBERS: [&str; 2] = ["bravo", "charlie"];
+pub const HANDSHAKE_MEMBER: &str = "delta";
+pub const DIALLED_MEMBER: &str = "yankee";
+
+/// A running node.
+pub struct Node {
+    child: Child,
+    folder: tempfile::TempDir,
+    pub client: SocketAddr,
+    pub peer: SocketAddr,
+    /// Names of all members.
+    pub members: Vec<String>,
+    /// Where the node dials the last member.
+    pub dialled: TcpListener,
+    /// Keeps the other members' addresses taken: what the node says there is not read.
+    _silent: Vec<TcpListener>,
+}
+
+/// What the system says of a process's memory, in KiB.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Memory {
+    /// All resident pages.
+    pub resident: u64,
+    /// Those of files among them: the log's read-only map, which the kernel takes back when it likes.
+    pub of_files: u64,
+    /// Private writable memory, touched or not.
+    pub reserved: u64,
+}
+
+impl Node {
+    /// Starts the program under test (or the one that `QUORATE_MALFORMED_NODE` names).
+    pub fn start() -> Node {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let names =
+            [&[ANSWERING_MEMBER], &RECORD_MEMBERS[..], &[HANDSHAKE_MEMBER, NODE, DIALLED_MEMBER]].concat();
+        let mut listeners: Vec<TcpListener> =
+            names.iter().map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
+        let address = |at: usize| listeners[at].local_addr().expect("it is bound").to_string();
+        let rows: Vec<String> =
+            names.iter().enumerate().map(|(at, name)| format!("{name}@{}", address(at))).collect();
+        let peer = address(names.len() - 2);
+        // The node takes its own address over.
+        drop(listeners.remove(names.len() - 2));
+        let dialled = listeners.pop().expect("the last member listens");
+        let program = std::env::var("QUORATE_MALFORMED_NODE").unwrap_or(env!("CARGO_BIN_EXE_quorate").into());
+        let data = folder.path().join("data");
+        fs::create_dir(&data).expect("a folder in our folder");
+        let mut child = Command::new("sh")
+            .arg("-c")
+            .arg(format!("ulimit -d {RESERVE_MAX_KIB} && exec \"$0\" \"$@\""))
+            .arg(program)
+            .args(["node", "--name", NODE, "--client", "127.0.0.1:0", "--log", "error"])
+            .args(["--members", &rows.join(","), "--peer", &peer])
+            .args(["--n", "5", "--r", "1", "--w", "1", "--timeout-ms", "60"])
+            .arg("--data")
+            .arg(&data)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(fs::File::create(folder.path().join("stderr")).expect("a file in our folder"))
+            .spawn()
+            .expect("the program starts");
+        let mut line = String::new();
+        let stdout = child.stdout.take().expect("it is piped");
+        BufReader::new(stdout).read_line(&mut line).expect("the node says when it is ready");
+        let client = line.split("client=").nth(1).and_then(|rest| rest.split(' ').next());
+        let client = client.and_then(|address| address.parse().ok());
+        let mut node = Node {
+            child,
+            folder,
+            client: SocketAddr::from(([127, 0, 0, 1], 0)),
+            peer: peer.parse().expect("an address"),
+            members: names.into_iter().map(str::to_owned).collect(),
+            dialled,
+            _silent: listeners,
+        };
+        node.client = client.unwrap_or_else(|| panic!("no ready line, but `{line}`: {}", node.last_words()));
+        node
+    }
+
+    /// Its memory now.
+    pub fn memory(&self) -> Memory {
+        let text = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
+        let field = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+        };
+        Memory { resident: field("VmRSS"), of_files: field("RssFile"), reserved: field("VmData") }
+    }
+
+    /// How it ended, if it did, with the end of what it wrote.
+    pub fn ended(&mut self) -> Option<String> {
+        let status = self.child.try_wait().expect("it is our child")?;
+        Some(format!("the node ended ({status}) and said: {}", self.last_words()))
+    }
+
+    /// Where it wrote its complaints.
+    fn complaints(&self) -> PathBuf {
+        self.folder.path().join("stderr")
+    }
+
+    /// The end of what it wrote to stderr.
+    pub fn last_words(&self) -> String {
+        let text = fs::read(self.complaints()).unwrap_or_default();
+        String::from_utf8_lossy(&text[text.len().saturating_sub(4_096)..]).into_owned()
+    }
+
+    /// Asks it to stop, and waits until it has.
+    pub fn stop(mut self) {
+        let told = Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status();
+        assert!(told.expect("kill runs").success(), "the node could not be told to stop");
+        let status = self.child.wait().expect("it is our child");
+        assert!(status.success(), "the node stopped with {status}: {}", self.last_words());
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Connects, with a bound on every wait.
+pub fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    Ok(stream)
+}
+
+/// How a stream went on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadOnce {
+    Bytes(usize),
+    /// The other end has ended it.
+    End,
+    /// The other end has thrown it away, with bytes of ours unread.
+    Reset,
+}
+
+/// Reads once. A node that says nothing for too long is an error.
+pub fn read_once(stream: &mut TcpStream, into: &mut [u8]) -> io::Result<ReadOnce> {
+    loop {
+        return match stream.read(into) {
+            Ok(0) => Ok(ReadOnce::End),
+            Ok(length) => Ok(ReadOnce::Bytes(length)),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) =>
+            {
+                Ok(ReadOnce::Reset)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Err(io::Error::new(io::ErrorKind::TimedOut, "the node says nothing, and does not hang up"))
+            }
+            Err(error) => Err(error),
+        };
+    }
+}
+
+/// Writes everything; a stream that the node has closed takes the bytes nowhere.
+pub fn write_all(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<()> {
+    match stream.write_all(bytes) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => {
+            Ok(())
+        }
+        result => result,
+    }
+}
+
+/// A well-behaved client.
+pub struct Client {
+    stream: TcpStream,
+    parser: Parser,
+}
+
+impl Client {
+    pub fn connect(address: SocketAddr) -> io::Result<Client> {
+        Ok(Client { stream: connect(address)?, parser: Parser::new() })
+    }
+
+    /// Sends a command and waits for its reply.
+    pub fn call(&mut self, command: &[&[u8]]) -> io::Result<Value> {
+        let mut bytes = Vec::new();
+        encode(&mut bytes, command);
+        self.stream.write_all(&bytes)?;
+        let mut buffer = [0; 16 << 10];
+        loop {
+            if let Some(value) = self.parser.next_reply().map_err(io::Error::other)? {
+                return Ok(value);
+            }
+            match read_once(&mut self.stream, &mut buffer)? {
+                ReadOnce::Bytes(length) => self.parser.push(&buffer[..length]),
+                end => return Err(io::Error::other(format!("no reply, but {end:?}"))),
+            }
+        }
+    }
+}
