@@ -186,10 +186,12 @@ impl<F> Shared<F> {
 
     /// Segments that were created since the last call. Cheap when there are none.
     pub fn take_created(&self) -> Vec<Arc<Segment<F>>> {
-        if !self.news.swap(false, Ordering::AcqRel) {
+        if !self.news.load(Ordering::Acquire) {
             return Vec::new();
         }
-        core::mem::take(&mut self.lock().created)
+        let mut state = self.lock();
+        self.news.store(false, Ordering::Release);
+        core::mem::take(&mut state.created)
     }
 
     /// Whether the loop may write by itself: no write or sync waits or is under way. Only the loop adds
