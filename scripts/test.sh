@@ -21,7 +21,8 @@ stage prerequisites 10 scripts/prerequisites.sh gcc g++ redis-server redis-cli r
 stage format        2  cargo fmt --check
 stage clippy        10 cargo clippy --all-features --all-targets -- -D warnings
 stage tidy          5  cargo test --all-features --test tidy
-stage tests         20 cargo test --all-features
+stage tests         20 cargo test --all-features --no-fail-fast
 stage docs          5  bash -c docs
+stage loom          15 scripts/loom.sh
 
 finish

@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# The long runs, for a quiet evening: what `make test` does in small, in large.
+#
+#   scripts/soak.sh [STAGE…]     run all stages, or those named
+#   scripts/soak.sh --list       name the stages
+set -u
+source "$(dirname "$0")/stages.sh"
+
+export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
+
+stage prerequisites 10 scripts/prerequisites.sh gcc g++ redis-server redis-cli redis-benchmark valgrind python3
+stage kill         120 env QUORATE_KILL_ROUNDS=100 cargo test --release --test processes kill -- --nocapture
+stage loom         120 scripts/loom.sh --full
+
+finish
