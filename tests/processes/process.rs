@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -178,17 +178,20 @@ pub fn run_command(mut command: Command) -> Ended {
     Ended { code: status.code(), stdout: text(stdout), stderr: text(stderr) }
 }
 
-/// A port of the loopback that nobody listens on. Taken from below the range out of which the system
-/// gives ports to outgoing connections, so that none of those takes it while its node is down.
-pub fn free_port() -> u16 {
+/// The first of so many ports in a row of the loopback on which nobody listens, and which no other test
+/// of this process is given. Taken from below the range out of which the system gives ports to outgoing
+/// connections, so that none of those takes one while its node is down.
+pub fn free_ports(count: u16) -> u16 {
     const FIRST: u16 = 20_000;
-    const COUNT: u16 = 12_000;
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let start = (std::process::id() % u32::from(COUNT)) as u16;
-    for _ in 0..COUNT {
-        let offset = start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT;
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, FIRST + offset)).is_ok() {
-            return FIRST + offset;
+    const PORTS: u32 = 12_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let is_free = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
+    for _ in 0..PORTS {
+        let taken = NEXT.fetch_add(count.into(), Ordering::Relaxed);
+        let offset = (std::process::id().wrapping_add(taken) % (PORTS - u32::from(count))) as u16;
+        let first = FIRST + offset;
+        if (first..first + count).all(is_free) {
+            return first;
         }
     }
     panic!("no free port");
@@ -196,5 +199,5 @@ pub fn free_port() -> u16 {
 
 /// An address of the loopback that nobody listens on.
 pub fn free_address() -> SocketAddr {
-    SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()))
+    SocketAddr::from((Ipv4Addr::LOCALHOST, free_ports(1)))
 }

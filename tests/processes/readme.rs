@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::process::{PROGRAM, Process, free_port, run_command};
+use crate::process::{PROGRAM, Process, free_ports, run_command};
 
 /// The first client port of the README's cluster.
 const PORT: u16 = 7379;
@@ -49,35 +49,21 @@ fn matches(expected: &str, printed: &str) -> bool {
     }
 }
 
-/// Three ports in a row, and their numbers in the README.
-struct Ports(u16);
-
-impl Ports {
-    fn free() -> Ports {
-        loop {
-            let first = free_port();
-            let is_free = |port| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok();
-            if (first..first + 3).all(is_free) {
-                return Ports(first);
-            }
-        }
-    }
-
-    fn exchange(text: &str, from: u16, to: u16) -> String {
-        (0..3).fold(text.to_owned(), |text, place| {
-            text.replace(&(from + place).to_string(), &(to + place).to_string())
-        })
-    }
+/// A text with the cluster's three ports, which begin at `from`, exchanged for those at `to`.
+fn exchange_ports(text: &str, from: u16, to: u16) -> String {
+    let exchange =
+        |text: String, place: u16| text.replace(&(from + place).to_string(), &(to + place).to_string());
+    (0..3).fold(text.to_owned(), exchange)
 }
 
 /// Runs the steps of a block in one shell; returns what each printed.
-fn run_block(steps: &[Step], ports: &Ports, directory: &Path) -> Vec<Vec<String>> {
+fn run_block(steps: &[Step], port: u16, directory: &Path) -> Vec<Vec<String>> {
     // At a terminal redis-cli prints types and numbers; into a pipe, as in `$(…)`, bare lines.
     let mut script = "redis-cli() { if [ -f /dev/stdout ]; then command redis-cli --no-raw \"$@\"; \
         else command redis-cli \"$@\"; fi; }\n"
         .to_owned();
     for step in steps {
-        let command = Ports::exchange(&step.command, PORT, ports.0);
+        let command = exchange_ports(&step.command, PORT, port);
         script += &format!("{command}\necho '{MARK}'\n");
     }
     let output = directory.join("output");
@@ -85,10 +71,10 @@ fn run_block(steps: &[Step], ports: &Ports, directory: &Path) -> Vec<Vec<String>
     let path = format!("{}:{}", program_directory.display(), std::env::var("PATH").expect("a PATH"));
     let mut shell = Command::new("bash");
     shell.arg("-c").arg(format!("exec >'{}' 2>&1\n{script}", output.display()));
-    shell.env("PATH", path).env("QUORATE_NODE", format!("127.0.0.1:{}", ports.0)).current_dir(directory);
+    shell.env("PATH", path).env("QUORATE_NODE", format!("127.0.0.1:{port}")).current_dir(directory);
     run_command(shell);
     let printed = fs::read_to_string(&output).expect("the shell made the file");
-    let printed = Ports::exchange(&printed, ports.0, PORT);
+    let printed = exchange_ports(&printed, port, PORT);
     let mut outputs: Vec<Vec<String>> = vec![Vec::new()];
     for line in printed.lines() {
         match line == MARK {
@@ -105,13 +91,13 @@ fn every_command_block_of_the_tour_prints_what_the_readme_says() {
     let blocks = blocks(&fs::read_to_string(readme).expect("there is a README"));
     assert!(blocks.iter().map(Vec::len).sum::<usize>() >= 10, "the tour has lost its commands");
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let ports = Ports::free();
-    let arguments = ["dev", "--port", &ports.0.to_string()].map(str::to_owned);
+    let port = free_ports(3);
+    let arguments = ["dev", "--port", &port.to_string()].map(str::to_owned);
     let mut cluster = Process::start(&arguments, &directory.path().join("stderr"));
     while cluster.line() != "Ctrl-C stops" {}
     let mut wrong = Vec::new();
     for steps in &blocks {
-        let outputs = run_block(steps, &ports, directory.path());
+        let outputs = run_block(steps, port, directory.path());
         for (step, printed) in steps.iter().zip(&outputs) {
             let is_right = step.expected.len() == printed.len()
                 && step.expected.iter().zip(printed).all(|(expected, printed)| matches(expected, printed));
