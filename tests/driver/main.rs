@@ -1,14 +1,16 @@
 //! The event loop over real sockets on loopback: three nodes in one process, clients that speak RESP,
 //! peers that lie, and a host's loop whose clock is turned by hand.
 
-mod support;
+mod leaks;
+mod nodes;
+mod peers;
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
 use std::time::Duration;
 
+use nodes::{Client, Cluster, loopback, options, wait_readable};
 use quorate::driver::{
     DataDir, EventLoop, Handle, NodeOptions, OpenError, OwnedOperation, OwnedRequest, Refusal, Wait,
     WaitPolicy,
@@ -16,12 +18,8 @@ use quorate::driver::{
 use quorate::proto::config::Config;
 use quorate::proto::error::Outcome;
 use quorate::proto::io::{Blind, Options};
-use quorate::proto::keys::ClusterKeys;
-use quorate::proto::limits;
-use quorate::proto::session::{Identity, Session};
 use quorate::proto::store::Durability;
 use quorate::proto::time::{Instant, Now};
-use support::driver::{Client, Cluster, Lines, loopback, options, wait_readable};
 
 #[test]
 fn what_one_node_took_every_node_answers() {
@@ -220,106 +218,6 @@ fn two_nodes_gone_is_not_enough_replicas() {
         }
     }
     assert!(answer.starts_with("-NOREPLICAS"), "{answer}");
-}
-
-#[test]
-fn strangers_at_the_peer_port_do_no_harm() {
-    let cluster = Cluster::start(&["a", "b", "c"]);
-    let address = cluster.peer_addresses()[0];
-    let mut kept = Vec::new();
-    for greeting in [
-        &b"GET / HTTP/1.1\r\n\r\n"[..],
-        b"*1\r\n$4\r\nPING\r\n",
-        b"QRTP",
-        b"QRTP\x01\x00\x01\x00\xff\xff",
-        b"",
-        &[0xff; 4_096],
-    ] {
-        let mut stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        stream.write_all(greeting).unwrap();
-        // Some are refused at once, others wait for more bytes until their time is up.
-        kept.push(stream);
-        assert_eq!(cluster.client(0).ask(&["SET", "k", "v"]), "+OK");
-    }
-}
-
-/// A member of the cluster `test` by its key, that can be driven by hand.
-fn handshake(address: SocketAddr, name: &str, members: &[&str], secret: &[u8; 32]) -> (TcpStream, Session) {
-    let identity = Arc::new(Identity {
-        keys: ClusterKeys::derive("test", secret),
-        name: name.to_owned(),
-        members: members.iter().map(|&member| member.to_owned()).collect(),
-    });
-    let mut out = Vec::new();
-    let mut session = Session::connect(identity, members[0], [7; 16], &mut out);
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    stream.write_all(&out).unwrap();
-    let mut input = Vec::new();
-    while !session.is_established() {
-        let mut bytes = [0; 512];
-        let length = stream.read(&mut bytes).unwrap();
-        input.extend_from_slice(&bytes[..length]);
-        let mut answer = Vec::new();
-        loop {
-            match session.handle_bytes(&input, &mut answer) {
-                Ok((0, _)) => break,
-                Ok((taken, _)) => drop(input.drain(..taken)),
-                Err(_) => return (stream, session),
-            }
-        }
-        stream.write_all(&answer).unwrap();
-        if length == 0 {
-            break;
-        }
-    }
-    (stream, session)
-}
-
-#[test]
-fn a_member_that_sends_rubbish_is_cut_off_and_named() {
-    let lines = Lines::new();
-    let mut node = options("b", &["a", "b"]);
-    node.log = lines.logger();
-    let node = Cluster::spawn_one(node);
-    let address = node.peer_address();
-    // Records that hold, of bytes that are no frames.
-    let (mut stream, mut session) = handshake(address, "a", &["b", "a"], &ClusterKeys::PUBLIC);
-    assert!(session.is_established());
-    let mut record = Vec::new();
-    session.seal(&[0x5a; 100], &mut record);
-    stream.write_all(&record).unwrap();
-    while stream.read(&mut [0; 64]).unwrap_or(0) > 0 {}
-    lines.wait_for("WARN peer: a is gone: a: ");
-    // A record that does not hold, and one that announces gigabytes.
-    for bytes in [[0x5a; 64], [0xff; 64]] {
-        let (mut stream, session) = handshake(address, "a", &["b", "a"], &ClusterKeys::PUBLIC);
-        assert!(session.is_established());
-        stream.write_all(&bytes).unwrap();
-        while stream.read(&mut [0; 64]).unwrap_or(0) > 0 {}
-    }
-    lines.wait_for("WARN peer: a is gone: a: a record of 4294967295 bytes is announced");
-}
-
-#[test]
-fn a_wrong_key_or_name_is_refused_and_named() {
-    let lines = Lines::new();
-    let mut node = options("b", &["a", "b"]);
-    node.log = lines.logger();
-    let node = Cluster::spawn_one(node);
-    let address = node.peer_address();
-    let mut other = ClusterKeys::PUBLIC;
-    other[0] ^= 1;
-    let (_, session) = handshake(address, "a", &["b", "a"], &other);
-    assert!(!session.is_established());
-    lines.wait_for("refused a connection: another cluster name or key");
-    let (_, session) = handshake(address, "z", &["b", "z"], &ClusterKeys::PUBLIC);
-    assert!(!session.is_established());
-    lines.wait_for("refused a connection: `z` is not in the member list");
-    let (_, session) = handshake(address, "a", &["c", "a"], &ClusterKeys::PUBLIC);
-    assert!(!session.is_established());
-    lines.wait_for("refused a connection: the address given for `c` is that of `b`");
 }
 
 #[test]
@@ -638,5 +536,4 @@ fn a_turn_waits_no_longer_than_told() {
     node.turn(Wait::None).unwrap();
     let soon = node.now().mono + Duration::from_millis(1);
     node.turn(Wait::Until(soon)).unwrap();
-    const { assert!(limits::PEER_QUEUE_MAX > 0) };
 }
