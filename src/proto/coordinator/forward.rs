@@ -64,7 +64,7 @@ impl<S: Store> Turn<'_, S> {
     /// Hands a write to the first replica that can be reached.
     pub(super) fn forward(&mut self, index: usize, operation: &Operation<'_>) {
         let origin = self.coordinator.slots[index].origin;
-        if matches!(origin, Origin::Forward(..)) {
+        if matches!(origin, Origin::Forward { .. }) {
             // We were taken for a replica that can write: the sender knows better next time, and nothing
             // was done.
             let read_only = self.own_rank(index).is_some();
@@ -149,7 +149,9 @@ impl<S: Store> Turn<'_, S> {
         }
         window.floor = window.floor.max(settled).max(number.saturating_sub(limits::FORWARD_WINDOW));
         let floor = window.floor;
-        window.answers.retain(|&kept, answer| kept >= floor || answer.reply.is_none());
+        while window.answers.first_key_value().is_some_and(|(&kept, _)| kept < floor) {
+            window.answers.pop_first();
+        }
         if receiver_boot != self.replica.identity().nonce || number < floor {
             return self.peers.send(from, id, &Message::Forwarded { number, reply: None });
         }
@@ -160,7 +162,7 @@ impl<S: Store> Turn<'_, S> {
             return;
         }
         window.answers.insert(number, Answer { id, reply: None });
-        let origin = Origin::Forward(from, number);
+        let origin = Origin::Forward { from, boot: sender_boot, number };
         match decode_request(request) {
             Ok(request) if !matches!(request.operation, Operation::Scan { .. }) => {
                 let deadline = self.now.mono + Duration::from_millis(u64::from(deadline_ms));
@@ -174,9 +176,10 @@ impl<S: Store> Turn<'_, S> {
     }
 
     /// Keeps the answer to a forward and sends it.
-    pub(super) fn answer_forward(&mut self, from: u16, number: u64, reply: &Reply) {
-        let window = self.coordinator.forwards.received.get_mut(&from);
-        // A sender that was started again waits for nothing it sent before.
+    pub(super) fn answer_forward(&mut self, from: u16, boot: u64, number: u64, reply: &Reply) {
+        // A sender that was started again waits for nothing it sent before, and may have given the number
+        // to something else.
+        let window = self.coordinator.forwards.received.get_mut(&from).filter(|window| window.boot == boot);
         let Some(answer) = window.and_then(|window| window.answers.get_mut(&number)) else { return };
         let mut bytes = Vec::new();
         encode_reply(reply, &mut bytes);

@@ -40,8 +40,15 @@ use super::version::{Context, Dot};
 pub enum Origin {
     /// A client of this node.
     Client(RequestId),
-    /// A peer that forwarded the request: its slot, and the forward's number.
-    Forward(u16, u64),
+    /// A peer that forwarded the request.
+    Forward {
+        /// Its slot.
+        from: u16,
+        /// Its boot.
+        boot: u64,
+        /// The number that this boot gave the forward.
+        number: u64,
+    },
 }
 
 /// Where a request stands.
@@ -471,7 +478,7 @@ impl<S: Store> Turn<'_, S> {
         }
         match origin {
             Origin::Client(id) => self.replies.push_back((id, reply)),
-            Origin::Forward(from, number) => self.answer_forward(from, number, &reply),
+            Origin::Forward { from, boot, number } => self.answer_forward(from, boot, number, &reply),
         }
     }
 
