@@ -407,6 +407,28 @@ fn a_write_forwarded_by_an_earlier_boot_answers_nothing_of_the_present_one() {
 }
 
 #[test]
+fn a_page_that_comes_twice_stands_for_no_other_page() {
+    let change = |config: &mut Config| {
+        config.partitions = 16;
+        config.keyspaces[0].n = 1;
+    };
+    let mut cluster = Cluster::new(2, change, 0);
+    let mut keys: Vec<String> = (0..100).map(|at| format!("key{at}")).collect();
+    for key in &keys {
+        assert_eq!(cluster.ask(0, key, set("v"), Options::default()).outcome, Outcome::Ok);
+    }
+    let id = cluster.begin(0, "", Operation::Scan { cursor: 0, limit: 1_000 }, Options::default());
+    cluster.drain(0);
+    cluster.wire.extend(cluster.wire.clone());
+    cluster.run();
+    let page = cluster.replies[&id].page.as_ref().unwrap();
+    let mut found: Vec<_> = page.keys.iter().map(|key| String::from_utf8(key.clone()).unwrap()).collect();
+    found.sort();
+    keys.sort();
+    assert_eq!(found, keys, "each once");
+}
+
+#[test]
 fn the_majority_view_shows_what_most_replicas_returned_or_says_that_there_is_none() {
     let mut cluster = Cluster::new(3, |_| {}, 0);
     let majority = Options { view: View::Majority, r: Some(3), ..with_context() };

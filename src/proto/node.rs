@@ -228,10 +228,13 @@ impl<S: Store> Node<S> {
                 if u32::from(partition) < self.layout.partitions() {
                     let store = self.replica.store();
                     let scanned = scan_partition(store, now.wall, keyspace, partition, start, limit);
-                    self.peers.send(from, id, &Message::Scanned { next: scanned.next, keys: &scanned.keys });
+                    let (next, keys) = (scanned.next, &scanned.keys);
+                    self.peers.send(from, id, &Message::Scanned { from: start, next, keys });
                 }
             }
-            Message::Scanned { next, keys } => self.turn(now).scanned(from, id, next, keys),
+            Message::Scanned { from: start, next, keys } => {
+                self.turn(now).scanned(from, id, start, next, keys);
+            }
         }
         Ok(())
     }

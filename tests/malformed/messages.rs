@@ -38,14 +38,17 @@ pub struct Facts {
 /// What the node asked on one stream and nobody has answered: an answer that names one of these is taken.
 #[derive(Debug, Default)]
 pub struct Questions {
-    pub fetches: Vec<u64>,
-    pub replicates: Vec<u64>,
-    pub scans: Vec<u64>,
-    pub forwards: Vec<u64>,
+    pub fetches: Vec<Question>,
+    pub replicates: Vec<Question>,
+    pub scans: Vec<Question>,
+    pub forwards: Vec<Question>,
 }
 
+/// A request id, and what else an answer repeats: the number of a forward, where a scan begins.
+pub type Question = (u64, u64);
+
 impl Questions {
-    fn of_kind(&mut self, kind: usize) -> Option<&mut Vec<u64>> {
+    fn of_kind(&mut self, kind: usize) -> Option<&mut Vec<Question>> {
         match KINDS[kind] {
             "Acknowledge" => Some(&mut self.replicates),
             "Fetched" => Some(&mut self.fetches),
@@ -75,11 +78,11 @@ impl Questions {
     }
 
     /// Notes a question; old ones are past their deadline.
-    pub fn note(list: &mut Vec<u64>, id: u64) {
+    pub fn note(list: &mut Vec<Question>, question: Question) {
         if list.len() == 64 {
             list.remove(0);
         }
-        list.push(id);
+        list.push(question);
     }
 }
 
@@ -104,7 +107,7 @@ impl Messages<'_> {
     /// A good frame of a kind. Answers go to a question of the node if one is open; says whether.
     pub fn good(&self, kind: usize, rng: &mut Rng, questions: &mut Questions) -> (Vec<u8>, bool) {
         let question = questions.of_kind(kind).and_then(Vec::pop);
-        let id = question.unwrap_or(self.number);
+        let (id, detail) = question.unwrap_or((self.number, self.number));
         let mut frame = Vec::new();
         let send = |message: Message<'_>, frame: &mut Vec<u8>| message.encode(&self.envelope(id), frame);
         let (key, keyspace) = (key(rng), if rng.one_in(10) { rng.below(18) as u16 } else { 0 });
@@ -143,7 +146,7 @@ impl Messages<'_> {
                 let mut reply = Vec::new();
                 encode_reply(&self.reply(rng), &mut reply);
                 let reply = (!rng.one_in(6)).then_some(reply.as_slice());
-                send(Message::Forwarded { number: id, reply }, &mut frame);
+                send(Message::Forwarded { number: detail, reply }, &mut frame);
             }
             "Hello" => send(Message::Hello(self.hello(rng)), &mut frame),
             "Scan" => {
@@ -158,7 +161,7 @@ impl Messages<'_> {
                     put_bytes(&mut keys, &self::key(rng));
                 }
                 let next = if rng.one_in(2) { None } else { Some(rng.next_u64()) };
-                send(Message::Scanned { next, keys: &keys }, &mut frame);
+                send(Message::Scanned { from: detail, next, keys: &keys }, &mut frame);
             }
         }
         (frame, question.is_some())

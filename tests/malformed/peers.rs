@@ -131,10 +131,14 @@ impl Link {
                     self.facts.boot = hello.boot;
                     self.facts.opens = hello.opens;
                 }
-                Message::Replicate { .. } => Questions::note(&mut self.questions.replicates, request_id),
-                Message::Fetch { .. } => Questions::note(&mut self.questions.fetches, request_id),
-                Message::Scan { .. } => Questions::note(&mut self.questions.scans, request_id),
-                Message::Forward(forward) => Questions::note(&mut self.questions.forwards, forward.number),
+                Message::Replicate { .. } => {
+                    Questions::note(&mut self.questions.replicates, (request_id, 0));
+                }
+                Message::Fetch { .. } => Questions::note(&mut self.questions.fetches, (request_id, 0)),
+                Message::Scan { from, .. } => Questions::note(&mut self.questions.scans, (request_id, from)),
+                Message::Forward(forward) => {
+                    Questions::note(&mut self.questions.forwards, (request_id, forward.number));
+                }
             }
         }
         Ok(())

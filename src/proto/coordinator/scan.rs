@@ -136,13 +136,14 @@ impl<S: Store> Turn<'_, S> {
     }
 
     /// A replica's part.
-    pub fn scanned(&mut self, from: u16, id: u64, next: Option<u64>, keys: &[u8]) {
+    pub fn scanned(&mut self, from: u16, id: u64, start: u64, next: Option<u64>, keys: &[u8]) {
         let Some(index) = self.find_wire_id(id) else { return };
-        if self.coordinator.slots[index].phase != Phase::Scanning(from) {
+        let slot = &self.coordinator.slots[index];
+        // A replica that was asked again, and then for a later part, may answer late.
+        if slot.phase != Phase::Scanning(from) || slot.scanning.cursor != start {
             return;
         }
-        let partition =
-            self.layout.partition(u128::from(self.coordinator.slots[index].scanning.cursor) << 64);
+        let partition = self.layout.partition(u128::from(start) << 64);
         let next = next.filter(|&next| self.layout.partition(u128::from(next) << 64) == partition);
         if self.take_keys(index, partition, next, keys) {
             self.finish_scan(index);

@@ -144,6 +144,8 @@ pub enum Message<'a> {
     },
     /// Answers `Scan`.
     Scanned {
+        /// The prefix from which it was asked.
+        from: u64,
         /// Where the next page of the partition begins; `None` at its end.
         next: Option<u64>,
         /// Live keys, each a counted byte string.
@@ -223,7 +225,8 @@ impl<'a> Message<'a> {
                 out.extend_from_slice(&from.to_le_bytes());
                 out.extend_from_slice(&limit.to_le_bytes());
             }
-            Message::Scanned { next, keys } => {
+            Message::Scanned { from, next, keys } => {
+                out.extend_from_slice(&from.to_le_bytes());
                 out.push(u8::from(next.is_some()));
                 put_varint(out, next.unwrap_or(0));
                 out.extend_from_slice(keys);
@@ -294,12 +297,13 @@ impl<'a> Message<'a> {
                 limit: reader.u32("limit")?,
             },
             9 => {
+                let from = reader.u64("position")?;
                 let more = reader.u8("scanned")?;
                 let next = reader.varint("position")?;
                 if more > 1 || (more == 0 && next != 0) {
                     return Err(WireError { what: "scanned" });
                 }
-                return Ok(Message::Scanned { next: (more == 1).then_some(next), keys: reader.rest() });
+                return Ok(Message::Scanned { from, next: (more == 1).then_some(next), keys: reader.rest() });
             }
             _ => return Err(WireError { what: "message kind" }),
         };
@@ -401,8 +405,8 @@ mod tests {
             Message::Hello(hello.clone()),
             Message::Hello(Hello { seen: None, ..hello }),
             Message::Scan { keyspace: 0, partition: 7, from: 1 << 60, limit: 100 },
-            Message::Scanned { next: Some(0), keys: b"\x01a" },
-            Message::Scanned { next: None, keys: b"" },
+            Message::Scanned { from: 1 << 60, next: Some(0), keys: b"\x01a" },
+            Message::Scanned { from: 0, next: None, keys: b"" },
         ]
     }
 
