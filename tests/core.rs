@@ -429,6 +429,38 @@ fn a_page_that_comes_twice_stands_for_no_other_page() {
 }
 
 #[test]
+fn a_read_whose_repair_was_not_acknowledged_ends_at_its_deadline() {
+    let mut cluster = Cluster::new(3, |_| {}, 0);
+    let repairs = |cluster: &Cluster| {
+        let counters = cluster.nodes[0].status().counters;
+        counters.into_iter().find(|&(name, _)| name == "repairs").unwrap()
+    };
+    for key in ["a", "b", "c", "d", "e", "f"] {
+        for at in [0, 1] {
+            cluster.cut = (0..3).filter(|&other| other != at).map(|other| (at, other)).collect();
+            cluster.submit(at, key, put(&at.to_string(), None), Options { w: Some(1), ..Options::default() });
+        }
+        // The third never answers; the second answers once, and then nothing reaches it any more.
+        cluster.cut = vec![(2, 0)];
+        let before = repairs(&cluster);
+        let id = cluster.begin(0, key, Operation::Get, Options::default());
+        while repairs(&cluster) == before {
+            if !cluster.carry_once() {
+                cluster.now.mono = cluster.now.mono + Duration::from_millis(120);
+                cluster.nodes[0].handle_timeout(cluster.now);
+            }
+        }
+        cluster.cut.push((0, 1));
+        for _ in 0..12 {
+            cluster.advance(Duration::from_millis(100));
+        }
+        let reply = &cluster.replies[&id];
+        assert_eq!((&reply.outcome, reply.unrepaired, values(reply).len()), (&Outcome::Ok, true, 2));
+        assert_eq!(cluster.nodes[0].in_flight(), 0, "nothing is left of it");
+    }
+}
+
+#[test]
 fn the_majority_view_shows_what_most_replicas_returned_or_says_that_there_is_none() {
     let mut cluster = Cluster::new(3, |_| {}, 0);
     let majority = Options { view: View::Majority, r: Some(3), ..with_context() };

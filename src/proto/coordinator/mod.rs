@@ -426,7 +426,13 @@ impl<S: Store> Turn<'_, S> {
         let slot = &self.coordinator.slots[index];
         match slot.phase {
             Phase::Background => self.end_background(index),
-            Phase::Repairing => self.finish_read(index, true),
+            Phase::Repairing => {
+                self.finish_read(index, true);
+                // Nobody looks at it again, so it does not wait for late answers.
+                if self.coordinator.slots[index].phase == Phase::Background {
+                    self.end_background(index);
+                }
+            }
             Phase::Writing => self.finish_write(index, Outcome::Maybe),
             Phase::Forwarded(to, number) => {
                 let handle = self.coordinator.handle(index);
