@@ -9,6 +9,7 @@ use quorate::proto::io::{
     Blind, Edit, ExpiryEdit, ExpiryWhen, MemberId, Operation, Options, Output, Presence, Reply, Request,
     RequestId, View,
 };
+use quorate::proto::message::{Envelope, Hello, Message};
 use quorate::proto::node::Node;
 use quorate::proto::rng::Rng;
 use quorate::proto::store::Store;
@@ -458,6 +459,30 @@ fn a_read_whose_repair_was_not_acknowledged_ends_at_its_deadline() {
         assert_eq!((&reply.outcome, reply.unrepaired, values(reply).len()), (&Outcome::Ok, true, 2));
         assert_eq!(cluster.nodes[0].in_flight(), 0, "nothing is left of it");
     }
+}
+
+/// Trap T3: what proves that a directory went back in time is not forgotten before it was told.
+#[test]
+fn the_memory_of_a_member_never_goes_back() {
+    let mut cluster = Cluster::new(2, |_| {}, 0);
+    let (now, from) = (cluster.now, cluster.ids[1]);
+    let node = &mut cluster.nodes[0];
+    let envelope = Envelope { layout_version: 1, cluster_id: node.keys().cluster_id, request_id: 0 };
+    let layout_hash = node.layout().hash();
+    let mut introduce = |opens, boot, sequence| {
+        let hello = Hello { boot, generation: 7, opens, sequence, layout_hash, seen: None, answer: false };
+        let mut frame = Vec::new();
+        Message::Hello(hello).encode(&envelope, &mut frame);
+        node.handle_frames(now, from, &frame).unwrap();
+        let memory = &node.store().members()[0];
+        (memory.opens, memory.boot, memory.sequence.0)
+    };
+    assert_eq!(introduce(5, 50, 900), (5, 50, 900));
+    assert_eq!(introduce(5, 50, 950), (5, 50, 950));
+    assert_eq!(introduce(5, 50, 800), (5, 50, 950), "a late copy");
+    assert_eq!(introduce(5, 51, 990), (5, 50, 950), "the same opening twice: an older directory");
+    assert_eq!(introduce(6, 60, 940), (5, 50, 950), "a later opening that found less");
+    assert_eq!(introduce(7, 70, 960), (7, 70, 960));
 }
 
 #[test]

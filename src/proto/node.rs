@@ -382,7 +382,16 @@ impl<S: Store> Node<S> {
             boot: hello.boot,
             sequence: Sequence(hello.sequence),
         };
-        if !self.replica.store().members().contains(&memory) {
+        // Less than is remembered of the same directory is a late copy, a lost tail, or a directory that
+        // went back in time. What proves that must outlast this contact, in case it does not arrive.
+        let known = self.replica.store().members().iter().find(|known| known.name == memory.name);
+        let goes_back = known.is_some_and(|known| {
+            known.generation == memory.generation
+                && (known.opens > memory.opens
+                    || (known.opens == memory.opens && known.boot != memory.boot)
+                    || known.sequence > memory.sequence)
+        });
+        if !goes_back && known != Some(&memory) {
             self.replica.store_mut().remember(memory);
         }
     }
