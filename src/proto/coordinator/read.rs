@@ -21,6 +21,8 @@ pub(super) struct Reading {
     asked: Ranks,
     pub(super) answered: Ranks,
     failed: Ranks,
+    /// Of these, who holds a record that it cannot read, or lost some: it needs what the others have.
+    unknown: Ranks,
     /// Who was told what we have.
     told: Ranks,
     /// Sent a repair that was not acknowledged yet.
@@ -62,7 +64,10 @@ impl<S: Store> Turn<'_, S> {
             let key = slot.key_ref();
             match self.replica.read(&key) {
                 Err(ticket) => return self.park(index, ticket),
-                Ok(Held::Unknown) => slot.reading.failed.insert(rank),
+                Ok(Held::Unknown) => {
+                    slot.reading.failed.insert(rank);
+                    slot.reading.unknown.insert(rank);
+                }
                 Ok(Held::Absent) => slot.reading.answered.insert(rank),
                 Ok(Held::Record(record)) => {
                     slot.reading.answered.insert(rank);
@@ -93,6 +98,8 @@ impl<S: Store> Turn<'_, S> {
         let missing = open.saturating_sub(asked);
         let sent = self.ask(index, missing);
         if sent < missing {
+            // The next read finds a replica that lost its record mended.
+            self.mend(index);
             let slot = &self.coordinator.slots[index];
             let reachable = slot.reading.answered.len() + asked + sent;
             let unknown = self.own_rank(index).is_some_and(|rank| slot.reading.failed.contains(rank));
@@ -192,7 +199,10 @@ impl<S: Store> Turn<'_, S> {
         let hash = match answer {
             Fetched::Same => Some(reading.known[rank]),
             Fetched::Absent => Some(0),
-            Fetched::Unknown => None,
+            Fetched::Unknown => {
+                reading.unknown.insert(rank);
+                None
+            }
             Fetched::Record(bytes) => Object::decode(bytes).ok().map(|object| {
                 let hash = object.item_hash(&hash_key, slot.keyspace, &slot.key);
                 if slot.options.view == View::Majority {
@@ -360,15 +370,25 @@ impl<S: Store> Turn<'_, S> {
         }
     }
 
-    /// Mends whoever answered with less than the merge, without waiting.
+    /// Mends whoever needs it and ends.
     pub(super) fn end_background(&mut self, index: usize) {
+        self.mend(index);
+        self.free(index);
+    }
+
+    /// Gives the merge to whoever answered with less, or could not tell what it has; waits for nobody.
+    fn mend(&mut self, index: usize) {
         self.mend_own(index);
         let slot = &self.coordinator.slots[index];
+        let reading = &slot.reading;
+        if reading.merged_hash == 0 {
+            return;
+        }
         let own = self.peers.own();
         for (rank, &replica) in self.layout.replicas(slot.keyspace, slot.partition).iter().enumerate() {
-            let reading = &slot.reading;
             let stale = reading.answered.contains(rank) && reading.hashes[rank] != reading.merged_hash;
-            if stale && replica != own && !reading.repairing.contains(rank) && self.peers.usable(replica) {
+            let needs = (stale && !reading.repairing.contains(rank)) || reading.unknown.contains(rank);
+            if needs && replica != own && self.peers.usable(replica) {
                 self.coordinator.counters.repairs += 1;
                 let message = Message::Replicate {
                     keyspace: slot.keyspace,
@@ -379,7 +399,6 @@ impl<S: Store> Turn<'_, S> {
                 self.peers.send(replica, 0, &message);
             }
         }
-        self.free(index);
     }
 
     /// What the caller sees of what was read.
