@@ -15,10 +15,13 @@ use crate::proto::store::{
     StoreError, Ticket,
 };
 
-/// Order of keys: partition, position, keyspace, key.
-type Place = (u16, u128, u16, Vec<u8>);
+/// Order of keys. Two keys in one place are as good as impossible, but not quite: see [`Held`].
+type Place = (u16, u128);
 
+/// One record with the rest of its key.
 struct Held {
+    keyspace: u16,
+    key: Vec<u8>,
     local: LocalPart,
     object: Vec<u8>,
     item_hash: u64,
@@ -28,11 +31,14 @@ struct Held {
 /// Records in memory. Everything put is durable at once, as far as memory can be.
 pub struct MemoryStore {
     identity: Identity,
-    records: BTreeMap<Place, Held>,
+    /// Each list is sorted by keyspace and key, and hardly ever longer than one.
+    records: BTreeMap<Place, Vec<Held>>,
+    len: u64,
     last: Sequence,
     next_epoch: u64,
     members: Vec<MemberMemory>,
-    cold: RefCell<Cold>,
+    /// Boxed: few stores use it.
+    cold: Box<RefCell<Cold>>,
 }
 
 /// Lookups that are answered late. Behind a `RefCell` because a lookup changes only this.
@@ -42,7 +48,7 @@ struct Cold {
     one_in: u64,
     lookups: u64,
     tickets: u64,
-    /// Keys whose read was begun: their next lookup is answered.
+    /// Places whose read was begun: their next lookup is answered.
     warm: BTreeSet<Place>,
     done: VecDeque<Ticket>,
 }
@@ -61,10 +67,11 @@ impl MemoryStore {
                 hlc_bound: 0,
             },
             records: BTreeMap::new(),
+            len: 0,
             last: Sequence(0),
             next_epoch: 0,
             members: Vec::new(),
-            cold: RefCell::default(),
+            cold: Box::default(),
         }
     }
 
@@ -92,14 +99,19 @@ impl MemoryStore {
         }
         cold.tickets += 1;
         let ticket = Ticket(cold.tickets);
-        cold.warm.insert(place.clone());
+        cold.warm.insert(*place);
         cold.done.push_back(ticket);
         Some(ticket)
     }
 }
 
 fn place_of(key: &KeyRef<'_>) -> Place {
-    (key.partition, key.position, key.keyspace, key.key.to_vec())
+    (key.partition, key.position)
+}
+
+/// Where a key is in the list of its place, or where it belongs.
+fn search(list: &[Held], key: &KeyRef<'_>) -> Result<usize, usize> {
+    list.binary_search_by(|held| (held.keyspace, held.key.as_slice()).cmp(&(key.keyspace, key.key)))
 }
 
 impl Held {
@@ -127,18 +139,36 @@ impl Store for MemoryStore {
         if let Some(ticket) = self.begin_cold_read(&place) {
             return Ok(Lookup::Pending(ticket));
         }
-        Ok(self.records.get(&place).map_or(Lookup::Absent, |held| Lookup::Found(held.record())))
+        let list = self.records.get(&place).map_or(&[][..], Vec::as_slice);
+        Ok(match search(list, key) {
+            Ok(at) => Lookup::Found(list[at].record()),
+            Err(_) => Lookup::Absent,
+        })
     }
 
     fn put(&mut self, key: &KeyRef<'_>, record: &NewRecord<'_>) -> Result<Sequence, StoreError> {
         self.last = Sequence(self.last.0 + 1);
+        let list = self.records.entry(place_of(key)).or_default();
+        let found = search(list, key);
+        if let Ok(at) = found {
+            // Its buffer is used again.
+            let held = &mut list[at];
+            held.object.clear();
+            held.object.extend_from_slice(record.object);
+            (held.local, held.item_hash, held.sequence) = (record.local, record.item_hash, self.last);
+            return Ok(self.last);
+        }
         let held = Held {
+            keyspace: key.keyspace,
+            key: key.key.to_vec(),
             local: record.local,
             object: record.object.to_vec(),
             item_hash: record.item_hash,
             sequence: self.last,
         };
-        self.records.insert(place_of(key), held);
+        let at = found.unwrap_or_else(|at| at);
+        list.insert(at, held);
+        self.len += 1;
         Ok(self.last)
     }
 
@@ -172,19 +202,17 @@ impl Store for MemoryStore {
         from: u128,
         visit: &mut dyn FnMut(&KeyRef<'_>, &Record<'_>) -> ControlFlow<()>,
     ) {
-        let start: Place = (partition, from, 0, Vec::new());
-        for ((partition_here, position, keyspace, key), held) in self.records.range(start..) {
-            if *partition_here != partition {
-                return;
-            }
-            let key = KeyRef { keyspace: *keyspace, key, position: *position, partition };
-            if visit(&key, &held.record()).is_break() {
-                return;
+        for ((_, position), list) in self.records.range((partition, from)..=(partition, u128::MAX)) {
+            for held in list {
+                let key = KeyRef { keyspace: held.keyspace, key: &held.key, position: *position, partition };
+                if visit(&key, &held.record()).is_break() {
+                    return;
+                }
             }
         }
     }
 
     fn len(&self) -> u64 {
-        self.records.len() as u64
+        self.len
     }
 }
