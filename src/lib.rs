@@ -5,6 +5,7 @@
 //! protocol without sockets. [`driver`] joins them on one event loop, and `ffi` is the C interface.
 
 pub mod driver;
+pub mod ffi;
 pub mod proto;
 pub mod resp;
 #[cfg(feature = "sim")]

@@ -1,0 +1,543 @@
+//! Options of a node: numbered keys on an opaque object, so that a new option is a new number and
+//! nothing else. One table names each key for C, for `quorate_options_parse` and for the header.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::boundary::{Answer, Site, caught, entry, explain};
+use super::plain::{quorate_bytes, quorate_error, write_if};
+use super::status::{
+    API_LEVEL, Constant, E_ARG, E_FORKED, E_NULL, E_PANIC, E_TYPE, E_UNSUPPORTED, OK, quorate_status,
+};
+use crate::driver::{DataDir, EventLoop, NodeOptions, WaitPolicy};
+use crate::proto::config::{Config, MemberSpec};
+use crate::proto::store::Durability;
+
+/// The number of an option (QUORATE_OPT_...).
+pub type quorate_option = u32;
+
+/// Settings of a node, before it is opened. Opaque; one thread at a time.
+#[derive(Clone, Default)]
+pub struct quorate_options {
+    numbers: BTreeMap<quorate_option, u64>,
+    texts: BTreeMap<quorate_option, Vec<u8>>,
+    lists: BTreeMap<quorate_option, Vec<Vec<u8>>>,
+}
+
+/// A thread of the library drives the node.
+pub const MODE_THREAD: u64 = 0;
+/// The host polls one descriptor and calls quorate_node_step.
+pub const MODE_HOST: u64 = 1;
+
+const MODE: quorate_option = 1;
+const N: quorate_option = 2;
+const R: quorate_option = 3;
+const W: quorate_option = 4;
+const TOKENS: quorate_option = 5;
+const PARTITIONS: quorate_option = 6;
+const KEY_MAX: quorate_option = 7;
+const VALUE_MAX: quorate_option = 8;
+const SIBLINGS_MAX: quorate_option = 9;
+const WINDOW: quorate_option = 10;
+const SYNC: quorate_option = 11;
+const SYNC_INTERVAL_MS: quorate_option = 12;
+const TIMEOUT_MS: quorate_option = 13;
+const REPLICA_TIMEOUT_MS: quorate_option = 14;
+const WAIT_SPIN_US: quorate_option = 15;
+const SEGMENT_BYTES: quorate_option = 16;
+const ALLOW_OPEN_BIND: quorate_option = 17;
+const CLIENTS_MAX: quorate_option = 18;
+const DIR: quorate_option = 64;
+const NAME: quorate_option = 65;
+const CLUSTER: quorate_option = 66;
+const KEY_FILE: quorate_option = 67;
+const PEER_ADDR: quorate_option = 68;
+const UNIX_PATH: quorate_option = 69;
+const MEMBERS: quorate_option = 96;
+const CLIENT_ADDR: quorate_option = 97;
+
+/// What an option takes.
+enum Kind {
+    /// A number in a range, or one of these words in `quorate_options_parse`.
+    Number(u64, u64, &'static [(&'static str, u64)]),
+    Text,
+    /// Texts; `set` replaces them by a list separated by commas, `add` adds one.
+    List,
+}
+
+/// One option: number, name in C, name as a long flag, kind, meaning.
+struct Key(quorate_option, &'static str, &'static str, Kind, &'static str);
+
+const YES_NO: &[(&str, u64)] = &[("false", 0), ("true", 1)];
+const SYNC_WORDS: &[(&str, u64)] = &[("memory", 0), ("interval", 1), ("always", 2)];
+const MODE_WORDS: &[(&str, u64)] = &[("thread", MODE_THREAD), ("host", MODE_HOST)];
+
+/// Every option. Numbers are never changed and never used again.
+#[rustfmt::skip]
+const KEYS: &[Key] = &[
+    Key(MODE, "QUORATE_OPT_MODE", "mode", Kind::Number(0, 1, MODE_WORDS), "QUORATE_MODE_...: who drives the node"),
+    Key(N, "QUORATE_OPT_N", "n", Kind::Number(1, 16, &[]), "replicas of each key (3)"),
+    Key(R, "QUORATE_OPT_R", "r", Kind::Number(1, 16, &[]), "replicas that must answer a read (a majority)"),
+    Key(W, "QUORATE_OPT_W", "w", Kind::Number(1, 16, &[]), "replicas that must acknowledge a write (a majority)"),
+    Key(TOKENS, "QUORATE_OPT_TOKENS", "tokens", Kind::Number(1, 65_536, &[]), "tokens each member draws (64)"),
+    Key(PARTITIONS, "QUORATE_OPT_PARTITIONS", "partitions", Kind::Number(1, 65_536, &[]), "partitions, a power of two (256)"),
+    Key(KEY_MAX, "QUORATE_OPT_KEY_MAX", "key-max", Kind::Number(1, 65_000, &[]), "longest key in bytes (4096)"),
+    Key(VALUE_MAX, "QUORATE_OPT_VALUE_MAX", "value-max", Kind::Number(1, 64 << 20, &[]), "largest value in bytes (16777216)"),
+    Key(SIBLINGS_MAX, "QUORATE_OPT_SIBLINGS_MAX", "siblings-max", Kind::Number(1, 10_000, &[]), "siblings at which a blind put is refused (100)"),
+    Key(WINDOW, "QUORATE_OPT_WINDOW", "window", Kind::Number(1, 1 << 20, &[]), "requests accepted and not reaped at one time (4096)"),
+    Key(SYNC, "QUORATE_OPT_SYNC", "sync", Kind::Number(0, 2, SYNC_WORDS), "QUORATE_SYNC_...: when a replica acknowledges (interval)"),
+    Key(SYNC_INTERVAL_MS, "QUORATE_OPT_SYNC_INTERVAL_MS", "sync-interval-ms", Kind::Number(1, 60_000, &[]), "milliseconds between syncs (100)"),
+    Key(TIMEOUT_MS, "QUORATE_OPT_TIMEOUT_MS", "timeout-ms", Kind::Number(1, 3_600_000, &[]), "deadline of a request that names none (1000)"),
+    Key(REPLICA_TIMEOUT_MS, "QUORATE_OPT_REPLICA_TIMEOUT_MS", "replica-timeout-ms", Kind::Number(1, 3_600_000, &[]), "how long to wait for one replica (500)"),
+    Key(WAIT_SPIN_US, "QUORATE_OPT_WAIT_SPIN_US", "wait-spin-us", Kind::Number(0, u64::MAX, &[]), "microseconds to look again before sleeping; UINT64_MAX never sleeps (30)"),
+    Key(SEGMENT_BYTES, "QUORATE_OPT_SEGMENT_BYTES", "segment-bytes", Kind::Number(1 << 16, 1 << 32, &[]), "bytes of a log segment (67108864)"),
+    Key(ALLOW_OPEN_BIND, "QUORATE_OPT_ALLOW_OPEN_BIND", "allow-open-bind", Kind::Number(0, 1, YES_NO), "1 allows addresses that strangers can reach"),
+    Key(CLIENTS_MAX, "QUORATE_OPT_CLIENTS_MAX", "clients-max", Kind::Number(1, 1 << 20, &[]), "Redis clients at one time (10000)"),
+    Key(DIR, "QUORATE_OPT_DIR", "dir", Kind::Text, "the data directory; none keeps records in memory only"),
+    Key(NAME, "QUORATE_OPT_NAME", "name", Kind::Text, "this member's name (A)"),
+    Key(CLUSTER, "QUORATE_OPT_CLUSTER", "cluster", Kind::Text, "the cluster's name (quorate)"),
+    Key(KEY_FILE, "QUORATE_OPT_KEY_FILE", "key-file", Kind::Text, "a file of 32 bytes and mode 0600: the cluster's secret"),
+    Key(PEER_ADDR, "QUORATE_OPT_PEER_ADDR", "peer-addr", Kind::Text, "where to serve other members; port 0 takes a free one"),
+    Key(UNIX_PATH, "QUORATE_OPT_UNIX_PATH", "unix-path", Kind::Text, "a Unix socket for Redis clients"),
+    Key(MEMBERS, "QUORATE_OPT_MEMBERS", "members", Kind::List, "all members, each NAME@HOST:PORT, or NAME before quorate_node_meet"),
+    Key(CLIENT_ADDR, "QUORATE_OPT_CLIENT_ADDR", "client-addr", Kind::List, "where to serve Redis clients (nowhere)"),
+];
+
+/// The options for the header, and the values of those that have names.
+pub fn constants() -> Vec<Constant> {
+    let constant = |name, value: u64, text| Constant { name, value: value as i64, text, unsigned: true };
+    let mut all: Vec<_> = KEYS.iter().map(|key| constant(key.1, key.0.into(), key.4)).collect();
+    all.extend([
+        constant("QUORATE_MODE_THREAD", MODE_THREAD, "a thread of the library drives the node"),
+        constant("QUORATE_MODE_HOST", MODE_HOST, "the host polls one descriptor and calls quorate_node_step"),
+        constant("QUORATE_SYNC_MEMORY", 0, "in memory: a killed process may lose it on this node"),
+        constant("QUORATE_SYNC_INTERVAL", 1, "handed to the kernel, on disk within the sync interval"),
+        constant("QUORATE_SYNC_ALWAYS", 2, "on disk"),
+    ]);
+    all
+}
+
+fn key(option: quorate_option) -> Result<&'static Key, quorate_status> {
+    KEYS.iter().find(|key| key.0 == option).ok_or(E_UNSUPPORTED)
+}
+
+impl quorate_options {
+    fn set_number(&mut self, option: quorate_option, value: u64) -> Answer {
+        match key(option)?.3 {
+            Kind::Number(low, high, _) if (low..=high).contains(&value) => {
+                self.numbers.insert(option, value);
+                Ok(OK)
+            }
+            Kind::Number(..) => Err(E_ARG),
+            _ => Err(E_TYPE),
+        }
+    }
+
+    fn set_bytes(&mut self, option: quorate_option, value: &[u8]) -> Answer {
+        match key(option)?.3 {
+            Kind::Text => {
+                self.texts.insert(option, value.to_vec());
+            }
+            Kind::List => {
+                let parts = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+                let parts = parts.filter(|part| !part.is_empty()).map(<[u8]>::to_vec).collect();
+                self.lists.insert(option, parts);
+            }
+            Kind::Number(..) => return Err(E_TYPE),
+        }
+        Ok(OK)
+    }
+
+    fn add_bytes(&mut self, option: quorate_option, value: &[u8]) -> Answer {
+        match key(option)?.3 {
+            Kind::List => {
+                self.lists.entry(option).or_default().push(value.to_vec());
+                Ok(OK)
+            }
+            _ => Err(E_TYPE),
+        }
+    }
+
+    /// Sets an option by its name and a text; the error says what was expected.
+    fn parse(&mut self, name: &[u8], value: &[u8]) -> Result<(), (quorate_status, String)> {
+        let flag: Vec<u8> = name.iter().map(|byte| if *byte == b'_' { b'-' } else { *byte }).collect();
+        let found = KEYS.iter().find(|key| key.2.as_bytes() == flag);
+        let shown = String::from_utf8_lossy(name);
+        let key = found.ok_or_else(|| (E_UNSUPPORTED, format!("no option is named `{shown}`")))?;
+        let Kind::Number(low, high, words) = key.3 else {
+            return self.set_bytes(key.0, value).map(drop).map_err(|status| (status, String::new()));
+        };
+        let text = core::str::from_utf8(value).unwrap_or("").trim();
+        let word = words.iter().find(|word| word.0 == text).map(|word| word.1);
+        let number = word.or_else(|| text.parse().ok()).filter(|number| (low..=high).contains(number));
+        let number = number.ok_or_else(|| {
+            let expected = if words.is_empty() {
+                format!("a number from {low} to {high}")
+            } else {
+                words.iter().map(|word| word.0).collect::<Vec<_>>().join(", ")
+            };
+            (E_ARG, format!("{shown}: `{}` is not {expected}", String::from_utf8_lossy(value)))
+        })?;
+        self.set_number(key.0, number).map(drop).map_err(|status| (status, String::new()))
+    }
+
+    fn number(&self, option: quorate_option) -> Option<u64> {
+        self.numbers.get(&option).copied()
+    }
+
+    fn text(&self, option: quorate_option) -> Result<Option<&str>, String> {
+        let Some(bytes) = self.texts.get(&option) else { return Ok(None) };
+        core::str::from_utf8(bytes).map(Some).map_err(|_| format!("option {option} is not UTF-8"))
+    }
+
+    fn list(&self, option: quorate_option) -> Result<Vec<&str>, String> {
+        let entries = self.lists.get(&option).map_or(&[][..], Vec::as_slice);
+        let text = |entry| core::str::from_utf8(entry).map_err(|_| format!("option {option} is not UTF-8"));
+        entries.iter().map(|entry| text(entry)).collect()
+    }
+
+    /// Who drives the node.
+    pub(super) fn is_host_driven(&self) -> bool {
+        self.number(MODE) == Some(MODE_HOST)
+    }
+
+    /// What the driver is opened with.
+    ///
+    /// # Errors
+    /// What is wrong, in words. What only the driver can check is left to it.
+    pub(super) fn gather(&self) -> Result<NodeOptions, String> {
+        let core = self.core()?;
+        let own = core.members.iter().find(|member| member.name == core.name);
+        let own_address = own.map(|member| member.address.clone()).filter(|address| !address.is_empty());
+        let is_alone = core.members.len() == 1;
+        let mut options = NodeOptions::new(core);
+        let peer = self.text(PEER_ADDR)?.map(str::to_owned).or(own_address);
+        options.peer = match peer {
+            Some(text) => Some(resolve("peer-addr", &text)?),
+            None if is_alone => None,
+            None => Some(SocketAddr::from(([127, 0, 0, 1], 0))),
+        };
+        for text in self.list(CLIENT_ADDR)? {
+            options.clients.push(resolve("client-addr", text)?);
+        }
+        if let Some(path) = self.text(DIR)? {
+            options.data = DataDir::Path(PathBuf::from(path));
+        }
+        options.unix = self.text(UNIX_PATH)?.map(PathBuf::from);
+        options.segment_bytes = self.number(SEGMENT_BYTES);
+        options.allow_open_bind = self.number(ALLOW_OPEN_BIND) == Some(1);
+        let size = |option, default| self.number(option).map_or(default, |number| number as usize);
+        options.clients_max = size(CLIENTS_MAX, options.clients_max);
+        options.window = size(WINDOW, options.window);
+        options.wait = match self.number(WAIT_SPIN_US) {
+            None => options.wait,
+            Some(0) => WaitPolicy::Sleep,
+            Some(u64::MAX) => WaitPolicy::Spin,
+            Some(micros) => WaitPolicy::Hybrid(Duration::from_micros(micros)),
+        };
+        Ok(options)
+    }
+
+    fn core(&self) -> Result<Config, String> {
+        let mut core = Config::new(self.text(NAME)?.unwrap_or("A"));
+        let members = self.list(MEMBERS)?;
+        if !members.is_empty() {
+            core.members = members.into_iter().map(member).collect();
+        }
+        if let Some(cluster) = self.text(CLUSTER)? {
+            core.cluster = cluster.to_owned();
+        }
+        if let Some(path) = self.text(KEY_FILE)? {
+            core.secret =
+                read_secret(Path::new(path)).map_err(|problem| format!("key-file: {path}: {problem}"))?;
+        }
+        let keyspace = &mut core.keyspaces[0];
+        keyspace.n = self.number(N).map_or(keyspace.n, |number| number as u8);
+        keyspace.r = self.number(R).map(|number| number as u8);
+        keyspace.w = self.number(W).map(|number| number as u8);
+        keyspace.durability = match self.number(SYNC) {
+            Some(0) => Durability::Memory,
+            Some(2) => Durability::Always,
+            _ => Durability::Interval,
+        };
+        let size = |option, default| self.number(option).map_or(default, |number| number as usize);
+        core.key_max = size(KEY_MAX, core.key_max);
+        core.value_max = size(VALUE_MAX, core.value_max);
+        core.siblings_max = size(SIBLINGS_MAX, core.siblings_max);
+        core.tokens = self.number(TOKENS).map_or(core.tokens, |number| number as u32);
+        core.partitions = self.number(PARTITIONS).map_or(core.partitions, |number| number as u32);
+        let millis = |option, default| self.number(option).map_or(default, Duration::from_millis);
+        core.sync_interval = millis(SYNC_INTERVAL_MS, core.sync_interval);
+        core.client_deadline = millis(TIMEOUT_MS, core.client_deadline);
+        core.replica_deadline = millis(REPLICA_TIMEOUT_MS, core.replica_deadline);
+        Ok(core)
+    }
+}
+
+/// `NAME@HOST:PORT`, or a name whose address is told later.
+fn member(entry: &str) -> MemberSpec {
+    let (name, address) = entry.split_once('@').unwrap_or((entry, ""));
+    MemberSpec { name: name.to_owned(), address: address.to_owned(), weight: 1 }
+}
+
+/// The first address that a text names.
+pub(super) fn resolve(setting: &str, text: &str) -> Result<SocketAddr, String> {
+    let found = text.to_socket_addrs().map_err(|error| format!("{setting}: {text}: {error}"))?.next();
+    found.ok_or_else(|| format!("{setting}: {text} names no address"))
+}
+
+/// The cluster's secret: 32 bytes in a file that only its owner can read.
+fn read_secret(path: &Path) -> Result<[u8; 32], String> {
+    let mut file = File::open(path).map_err(|error| error.to_string())?;
+    let facts = file.metadata().map_err(|error| error.to_string())?;
+    let mode = facts.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(format!("mode {mode:04o} lets others read the key; 0600 is needed"));
+    }
+    if facts.len() != 32 {
+        return Err(format!("{} bytes; exactly 32 are needed", facts.len()));
+    }
+    let mut secret = [0; 32];
+    file.read_exact(&mut secret).map_err(|error| error.to_string())?;
+    Ok(secret)
+}
+
+/// Runs `body` on the options behind a pointer.
+///
+/// # Safety
+/// `options` is NULL or was made by `quorate_options_new` and not freed, and no other thread uses it.
+unsafe fn with_options(
+    site: Site,
+    options: *mut quorate_options,
+    body: impl FnOnce(&mut quorate_options) -> Answer,
+) -> quorate_status {
+    entry(site, || {
+        // SAFETY: NULL or, by the caller's promise, live and ours alone.
+        body(unsafe { options.as_mut() }.ok_or(E_NULL)?)
+    })
+}
+
+/// Makes options with every default. QUORATE_OPTIONS_CREATE passes the level for you.
+///
+/// Arguments: api_level: QUORATE_API_LEVEL of the caller; out: receives the options, or NULL.
+/// Returns: OK; E_NULL; E_UNSUPPORTED for a level that this library does not know; E_FORKED; E_PANIC.
+/// Thread class: E. Blocks: no. Owner: the caller, who gives them to quorate_options_free. Since: 0.1.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn quorate_options_new(
+    api_level: u32,
+    out: *mut *mut quorate_options,
+) -> quorate_status {
+    // SAFETY: NULL or the caller's place for a pointer.
+    unsafe { write_if(out, core::ptr::null_mut()) };
+    entry(Site::OptionsNew, || {
+        if out.is_null() {
+            return Err(E_NULL);
+        }
+        if !(1..=API_LEVEL).contains(&api_level) {
+            return Err(E_UNSUPPORTED);
+        }
+        let options = Box::new(quorate_options::default());
+        // SAFETY: not NULL, the caller's place for a pointer.
+        unsafe { out.write(Box::into_raw(options)) };
+        Ok(OK)
+    })
+}
+
+/// Sets an option that is a number.
+///
+/// Arguments: options; option: QUORATE_OPT_...; value.
+/// Returns: OK; E_NULL; E_UNSUPPORTED for an unknown option; E_TYPE if it is no number; E_ARG for a value
+/// outside its range; E_FORKED; E_PANIC. Nothing is set unless it is OK.
+/// Thread class: E. Blocks: no. Owner: nothing changes hands. Since: 0.1.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn quorate_options_set_u64(
+    options: *mut quorate_options,
+    option: quorate_option,
+    value: u64,
+) -> quorate_status {
+    // SAFETY: the contract of the function.
+    unsafe { with_options(Site::OptionsSetU64, options, |options| options.set_number(option, value)) }
+}
+
+/// Sets an option that is a text, or replaces a list by the parts between commas.
+///
+/// Arguments: options; option: QUORATE_OPT_...; value.
+/// Returns: OK; E_NULL; E_UNSUPPORTED for an unknown option; E_TYPE if it is a number; E_FORKED; E_PANIC.
+/// Thread class: E. Blocks: no. Owner: the value is copied. Since: 0.1.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn quorate_options_set_bytes(
+    options: *mut quorate_options,
+    option: quorate_option,
+    value: quorate_bytes,
+) -> quorate_status {
+    // SAFETY: the contract of the function.
+    unsafe {
+        with_options(Site::OptionsSetBytes, options, |options| options.set_bytes(option, value.as_slice()?))
+    }
+}
+
+/// Adds one entry to an option that is a list.
+///
+/// Arguments: options; option: QUORATE_OPT_...; value: the entry.
+/// Returns: OK; E_NULL; E_UNSUPPORTED for an unknown option; E_TYPE if it is no list; E_FORKED; E_PANIC.
+/// Thread class: E. Blocks: no. Owner: the value is copied. Since: 0.1.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn quorate_options_add_bytes(
+    options: *mut quorate_options,
+    option: quorate_option,
+    value: quorate_bytes,
+) -> quorate_status {
+    // SAFETY: the contract of the function.
+    unsafe {
+        with_options(Site::OptionsAddBytes, options, |options| options.add_bytes(option, value.as_slice()?))
+    }
+}
+
+/// Sets an option by its name, as config files and command lines spell it ("sync-interval-ms").
+///
+/// Arguments: options; name: with - or _; value: a number, a word such as "always", or a text; error:
+/// may be NULL, says what was expected.
+/// Returns: OK; E_NULL; E_UNSUPPORTED for an unknown name; E_ARG for a value that does not fit; E_FORKED;
+/// E_PANIC.
+/// Thread class: E. Blocks: no. Owner: name and value are copied. Since: 0.1.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn quorate_options_parse(
+    options: *mut quorate_options,
+    name: quorate_bytes,
+    value: quorate_bytes,
+    error: *mut quorate_error,
+) -> quorate_status {
+    // SAFETY: the contract of the function.
+    unsafe {
+        with_options(Site::OptionsParse, options, |options| {
+            let (name, value) = (name.as_slice()?, value.as_slice()?);
+            match options.parse(name, value) {
+                Ok(()) => Ok(OK),
+                Err((status, text)) => Err(explain(error, status, 0, &text)),
+            }
+        })
+    }
+}
+
+/// Makes a copy of options.
+///
+/// Arguments: options; out: receives the copy, or NULL.
+/// Returns: OK; E_NULL; E_FORKED; E_PANIC.
+/// Thread class: E. Blocks: no. Owner: the caller, who gives the copy to quorate_options_free. Since: 0.1.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn quorate_options_clone(
+    options: *const quorate_options,
+    out: *mut *mut quorate_options,
+) -> quorate_status {
+    // SAFETY: NULL or the caller's place for a pointer.
+    unsafe { write_if(out, core::ptr::null_mut()) };
+    entry(Site::OptionsClone, || {
+        // SAFETY: NULL or live options, by the contract of the function.
+        let options = unsafe { options.as_ref() }.ok_or(E_NULL)?;
+        if out.is_null() {
+            return Err(E_NULL);
+        }
+        // SAFETY: not NULL, the caller's place for a pointer.
+        unsafe { out.write(Box::into_raw(Box::new(options.clone()))) };
+        Ok(OK)
+    })
+}
+
+/// Frees options. NULL is allowed; so is a forked child.
+///
+/// Arguments: options: not used afterwards.
+/// Returns: nothing.
+/// Thread class: E. Blocks: no. Owner: the library takes them. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn quorate_options_free(options: *mut quorate_options) {
+    if options.is_null() {
+        return;
+    }
+    // SAFETY: not NULL, so made by Box::into_raw in this file and not freed, by the contract.
+    let options = unsafe { Box::from_raw(options) };
+    // A caught panic has nobody to be told to.
+    let _ = caught(Site::OptionsFree, move || drop(options));
+}
+
+/// Opens what `options` describe.
+///
+/// # Errors
+/// The status and what is wrong, in words.
+pub(super) fn checked(options: &quorate_options) -> Result<NodeOptions, (quorate_status, String)> {
+    if EventLoop::was_forked() {
+        return Err((E_FORKED, String::new()));
+    }
+    caught(Site::NodeOpen, || options.gather()).ok_or((E_PANIC, String::new()))?.map_err(|text| (E_ARG, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_unique_and_their_numbers_stay() {
+        for (at, key) in KEYS.iter().enumerate() {
+            assert!(KEYS[..at].iter().all(|other| other.0 != key.0 && other.1 != key.1 && other.2 != key.2));
+            assert_eq!(key.1.strip_prefix("QUORATE_OPT_").unwrap().to_lowercase().replace('_', "-"), key.2);
+        }
+        assert_eq!((MODE, CLIENTS_MAX, DIR, UNIX_PATH, MEMBERS, CLIENT_ADDR), (1, 18, 64, 69, 96, 97));
+    }
+
+    #[test]
+    fn the_ends_of_each_range_are_taken_and_nothing_beyond() {
+        for key in KEYS {
+            let mut options = quorate_options::default();
+            match key.3 {
+                Kind::Number(low, high, words) => {
+                    assert_eq!(options.set_number(key.0, low), Ok(OK));
+                    assert_eq!(options.set_number(key.0, high), Ok(OK));
+                    if high < u64::MAX {
+                        assert_eq!(options.set_number(key.0, high + 1), Err(E_ARG));
+                    }
+                    assert_eq!(options.set_bytes(key.0, b"1"), Err(E_TYPE));
+                    for word in words {
+                        assert_eq!(options.parse(key.2.as_bytes(), word.0.as_bytes()), Ok(()));
+                        assert_eq!(options.number(key.0), Some(word.1));
+                    }
+                }
+                Kind::Text => assert_eq!(options.add_bytes(key.0, b"1"), Err(E_TYPE)),
+                Kind::List => assert_eq!(options.set_number(key.0, 1), Err(E_TYPE)),
+            }
+        }
+        let mut options = quorate_options::default();
+        assert_eq!(options.set_number(0, 1), Err(E_UNSUPPORTED));
+        assert_eq!(options.set_number(u32::MAX, 1), Err(E_UNSUPPORTED));
+    }
+
+    #[test]
+    fn a_wrong_text_is_named_with_what_was_expected() {
+        let mut options = quorate_options::default();
+        let (status, text) = options.parse(b"sync", b"sometimes").unwrap_err();
+        assert_eq!((status, text.as_str()), (E_ARG, "sync: `sometimes` is not memory, interval, always"));
+        let (status, text) = options.parse(b"colour", b"red").unwrap_err();
+        assert_eq!((status, text.as_str()), (E_UNSUPPORTED, "no option is named `colour`"));
+        assert_eq!(options.parse(b"sync_interval_ms", b" 250 "), Ok(()));
+        assert_eq!(options.core().unwrap().sync_interval, Duration::from_millis(250));
+    }
+
+    #[test]
+    fn a_list_is_replaced_by_set_and_grown_by_add() {
+        let mut options = quorate_options::default();
+        options.set_bytes(MEMBERS, b"A@127.0.0.1:1, B@127.0.0.1:2").unwrap();
+        options.add_bytes(MEMBERS, b"C").unwrap();
+        let members = options.core().unwrap().members;
+        let shown: Vec<_> = members.iter().map(|m| (m.name.as_str(), m.address.as_str())).collect();
+        assert_eq!(shown, [("A", "127.0.0.1:1"), ("B", "127.0.0.1:2"), ("C", "")]);
+    }
+}

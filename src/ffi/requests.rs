@@ -1,0 +1,603 @@
+//! Requests: the same in every mode. A request that was accepted has exactly one completion; one that
+//! was refused has none.
+
+use core::ffi::c_int;
+use core::time::Duration;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::boundary::{Answer, Site, entry_or, with_any_node, with_node};
+use super::node::{quorate_node, refuses};
+use super::plain::{
+    quorate_bytes, quorate_call, quorate_completion, quorate_dot, quorate_op, quorate_result,
+    quorate_sibling, read_sized, write_if,
+};
+use super::status::{
+    AGAIN, Constant, E_ARG, E_BUSY, E_CLOSED, E_LIMIT, E_MAYBE, E_NULL, E_OVERLOADED, E_POISONED, E_STATE,
+    E_TIMEOUT, E_UNSUPPORTED, OK, UNCERTAIN, flags_of, of_outcome, quorate_status,
+};
+use crate::driver::{Completion, OwnedOperation, OwnedRequest, Refusal};
+use crate::proto::io::{Blind, Options, Reply, View};
+use crate::proto::limits;
+
+const OP_GET: u32 = 1;
+const OP_PUT: u32 = 2;
+const OP_DELETE: u32 = 3;
+const OP_BORROW: u32 = 0x1;
+const NONE: u16 = 0xffff;
+const CALL_SLOPPY: u32 = 0x1;
+const CALL_NO_CONTEXT: u32 = 0x2;
+const NEWS_HIDDEN: u32 = 0x100;
+const NEWS_UNREPAIRED: u32 = 0x200;
+const NEWS_WEAK: u32 = 0x400;
+
+/// What requests and completions are made of, for the header.
+pub fn constants() -> Vec<Constant> {
+    let constant = |name, value: u32, text| Constant { name, value: value.into(), text, unsigned: true };
+    vec![
+        constant("QUORATE_OP_GET", OP_GET, "read"),
+        constant("QUORATE_OP_PUT", OP_PUT, "write a value"),
+        constant("QUORATE_OP_DELETE", OP_DELETE, "write a tombstone"),
+        constant("QUORATE_OP_BORROW", OP_BORROW, "key, value and context stay until the completion"),
+        constant("QUORATE_NONE", NONE.into(), "in pr, pw, dw: explicitly none"),
+        constant("QUORATE_VIEW_ALL", 0, "every sibling"),
+        constant("QUORATE_VIEW_LATEST", 1, "the newest of those that no other supersedes"),
+        constant("QUORATE_VIEW_MAJORITY", 2, "the version that a majority of the replicas holds"),
+        constant("QUORATE_BLIND_SIBLINGS", 0, "without a context nothing is superseded"),
+        constant("QUORATE_BLIND_SUPERSEDE", 1, "without a context it replaces what its coordinator holds"),
+        constant("QUORATE_CALL_SLOPPY", CALL_SLOPPY, "fallbacks may stand in; not offered yet"),
+        constant("QUORATE_CALL_NO_CONTEXT", CALL_NO_CONTEXT, "the completion needs no context"),
+        constant("QUORATE_TYPE_BYTES", 0, "a plain value"),
+        constant("QUORATE_N_HIDDEN", NEWS_HIDDEN, "the view left siblings out"),
+        constant("QUORATE_N_UNREPAIRED", NEWS_UNREPAIRED, "read repair could not finish in time"),
+        constant("QUORATE_N_WEAK", NEWS_WEAK, "R + W <= N: it may be older than an acknowledged write"),
+    ]
+}
+
+/// Settings as read from a `quorate_call`.
+struct Call {
+    keyspace: u16,
+    options: Options,
+    blind: Blind,
+    expires_ms: Option<u64>,
+}
+
+/// A count of replicas: 0 is the default, [`NONE`] is none.
+fn count(value: u16) -> Result<Option<u8>, quorate_status> {
+    match value {
+        0 => Ok(None),
+        NONE => Ok(Some(0)),
+        value => u8::try_from(value).map(Some).map_err(|_| E_ARG),
+    }
+}
+
+/// Reads the settings of a request.
+///
+/// # Safety
+/// `call` is NULL or points to as many bytes as its `struct_size` says.
+unsafe fn read_call(call: *const quorate_call) -> Result<Call, quorate_status> {
+    let mut options = Options { want_context: true, ..Options::default() };
+    if call.is_null() {
+        return Ok(Call { keyspace: 0, options, blind: Blind::Siblings, expires_ms: None });
+    }
+    // SAFETY: not NULL; the first member is the size, and the caller's promise covers that many bytes.
+    let call = unsafe { read_sized(call, (*call).struct_size as usize) }?;
+    if call.reserved != [0; 2] || call.flags & !(CALL_SLOPPY | CALL_NO_CONTEXT) != 0 {
+        return Err(E_UNSUPPORTED);
+    }
+    options.r = count(call.r)?;
+    options.w = count(call.w)?;
+    options.pr = count(call.pr)?;
+    options.pw = count(call.pw)?;
+    options.dw = count(call.dw)?;
+    options.sloppy = call.flags & CALL_SLOPPY != 0;
+    options.want_context = call.flags & CALL_NO_CONTEXT == 0;
+    options.view = match call.view {
+        0 => View::All,
+        1 => View::Latest,
+        2 => View::Majority,
+        _ => return Err(E_UNSUPPORTED),
+    };
+    let blind = match call.blind {
+        0 => Blind::Siblings,
+        1 => Blind::Supersede,
+        _ => return Err(E_UNSUPPORTED),
+    };
+    options.timeout = (call.timeout_ns > 0).then(|| Duration::from_nanos(call.timeout_ns));
+    let expires_ms = (call.ttl_ms > 0).then(|| wall_ms().saturating_add(call.ttl_ms));
+    Ok(Call { keyspace: call.keyspace, options, blind, expires_ms })
+}
+
+/// Milliseconds since the Unix epoch.
+fn wall_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}
+
+/// A request out of its parts, each copied.
+///
+/// # Safety
+/// Every pointer is NULL or points to as many bytes as its length or size says.
+unsafe fn request(
+    kind: u32,
+    key: quorate_bytes,
+    value: quorate_bytes,
+    context: quorate_bytes,
+    call: *const quorate_call,
+) -> Result<OwnedRequest, quorate_status> {
+    // SAFETY: the caller's promise, for each.
+    let (key, value, context, call) =
+        unsafe { (key.as_slice()?, value.as_slice()?, context.as_slice()?, read_call(call)?) };
+    if key.len() > limits::KEY_MAX || value.len() > limits::VALUE_MAX || context.len() > limits::CONTEXT_MAX {
+        return Err(E_LIMIT);
+    }
+    let context = (!context.is_empty()).then(|| context.to_vec());
+    let operation = match kind {
+        OP_GET if value.is_empty() && context.is_none() => OwnedOperation::Get,
+        OP_PUT => OwnedOperation::Put {
+            value: value.to_vec(),
+            context,
+            blind: call.blind,
+            expires_ms: call.expires_ms,
+        },
+        OP_DELETE if value.is_empty() => OwnedOperation::Delete { context, blind: call.blind },
+        OP_GET | OP_DELETE => return Err(E_ARG),
+        _ => return Err(E_UNSUPPORTED),
+    };
+    Ok(OwnedRequest { keyspace: call.keyspace, key: key.to_vec(), operation, options: call.options })
+}
+
+fn of_refusal(refusal: Refusal) -> quorate_status {
+    match refusal {
+        Refusal::Full => E_OVERLOADED,
+        Refusal::Closed => E_CLOSED,
+    }
+}
+
+fn submit(node: &quorate_node, request: OwnedRequest, tag: u64) -> Answer {
+    node.handle.submit(request, tag).map(|()| OK).map_err(of_refusal)
+}
+
+/// How a request ended: its status and flags. What a stopping or poisoned node left open says so.
+fn ending(node: &quorate_node, reply: Option<&Reply>, is_write: bool) -> (quorate_status, u32) {
+    let status = reply.map_or(E_CLOSED, |reply| of_outcome(&reply.outcome));
+    let is_open = matches!(status, E_CLOSED | E_MAYBE | E_TIMEOUT);
+    let status = match status {
+        _ if is_open && node.is_poisoned() => E_POISONED,
+        _ if is_open && node.is_ending() => E_CLOSED,
+        status => status,
+    };
+    let mut flags = flags_of(status);
+    if is_write && matches!(status, E_CLOSED | E_POISONED) {
+        flags |= UNCERTAIN;
+    }
+    if !is_write {
+        flags &= !UNCERTAIN;
+    }
+    if let Some(reply) = reply {
+        let news =
+            [(reply.hid_siblings, NEWS_HIDDEN), (reply.unrepaired, NEWS_UNREPAIRED), (reply.weak, NEWS_WEAK)];
+        flags |= news.iter().filter(|(is_so, _)| *is_so).map(|(_, flag)| flag).sum::<u32>();
+    }
+    (status, flags)
+}
+
+/// A completion with nothing in it.
+const EMPTY: quorate_completion = quorate_completion {
+    tag: 0,
+    result: core::ptr::null_mut(),
+    siblings: core::ptr::null(),
+    context: quorate_bytes::EMPTY,
+    dot: quorate_dot { generation: 0, nonce: 0, epoch: 0, counter: 0 },
+    n_siblings: 0,
+    status: OK,
+    os_errno: 0,
+    flags: 0,
+    kind: 0,
+    asked: 0,
+    acked: 0,
+    durable: 0,
+    fallbacks: 0,
+    zero: 0,
+    reserved: [0; 2],
+};
+
+/// The end of a request as C sees it. The caller owns what `result` points to.
+fn completion(node: &quorate_node, tag: u64, is_write: bool, reply: Option<Reply>) -> quorate_completion {
+    let (status, flags) = ending(node, reply.as_ref(), is_write);
+    let kind = if is_write { OP_PUT } else { OP_GET };
+    let mut out = quorate_completion { tag, status, flags, kind, ..EMPTY };
+    let Some(reply) = reply else { return out };
+    out.asked = reply.achieved.asked.into();
+    out.acked = reply.achieved.acked.into();
+    out.durable = reply.achieved.durable.into();
+    out.fallbacks = reply.achieved.fallbacks.into();
+    if let Some(dot) = reply.dot {
+        out.dot = of_dot(dot);
+    }
+    // The siblings of a write are what it met, not an answer to it.
+    let siblings = if is_write { Vec::new() } else { reply.siblings };
+    let context = reply.context.unwrap_or_default();
+    if siblings.is_empty() && context.is_empty() {
+        return out;
+    }
+    let mut result = Box::new(quorate_result {
+        views: Vec::with_capacity(siblings.len()),
+        values: Vec::with_capacity(siblings.len()),
+        context,
+    });
+    for sibling in siblings {
+        result.views.push(quorate_sibling {
+            // The vector's heap block does not move when the vector does.
+            value: quorate_bytes::of(&sibling.value),
+            hlc: sibling.hlc.0,
+            expires_ms: sibling.expires_ms.unwrap_or(0),
+            dot: of_dot(sibling.dot),
+            kind: 0,
+            flags: 0,
+        });
+        result.values.push(sibling.value);
+    }
+    out.n_siblings = result.views.len() as u32;
+    if !result.views.is_empty() {
+        out.siblings = result.views.as_ptr();
+    }
+    out.context = quorate_bytes::of(&result.context);
+    out.result = Box::into_raw(result);
+    out
+}
+
+fn of_dot(dot: crate::proto::version::Dot) -> quorate_dot {
+    quorate_dot {
+        generation: dot.actor.generation,
+        nonce: dot.actor.epoch.nonce,
+        epoch: dot.actor.epoch.number,
+        counter: dot.counter,
+    }
+}
+
+/// Whether an element of a caller's array can hold a completion.
+fn check_completion_size(size: usize) -> Result<(), quorate_status> {
+    let fits =
+        size >= size_of::<quorate_completion>() && size.is_multiple_of(align_of::<quorate_completion>());
+    if fits { Ok(()) } else { Err(E_ARG) }
+}
+
+/// Writes one element of a caller's array; what it has beyond our struct becomes zero.
+///
+/// # Safety
+/// `array` has an element of `size` bytes at `index`, and `size` was checked.
+unsafe fn write_completion(
+    array: *mut quorate_completion,
+    size: usize,
+    index: usize,
+    value: quorate_completion,
+) {
+    // SAFETY: inside the element, by the caller's promise.
+    unsafe {
+        let to = array.cast::<u8>().add(index * size);
+        to.cast::<quorate_completion>().write(value);
+        to.add(size_of::<quorate_completion>()).write_bytes(0, size - size_of::<quorate_completion>());
+    }
+}
+
+/// Submits a read.
+///
+/// Arguments: node; key; call: settings, or NULL; tag: comes back in the completion.
+/// Returns: OK, and one completion follows; E_NULL; E_ARG; E_LIMIT; E_UNSUPPORTED for settings this
+/// library does not know; E_OVERLOADED if the window is full; E_CLOSED; E_FORKED; E_POISONED; E_PANIC.
+/// The completion says OK, E_NOTFOUND, E_ARG, E_QUORUM, E_TIMEOUT, E_OVERLOADED, E_LAYOUT, E_MAJORITY,
+/// E_INCOMPLETE, E_CLOSED or E_POISONED.
+/// Thread class: B. Blocks: no. Owner: everything is copied. Since: 0.1.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn quorate_get(
+    node: *mut quorate_node,
+    key: quorate_bytes,
+    call: *const quorate_call,
+    tag: u64,
+) -> quorate_status {
+    let none = quorate_bytes::EMPTY;
+    // SAFETY: the contract of the function.
+    unsafe { with_node(Site::Get, node, |node| submit(node, request(OP_GET, key, none, none, call)?, tag)) }
+}
+
+/// Submits a write. With a context it replaces what that covers; without one the value becomes a sibling
+/// (QUORATE_BLIND_SIBLINGS) unless the settings say otherwise.
+///
+/// Arguments: node; key; value; context: from a read of this key, or empty; call: settings, or NULL; tag:
+/// comes back in the completion.
+/// Returns: OK, and one completion follows; E_NULL; E_ARG; E_LIMIT; E_UNSUPPORTED; E_OVERLOADED if the
+/// window is full; E_CLOSED; E_FORKED; E_POISONED; E_PANIC.
+/// The completion says OK, E_ARG, E_QUORUM, E_PARTIAL, E_MAYBE, E_OVERLOADED, E_LAYOUT, E_SIBLINGS,
+/// E_CONTEXT, E_CLOCK, E_FULL, E_READONLY, E_INCOMPLETE, E_CLOSED or E_POISONED.
+/// Thread class: B. Blocks: no. Owner: everything is copied. Since: 0.1.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn quorate_put(
+    node: *mut quorate_node,
+    key: quorate_bytes,
+    value: quorate_bytes,
+    context: quorate_bytes,
+    call: *const quorate_call,
+    tag: u64,
+) -> quorate_status {
+    // SAFETY: the contract of the function.
+    unsafe {
+        with_node(Site::Put, node, |node| submit(node, request(OP_PUT, key, value, context, call)?, tag))
+    }
+}
+
+/// Submits a delete: a tombstone that covers what the context does.
+///
+/// Arguments: node; key; context: from a read of this key, or empty; call: settings, or NULL; tag: comes
+/// back in the completion.
+/// Returns: as quorate_put, and so does the completion.
+/// Thread class: B. Blocks: no. Owner: everything is copied. Since: 0.1.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn quorate_delete(
+    node: *mut quorate_node,
+    key: quorate_bytes,
+    context: quorate_bytes,
+    call: *const quorate_call,
+    tag: u64,
+) -> quorate_status {
+    let none = quorate_bytes::EMPTY;
+    // SAFETY: the contract of the function.
+    unsafe {
+        with_node(Site::Delete, node, |node| submit(node, request(OP_DELETE, key, none, context, call)?, tag))
+    }
+}
+
+/// Submits a batch, in order, up to the first that is refused.
+///
+/// Arguments: node; ops; op_size: sizeof(quorate_op); n: how many; accepted: receives how many were
+/// accepted, each of which has one completion.
+/// Returns: OK if all were accepted; else the status of the first that was not, as quorate_put.
+/// Thread class: B. Blocks: no. Owner: everything is copied, with or without QUORATE_OP_BORROW. Since: 0.1.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn quorate_submit(
+    node: *mut quorate_node,
+    ops: *const quorate_op,
+    op_size: usize,
+    n: usize,
+    accepted: *mut usize,
+) -> quorate_status {
+    // SAFETY: NULL or the caller's place for a number.
+    unsafe { write_if(accepted, 0) };
+    // SAFETY: the contract of the function.
+    unsafe {
+        with_node(Site::Submit, node, |node| {
+            if accepted.is_null() || (ops.is_null() && n > 0) {
+                return Err(E_NULL);
+            }
+            if n > 0 && !op_size.is_multiple_of(align_of::<quorate_op>()) {
+                return Err(E_ARG);
+            }
+            for index in 0..n {
+                let op: quorate_op = read_sized(ops.byte_add(index * op_size), op_size)?;
+                if op.reserved != [0; 2] || op.flags & !OP_BORROW != 0 {
+                    return Err(E_UNSUPPORTED);
+                }
+                let request = request(op.kind, op.key, op.value, op.context, op.call)?;
+                submit(node, request, op.tag)?;
+                accepted.write(index + 1);
+            }
+            Ok(OK)
+        })
+    }
+}
+
+/// Takes completions.
+///
+/// Arguments: node; array; size: sizeof(quorate_completion); capacity: elements of the array; n: receives
+/// how many were written.
+/// Returns: OK if n > 0; AGAIN if there is none now; E_NULL; E_ARG; E_BUSY if another thread reaps;
+/// E_POISONED if there is none and there will be none; E_FORKED; E_PANIC.
+/// Thread class: C. Blocks: no. Owner: the caller, who gives the array to quorate_completions_clear.
+/// Since: 0.1.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn quorate_reap(
+    node: *mut quorate_node,
+    array: *mut quorate_completion,
+    size: usize,
+    capacity: usize,
+    n: *mut usize,
+) -> quorate_status {
+    // SAFETY: NULL or the caller's place for a number.
+    unsafe { write_if(n, 0) };
+    // SAFETY: the contract of the function.
+    unsafe {
+        with_any_node(Site::Reap, node, |node| {
+            if array.is_null() || n.is_null() {
+                return Err(E_NULL);
+            }
+            check_completion_size(size)?;
+            if capacity == 0 {
+                return Err(E_ARG);
+            }
+            if node.is_poisoned() {
+                node.give_up_loop();
+            }
+            let mut taken: Vec<Completion> = Vec::new();
+            node.handle.reap(&mut taken, capacity).map_err(|_| E_BUSY)?;
+            if taken.is_empty() {
+                let is_over = node.is_poisoned() && node.handle.in_flight() == 0;
+                return if is_over { Err(E_POISONED) } else { Ok(AGAIN) };
+            }
+            for (index, end) in taken.into_iter().enumerate() {
+                let value = completion(node, end.tag, end.is_write, end.reply);
+                write_completion(array, size, index, value);
+                n.write(index + 1);
+            }
+            Ok(OK)
+        })
+    }
+}
+
+/// Frees what completions own and empties them, so that a second call does nothing.
+///
+/// Arguments: array: may be NULL; size: sizeof(quorate_completion); n: elements.
+/// Returns: nothing. A size that cannot be is ignored, as is everything then.
+/// Thread class: E, on the array. Blocks: no. Owner: the array stays the caller's. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn quorate_completions_clear(array: *mut quorate_completion, size: usize, n: usize) {
+    if array.is_null() || check_completion_size(size).is_err() {
+        return;
+    }
+    entry_or(Site::CompletionsClear, (), || {
+        for index in 0..n {
+            // SAFETY: an element of the caller's array.
+            let element = unsafe { &mut *array.byte_add(index * size) };
+            let result = core::mem::replace(element, EMPTY).result;
+            if !result.is_null() {
+                // SAFETY: made by Box::into_raw in `completion`, and not freed: clearing empties it.
+                drop(unsafe { Box::from_raw(result) });
+            }
+        }
+    });
+}
+
+/// A descriptor that is readable while quorate_reap would return something. Poll it level triggered;
+/// never read it; the library does.
+///
+/// Arguments: node.
+/// Returns: the descriptor, the same for the node's life; E_NULL or E_FORKED, which are below 0.
+/// Thread class: B. Blocks: no. Owner: the library. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn quorate_completion_fd(node: *const quorate_node) -> c_int {
+    // SAFETY: NULL or a live node, by the contract of the function.
+    let node = unsafe { node.as_ref() };
+    if let Some(status) = refuses(node) {
+        return status;
+    }
+    entry_or(Site::CompletionFd, super::status::E_PANIC, || {
+        node.map_or(E_NULL, |node| node.handle.completion_fd())
+    })
+}
+
+/// Waits until there is a completion.
+///
+/// Arguments: node; timeout_ns: UINT64_MAX for ever.
+/// Returns: OK if there may be one; AGAIN if the time is over; E_NULL; E_STATE in another mode;
+/// E_FORKED; E_PANIC.
+/// Thread class: C. Blocks: yes. Owner: nothing changes hands. Since: 0.1.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn quorate_wait(node: *mut quorate_node, timeout_ns: u64) -> quorate_status {
+    // SAFETY: the contract of the function.
+    unsafe {
+        with_any_node(Site::Wait, node, |node| {
+            if node.is_host_driven() {
+                return Err(E_STATE);
+            }
+            let timeout = (timeout_ns < u64::MAX).then(|| Duration::from_nanos(timeout_ns));
+            Ok(if node.handle.wait(timeout) { OK } else { AGAIN })
+        })
+    }
+}
+
+/// The three sync calls: submit, wait, one completion.
+///
+/// # Safety
+/// The contract of the exported functions.
+unsafe fn call_sync(
+    site: Site,
+    node: *mut quorate_node,
+    out: *mut quorate_completion,
+    size: usize,
+    request: impl FnOnce() -> Result<OwnedRequest, quorate_status>,
+) -> quorate_status {
+    let writable = !out.is_null() && check_completion_size(size).is_ok();
+    if writable {
+        // SAFETY: not NULL and of a size that was checked.
+        unsafe { write_completion(out, size, 0, EMPTY) };
+    }
+    // SAFETY: the caller's promise.
+    unsafe {
+        with_node(site, node, |node| {
+            if out.is_null() {
+                return Err(E_NULL);
+            }
+            check_completion_size(size)?;
+            if node.is_host_driven() || !node.is_running() {
+                return Err(E_STATE);
+            }
+            let request = request()?;
+            let is_write = request.operation.is_write();
+            let reply = node.handle.call(request).map_err(of_refusal)?;
+            let value = completion(node, 0, is_write, reply);
+            write_completion(out, size, 0, value);
+            Ok(value.status)
+        })
+    }
+}
+
+/// Reads and waits for the answer.
+///
+/// Arguments: node; key; call: settings, or NULL; out: receives the completion, empty if the call is
+/// refused; size: sizeof(quorate_completion).
+/// Returns: the status of the completion, as quorate_get; what quorate_get returns if it is refused;
+/// E_STATE unless the node runs in mode thread.
+/// Thread class: B. Blocks: until the answer, at most to the deadline. Owner: the caller, who gives out
+/// to quorate_completions_clear. Since: 0.1.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn quorate_get_sync(
+    node: *mut quorate_node,
+    key: quorate_bytes,
+    call: *const quorate_call,
+    out: *mut quorate_completion,
+    size: usize,
+) -> quorate_status {
+    let none = quorate_bytes::EMPTY;
+    // SAFETY: the contract of the function.
+    unsafe { call_sync(Site::GetSync, node, out, size, || request(OP_GET, key, none, none, call)) }
+}
+
+/// Writes and waits for the answer. As quorate_put.
+///
+/// Arguments: node; key; value; context: or empty; call: settings, or NULL; out: receives the completion,
+/// empty if the call is refused; size: sizeof(quorate_completion).
+/// Returns: the status of the completion, as quorate_put; what quorate_put returns if it is refused;
+/// E_STATE unless the node runs in mode thread.
+/// Thread class: B. Blocks: until the answer, at most to the deadline. Owner: the caller, who gives out
+/// to quorate_completions_clear. Since: 0.1.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn quorate_put_sync(
+    node: *mut quorate_node,
+    key: quorate_bytes,
+    value: quorate_bytes,
+    context: quorate_bytes,
+    call: *const quorate_call,
+    out: *mut quorate_completion,
+    size: usize,
+) -> quorate_status {
+    // SAFETY: the contract of the function.
+    unsafe { call_sync(Site::PutSync, node, out, size, || request(OP_PUT, key, value, context, call)) }
+}
+
+/// Deletes and waits for the answer. As quorate_delete.
+///
+/// Arguments: node; key; context: or empty; call: settings, or NULL; out: receives the completion, empty
+/// if the call is refused; size: sizeof(quorate_completion).
+/// Returns: the status of the completion, as quorate_put; what quorate_put returns if it is refused;
+/// E_STATE unless the node runs in mode thread.
+/// Thread class: B. Blocks: until the answer, at most to the deadline. Owner: the caller, who gives out
+/// to quorate_completions_clear. Since: 0.1.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn quorate_delete_sync(
+    node: *mut quorate_node,
+    key: quorate_bytes,
+    context: quorate_bytes,
+    call: *const quorate_call,
+    out: *mut quorate_completion,
+    size: usize,
+) -> quorate_status {
+    let none = quorate_bytes::EMPTY;
+    // SAFETY: the contract of the function.
+    unsafe { call_sync(Site::DeleteSync, node, out, size, || request(OP_DELETE, key, none, context, call)) }
+}
