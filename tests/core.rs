@@ -522,6 +522,18 @@ fn too_many_siblings_refuse_blind_puts_and_never_a_full_context() {
 }
 
 #[test]
+fn siblings_that_no_frame_would_hold_refuse_blind_puts() {
+    let mut cluster = Cluster::new(1, |config| config.value_max = 64 << 20, 0);
+    let (large, largest) = ("v".repeat(2 << 20), "v".repeat(64 << 20));
+    assert_eq!(cluster.ask(0, "k", put(&large, None), Options::default()).outcome, Outcome::Ok);
+    let blind = cluster.ask(0, "k", put(&largest, None), Options::default());
+    assert_eq!(blind.outcome, Outcome::TooManySiblings(1));
+    let seen = cluster.get(0, "k").context.unwrap();
+    let full = cluster.ask(0, "k", put("small", Some(&seen)), Options::default());
+    assert_eq!(full.outcome, Outcome::Ok);
+}
+
+#[test]
 fn keys_and_values_of_no_bytes_and_at_the_limit_are_legal_and_one_more_is_not() {
     let mut cluster = Cluster::new(3, |_| {}, 0);
     let longest = "k".repeat(4_096);

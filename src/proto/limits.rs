@@ -14,6 +14,9 @@ pub const VALUE_MAX_DEFAULT: usize = 16 << 20;
 pub const SIBLINGS_MAX: usize = 100;
 /// Siblings of one key at which a warning is counted.
 pub const SIBLINGS_WARN: usize = 25;
+/// Values of one key's siblings together, in bytes, over which a put without full context is refused: two
+/// coordinators that do not hear of each other still make an object that fits a frame.
+pub const SIBLING_BYTES_MAX: usize = FRAME_MAX / 2;
 /// Encoded context, in bytes, from which a put without full context is refused.
 pub const CONTEXT_WARN: usize = 4 << 10;
 /// Longest context token accepted from a client, in bytes.
@@ -34,7 +37,7 @@ pub const NAME_MAX: usize = 64;
 pub const TOKENS_DEFAULT: u32 = 64;
 /// Tokens of all members together: each costs 16 bytes while a layout is made.
 pub const TOKENS_TOTAL_MAX: u64 = 1 << 22;
-/// Largest frame between peers, in bytes: a record of the largest object and its header.
+/// Largest frame between peers, in bytes: two of the largest values and what belongs to them.
 pub const FRAME_MAX: usize = 130 << 20;
 /// Requests a node coordinates at one time.
 pub const IN_FLIGHT_MAX: usize = 65_536;

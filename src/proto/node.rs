@@ -538,6 +538,7 @@ impl<S: Store> Node<S> {
             ("records_damaged", replica.damaged),
             ("sibling_warnings", replica.sibling_warnings),
             ("messages_sent", self.peers.sent),
+            ("messages_too_large", self.peers.oversized),
             ("frames_taken", own.frames_taken),
             ("frames_refused", own.frames_refused),
             ("frames_of_another_layout", own.other_layout),

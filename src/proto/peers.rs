@@ -34,6 +34,8 @@ pub struct Peers {
     spare: Vec<Vec<u8>>,
     /// Frames sent.
     pub sent: u64,
+    /// Messages that were not sent, being larger than a frame may be.
+    pub oversized: u64,
 }
 
 impl Peers {
@@ -56,6 +58,7 @@ impl Peers {
             filled: Vec::new(),
             spare: Vec::new(),
             sent: 0,
+            oversized: 0,
         }
     }
 
@@ -88,11 +91,16 @@ impl Peers {
         }
     }
 
-    /// Frames a message for a peer. Not connected: it is dropped, as a network would.
+    /// Frames a message for a peer. Not connected: it is dropped, as a network would. So is one that is too
+    /// large for any frame: the peer would end the connection over it, and every request with that.
     pub fn send(&mut self, slot: u16, request_id: u64, message: &Message<'_>) {
         assert_ne!(slot, self.own, "nobody sends to itself");
         let peer = &mut self.peers[usize::from(slot)];
         if !peer.connected {
+            return;
+        }
+        if !message.fits() {
+            self.oversized += 1;
             return;
         }
         if peer.outbox.is_empty() {
@@ -128,5 +136,25 @@ impl Peers {
             frames.clear();
             self.spare.push(frames);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::limits::FRAME_MAX;
+    use crate::proto::message::{Fetched, split_frame};
+
+    #[test]
+    fn what_no_frame_holds_is_not_sent() {
+        let ids = [MemberId(1), MemberId(2)];
+        let mut peers = Peers::new(ids.into_iter(), 0, 1, 7);
+        peers.peer_mut(1).connected = true;
+        let object = vec![0; FRAME_MAX];
+        peers.send(1, 1, &Message::Fetched(Fetched::Record(&object)));
+        assert_eq!((peers.take_frames(), peers.oversized), (None, 1));
+        peers.send(1, 1, &Message::Fetched(Fetched::Record(b"object")));
+        let (to, frames) = peers.take_frames().unwrap();
+        assert_eq!((to, split_frame(&frames).unwrap().1.len()), (MemberId(2), 0));
     }
 }

@@ -26,7 +26,8 @@ pub enum Refusal {
     Store(StoreError),
     /// The object from a peer is malformed.
     Malformed(WireError),
-    /// The key has this many siblings, and the put would add one without covering them all.
+    /// The key has this many siblings, by number or by size too many for a put that adds one without covering
+    /// them all.
     TooManySiblings(u32),
     /// No epoch is leased: the disk is behind.
     Overloaded,
@@ -329,7 +330,7 @@ impl<S: Store> Replica<S> {
             Cover::All => Context::of(&object),
             Cover::Context(context) => context.clone(),
         };
-        let warned = self.check_siblings(&object, &seen)?;
+        let warned = self.check_siblings(&object, &seen, new.value.len())?;
         let (actor, fresh) = self.actor(epoch, &object, &seen);
         let counter = object.context().counter(actor).max(seen.clock.counter(actor)) + 1;
         let dot = Dot { actor, counter };
@@ -391,11 +392,14 @@ impl<S: Store> Replica<S> {
 
     /// Trap T18: limits are checked only here, where a dot is issued, and never against a write that
     /// covers every sibling. Returns whether a warning is due.
-    fn check_siblings(&self, object: &Object<'_>, seen: &Context) -> Result<bool, Refusal> {
-        let left = object.siblings().iter().filter(|sibling| !seen.covers(sibling.dot)).count();
+    fn check_siblings(&self, object: &Object<'_>, seen: &Context, value: usize) -> Result<bool, Refusal> {
+        let stay = object.siblings().iter().filter(|sibling| !seen.covers(sibling.dot));
+        let (left, bytes) =
+            stay.fold((0, value), |(left, bytes), sibling| (left + 1, bytes + sibling.value.len()));
         // An entry takes at most 36 bytes; a context this long has at least as many entries.
         let long = object.context().len() * 36 > limits::CONTEXT_WARN;
-        if left > 0 && (left >= self.siblings_max || long) {
+        let large = bytes > limits::SIBLING_BYTES_MAX;
+        if left > 0 && (left >= self.siblings_max || long || large) {
             return Err(Refusal::TooManySiblings(object.siblings().len() as u32));
         }
         Ok(left + 1 == limits::SIBLINGS_WARN)

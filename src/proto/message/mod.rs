@@ -168,6 +168,19 @@ impl<'a> Message<'a> {
         }
     }
 
+    /// Whether a frame of [`limits::FRAME_MAX`] bytes holds it. Only merging brings an object beyond that, as
+    /// a copy from elsewhere is never refused (trap T18).
+    pub fn fits(&self) -> bool {
+        let large = match self {
+            Message::Replicate { object, .. } | Message::Fetched(Fetched::Record(object)) => object.len(),
+            Message::Forward(forward) => forward.request.len(),
+            Message::Forwarded { reply, .. } => reply.map_or(0, <[u8]>::len),
+            Message::Scanned { keys, .. } => keys.len(),
+            _ => 0,
+        };
+        large <= limits::FRAME_MAX - HEADER - limits::KEY_MAX - 1_024
+    }
+
     /// Appends a whole frame.
     pub fn encode(&self, envelope: &Envelope, out: &mut Vec<u8>) {
         let start = out.len();
