@@ -9,11 +9,12 @@ use quorate::proto::io::{
     Blind, Edit, ExpiryEdit, ExpiryWhen, MemberId, Operation, Options, Output, Presence, Reply, Request,
     RequestId, View,
 };
-use quorate::proto::message::{Envelope, Hello, Message};
+use quorate::proto::message::{Acks, Envelope, Hello, Message, Seen};
 use quorate::proto::node::Node;
 use quorate::proto::rng::Rng;
 use quorate::proto::store::Store;
 use quorate::proto::time::{Instant, Now, WallTime};
+use quorate::proto::version::{Dot, Hlc, Object, Sibling, VectorClock};
 use quorate::store::MemoryStore;
 
 struct Cluster {
@@ -164,6 +165,16 @@ impl Cluster {
             self.nodes[at].handle_peer_up(self.now, two);
             self.nodes[other].handle_peer_up(self.now, one);
         }
+        self.run();
+    }
+
+    /// A message that no node of ours would send.
+    fn say(&mut self, from: usize, to: usize, message: &Message<'_>) {
+        let node = &self.nodes[to];
+        let (layout_version, cluster_id) = (node.layout().version() as u32, node.keys().cluster_id);
+        let mut frame = Vec::new();
+        message.encode(&Envelope { layout_version, cluster_id, request_id: 0 }, &mut frame);
+        self.nodes[to].handle_frames(self.now, self.ids[from], &frame).unwrap();
         self.run();
     }
 
@@ -559,4 +570,37 @@ fn close_ends_every_request() {
     assert_eq!(cluster.replies[&read].outcome, Outcome::Timeout);
     assert_eq!(cluster.nodes[0].in_flight(), 0);
     assert_eq!(cluster.nodes[0].deadline(), Instant::NEVER);
+}
+
+#[test]
+fn a_peer_that_claims_the_last_event_there_is_stops_no_write() {
+    let mut cluster = Cluster::new(2, |_| {}, 0);
+    let dot = cluster.ask(0, "k", set("v"), with_context()).dot.unwrap();
+    let mut seen = VectorClock::new();
+    seen.raise(dot.actor, u64::MAX - 1);
+    let dot = Dot { actor: dot.actor, counter: u64::MAX };
+    let hlc = Hlc::from_millis(1);
+    let sibling = Sibling { dot, hlc, tombstone: false, expires_ms: None, value: b"last".into() };
+    let (mut object, mut bytes) = (Object::default(), Vec::new());
+    object.write(&seen, |_| false, sibling);
+    object.encode(&mut bytes);
+    let message = Message::Replicate { keyspace: 0, key: b"k", acks: Acks::default(), object: &bytes };
+    cluster.say(1, 0, &message);
+    let reply = cluster.ask(0, "k", set("w"), Options::default());
+    assert_eq!(reply.outcome, Outcome::Ok);
+    assert_ne!(reply.dot.unwrap().actor, dot.actor, "an epoch at its end is not continued");
+    assert_eq!(values(&cluster.get(1, "k")), ["w"]);
+}
+
+#[test]
+fn a_peer_that_remembers_more_openings_than_there_can_be_is_heard() {
+    let mut cluster = Cluster::new(2, |_| {}, 0);
+    let identity = cluster.nodes[0].store().identity();
+    let seen = Seen { generation: identity.generation, opens: u64::MAX, boot: 1, sequence: 1 };
+    let layout_hash = cluster.nodes[0].layout().hash();
+    let hello =
+        Hello { boot: 1, generation: 2, opens: 1, sequence: 1, layout_hash, seen: Some(seen), answer: false };
+    cluster.say(1, 0, &Message::Hello(hello));
+    let generation = cluster.nodes[0].store().identity().generation;
+    assert_ne!(generation, identity.generation, "its directory went back in time");
 }

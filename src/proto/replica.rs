@@ -332,7 +332,12 @@ impl<S: Store> Replica<S> {
         };
         let warned = self.check_siblings(&object, &seen, new.value.len())?;
         let (actor, fresh) = self.actor(epoch, &object, &seen);
-        let counter = object.context().counter(actor).max(seen.clock.counter(actor)) + 1;
+        let last = object.context().counter(actor).max(seen.clock.counter(actor));
+        let Some(counter) = last.checked_add(1) else {
+            // A peer has claimed the last event of an epoch that we had not begun: the next one is taken.
+            self.spare_epoch = None;
+            return Err(Refusal::Overloaded);
+        };
         let dot = Dot { actor, counter };
         let NewVersion { tombstone, value, expires_ms } = new;
         let sibling = Sibling { dot, hlc, tombstone, expires_ms, value: Cow::Borrowed(value) };
@@ -373,14 +378,16 @@ impl<S: Store> Replica<S> {
         Ok(hlc)
     }
 
-    /// Rule V2: the epoch in use continues only if nothing it issued can have been lost here, and no
-    /// client knows more of it than we do. Otherwise the spare one begins; says whether it did.
+    /// Rule V2: the epoch in use continues only if nothing it issued can have been lost here, no client
+    /// knows more of it than we do, and it has an event left. Otherwise the spare one begins; says whether
+    /// it did.
     fn actor(&self, epoch: Option<Epoch>, object: &Object<'_>, seen: &Context) -> (Actor, bool) {
         let generation = self.identity.generation;
         let current = epoch.filter(|epoch| epoch.nonce == self.identity.nonce || self.trusts(epoch));
         if let Some(epoch) = current {
             let actor = Actor { generation, epoch };
-            if seen.clock.counter(actor) <= object.context().counter(actor) {
+            let last = object.context().counter(actor);
+            if seen.clock.counter(actor) <= last && last < u64::MAX {
                 return (actor, false);
             }
         }
