@@ -8,9 +8,9 @@ use quorate::resp::client::encode;
 use quorate::resp::parse::{ParseLimits, Parsed, Parser};
 use quorate::resp::text::context_text;
 
-use super::messages::{Facts, clock, sibling_dot};
+use super::messages::{Facts, Recent, clock, sibling_dot};
 use super::mutate::{bend, boundary, noise, one_of, pick};
-use quorate::proto::version::Context;
+use quorate::proto::version::{Context, VectorClock};
 use quorate::proto::wire::put_varint;
 
 /// Every command in its usual forms. Words in braces are filled in: a key, its value, a context of the
@@ -151,6 +151,7 @@ const LENGTHS: [&str; 24] = [
 /// Fills in the words of a form.
 pub struct Commands<'a> {
     pub facts: &'a Facts,
+    pub recent: &'a Recent,
     /// Whether commands that empty keyspaces may be sent.
     pub flushes: bool,
 }
@@ -167,13 +168,14 @@ impl Commands<'_> {
     }
 
     fn fill(&self, form: &str, rng: &mut Rng) -> Vec<Vec<u8>> {
-        let key = key(rng);
+        let claim = if form.contains("{c}") && rng.one_in(2) { self.recent.claim(rng) } else { None };
+        let (key, clock) = claim.unwrap_or_else(|| (key(rng), clock(rng, self.facts)));
         let mut first = true;
         let words = form.split(' ').map(|word| match word {
             "{k}" if core::mem::take(&mut first) => key.clone(),
             "{k}" => self::key(rng),
             "{v}" => value(rng),
-            "{c}" => self.context(&key, rng),
+            "{c}" => self.context(&key, &clock, rng),
             "{n}" => (1 + rng.below(90)).to_string().into_bytes(),
             "{r}" => rng.below(5).to_string().into_bytes(),
             "{at}" => (1_700_000_000 + rng.below(1 << 30)).to_string().into_bytes(),
@@ -188,8 +190,8 @@ impl Commands<'_> {
     }
 
     /// A context of the key as text: a good one, one with a bent inside under a good MAC, or none at all.
-    fn context(&self, key: &[u8], rng: &mut Rng) -> Vec<u8> {
-        let mut context = Context { clock: clock(rng, self.facts), dots: Vec::new() };
+    fn context(&self, key: &[u8], clock: &VectorClock, rng: &mut Rng) -> Vec<u8> {
+        let mut context = Context { clock: clock.clone(), dots: Vec::new() };
         for _ in 0..pick(rng, 3) {
             context.dots.push(sibling_dot(rng, self.facts));
         }

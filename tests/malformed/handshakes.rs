@@ -83,7 +83,7 @@ fn shake(run: &Run, places: &Places, job: Job) -> io::Result<Class> {
         }
         _ => {
             write_all(&mut stream, &hello)?;
-            Link::prove(stream, session, run.facts.clone(), rng.next_u64())?;
+            Link::prove(run, stream, session, rng.next_u64())?;
             return Ok(Class::HandshakeDone);
         }
     }
@@ -180,8 +180,8 @@ fn answer(run: &Run, node: &Node, job: Job) -> io::Result<Class> {
             return Ok(Class::DialledRefused);
         }
         write_all(&mut stream, &answer)?;
-        let mut link = Link::prove(stream, session, run.facts.clone(), rng.next_u64())?;
-        let bent = Messages { facts: link.facts(), own_boot: 1, number: job.number }
+        let mut link = Link::prove(run, stream, session, rng.next_u64())?;
+        let bent = Messages { facts: link.facts(), recent: &run.recent, own_boot: 1, number: job.number }
             .bent(&mut rng, &mut Questions::default());
         let refused = look_at(&bent.frames, run.facts.keys.cluster_id).refused;
         let through = link.send(run, &[bent.frames])?;

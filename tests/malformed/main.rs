@@ -36,7 +36,7 @@ use quorate::resp::client::Value;
 use clients::{chat, count_cut, read_to_end, send_commands};
 use commands::announcement;
 use handshakes::{answer_dialled, send_handshakes};
-use messages::{Facts, KINDS};
+use messages::{Facts, KINDS, Recent};
 use node::{ANSWERING_MEMBER, Client, Memory, NODE, Node, RECORD_MEMBERS, connect, write_all};
 use peers::{Link, send_frames};
 use plan::{FLUSHES, Family, Job, Places, Queue, ROUND, Run, Trouble, family};
@@ -137,6 +137,7 @@ fn meet(node: &Node, client: &mut Client, seed: u64) -> io::Result<Run> {
             boot: 0,
             opens: 0,
         },
+        recent: Recent::default(),
         tally: Mutex::new(Tally::default()),
     };
     run.sentinel_key = owned_keys(client, "sentinel", 1)?.remove(0);

@@ -2,6 +2,8 @@
 //! every decoder behind them is reached, and above them.
 
 use core::time::Duration;
+use std::collections::VecDeque;
+use std::sync::Mutex;
 
 use quorate::proto::io::{
     Blind, Edit, ExpiryEdit, ExpiryWhen, Operation, Options, Presence, Reply, Request, SiblingView, View,
@@ -86,9 +88,61 @@ impl Questions {
     }
 }
 
+/// Records that the node sent last, with their keys: what is made of them names events of its own.
+#[derive(Debug, Default)]
+pub struct Recent(Mutex<VecDeque<(Vec<u8>, Vec<u8>)>>);
+
+impl Recent {
+    /// Notes a record, unless it is one of those that must be found again.
+    pub fn note(&self, key: &[u8], object: &[u8]) {
+        if key.len() > 2 {
+            return;
+        }
+        let mut records = self.0.lock().expect("nobody panicked with it");
+        if records.len() == 64 {
+            records.pop_front();
+        }
+        records.push_back((key.to_vec(), object.to_vec()));
+    }
+
+    /// One of them.
+    fn pick(&self, rng: &mut Rng) -> Option<(Vec<u8>, Object<'static>)> {
+        let records = self.0.lock().expect("nobody panicked with it");
+        let (key, object) = records.get(pick(rng, records.len()))?;
+        Some((key.clone(), Object::decode(object).ok()?.into_owned()))
+    }
+
+    /// The key of one of them and what a client may claim to have seen of it: more than there is.
+    pub fn claim(&self, rng: &mut Rng) -> Option<(Vec<u8>, VectorClock)> {
+        let (key, object) = self.pick(rng)?;
+        let mut clock = object.context().clone();
+        let &(actor, counter) = clock.entries().get(pick(rng, clock.len()))?;
+        clock.raise(actor, if rng.one_in(2) { u64::MAX } else { counter.saturating_add(rng.below(3)) });
+        Some((key, clock))
+    }
+
+    /// One of them, one event further on: the next of its actor, or the last there can be.
+    fn further(&self, rng: &mut Rng) -> Option<(Vec<u8>, Vec<u8>)> {
+        let (key, mut object) = self.pick(rng)?;
+        let &(actor, counter) = object.context().entries().get(pick(rng, object.context().len()))?;
+        if counter < u64::MAX {
+            let mut seen = VectorClock::new();
+            seen.raise(actor, if rng.one_in(20) { u64::MAX - 1 } else { counter });
+            let dot = Dot { actor, counter: seen.counter(actor) + 1 };
+            let sibling =
+                Sibling { dot, hlc: Hlc(1), tombstone: false, expires_ms: None, value: b"v".into() };
+            object.write(&seen, |_| false, sibling);
+        }
+        let mut bytes = Vec::new();
+        object.encode(&mut bytes);
+        Some((key, bytes))
+    }
+}
+
 /// Makes the messages of one member.
 pub struct Messages<'a> {
     pub facts: &'a Facts,
+    pub recent: &'a Recent,
     /// The boot this member has introduced itself with.
     pub own_boot: u64,
     /// The number that names the input: its request id, and its number as a forward.
@@ -113,7 +167,8 @@ impl Messages<'_> {
         let (key, keyspace) = (key(rng), if rng.one_in(10) { rng.below(18) as u16 } else { 0 });
         match KINDS[kind] {
             "Replicate" => {
-                let object = encoded_object(rng, self.facts);
+                let further = if rng.one_in(3) { self.recent.further(rng) } else { None };
+                let (key, object) = further.unwrap_or_else(|| (key, encoded_object(rng, self.facts)));
                 let acks = Acks { stored: rng.one_in(2), durable: rng.one_in(3) };
                 send(Message::Replicate { keyspace, key: &key, acks, object: &object }, &mut frame);
             }
@@ -128,7 +183,8 @@ impl Messages<'_> {
                 send(Message::Fetch { keyspace, key: &key, known, deadline_ms }, &mut frame);
             }
             "Fetched" => {
-                let object = encoded_object(rng, self.facts);
+                let further = if rng.one_in(3) { self.recent.further(rng) } else { None };
+                let object = further.map_or_else(|| encoded_object(rng, self.facts), |(_, object)| object);
                 let answers = [
                     Fetched::Same,
                     Fetched::Absent,
@@ -183,7 +239,7 @@ impl Messages<'_> {
         let facts = self.facts;
         let odd = |rng: &mut Rng, good: u64| if rng.one_in(4) { boundary(rng) } else { good };
         let mut seen = None;
-        if rng.one_in(2) {
+        if rng.one_in(4) {
             seen = Some(Seen {
                 generation: odd(rng, facts.generation),
                 opens: odd(rng, facts.opens),
@@ -332,11 +388,12 @@ fn actor(rng: &mut Rng, facts: &Facts) -> Actor {
         return Actor { generation: facts.generation, epoch };
     }
     let generation = 1 + rng.below(5);
-    Actor { generation, epoch: Epoch { nonce: generation * 7, number: 1 } }
+    Actor { generation, epoch: Epoch { nonce: generation * 7, number: rng.below(10) } }
 }
 
 fn counter(rng: &mut Rng) -> u64 {
-    if rng.one_in(40) { boundary(rng).max(1) } else { 1 + rng.below(30) }
+    // Few of the largest: a key whose actors have come to their end takes nothing new.
+    if rng.one_in(400) { boundary(rng).max(1) } else { 1 + (rng.next_u64() >> (20 + rng.below(44))) }
 }
 
 /// An event of one of few actors.

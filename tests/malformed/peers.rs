@@ -48,29 +48,29 @@ impl Link {
         let session = Session::connect(run.identity(name), NODE, nonce(rng), &mut out);
         let mut stream = connect(run.peer)?;
         write_all(&mut stream, &out)?;
-        Link::prove(stream, session, run.facts.clone(), rng.next_u64())
+        Link::prove(run, stream, session, rng.next_u64())
     }
 
     /// Goes through a handshake that has begun, and the introductions after it.
-    pub fn prove(stream: TcpStream, session: Session, facts: Facts, own_boot: u64) -> io::Result<Link> {
+    pub fn prove(run: &Run, stream: TcpStream, session: Session, own_boot: u64) -> io::Result<Link> {
         let mut link = Link {
             stream,
             session,
             inbox: Vec::new(),
             own_boot,
-            facts,
+            facts: run.facts.clone(),
             questions: Questions::default(),
             answered: HashSet::new(),
             introduced: false,
             sentinels: 0,
         };
         while !link.introduced {
-            let read = link.pump()?;
+            let read = link.pump(run)?;
             if !matches!(read, ReadOnce::Bytes(_)) {
                 return Err(io::Error::other(format!("a good handshake ended in {read:?}")));
             }
         }
-        let introduction = link.messages(0).introduction(0);
+        let introduction = link.messages(run, 0).introduction(0);
         let mut out = Vec::new();
         link.session.seal(&introduction, &mut out);
         write_all(&mut link.stream, &out)?;
@@ -82,12 +82,12 @@ impl Link {
         &self.facts
     }
 
-    fn messages(&self, number: u64) -> Messages<'_> {
-        Messages { facts: &self.facts, own_boot: self.own_boot, number }
+    fn messages<'a>(&'a self, run: &'a Run, number: u64) -> Messages<'a> {
+        Messages { facts: &self.facts, recent: &run.recent, own_boot: self.own_boot, number }
     }
 
     /// Reads once and takes what came.
-    fn pump(&mut self) -> io::Result<ReadOnce> {
+    fn pump(&mut self, run: &Run) -> io::Result<ReadOnce> {
         let mut buffer = [0; 16 << 10];
         let read = read_once(&mut self.stream, &mut buffer)?;
         if let ReadOnce::Bytes(length) = read {
@@ -103,14 +103,14 @@ impl Link {
                 Event::Progress | Event::Established { .. } => b"",
             };
             taken += length;
-            self.take_frames(records)?;
+            self.take_frames(run, records)?;
         }
         self.inbox = inbox[taken..].to_vec();
         write_all(&mut self.stream, &out)?;
         Ok(read)
     }
 
-    fn take_frames(&mut self, mut frames: &[u8]) -> io::Result<()> {
+    fn take_frames(&mut self, run: &Run, mut frames: &[u8]) -> io::Result<()> {
         while !frames.is_empty() {
             let (frame, rest) = split_frame(frames).map_err(io::Error::other)?;
             let (Envelope { request_id, layout_version, .. }, message) =
@@ -131,7 +131,8 @@ impl Link {
                     self.facts.boot = hello.boot;
                     self.facts.opens = hello.opens;
                 }
-                Message::Replicate { .. } => {
+                Message::Replicate { key, object, .. } => {
+                    run.recent.note(key, object);
                     Questions::note(&mut self.questions.replicates, (request_id, 0));
                 }
                 Message::Fetch { .. } => Questions::note(&mut self.questions.fetches, (request_id, 0)),
@@ -155,9 +156,9 @@ impl Link {
             let mut behind = Vec::new();
             if says_hello(frames) {
                 // A node that was told of another layout hears nothing but introductions.
-                behind = self.messages(0).introduction(self.sentinels);
+                behind = self.messages(run, 0).introduction(self.sentinels);
             }
-            behind.extend(self.messages(0).sentinel(&run.sentinel_key, SENTINEL | self.sentinels));
+            behind.extend(self.messages(run, 0).sentinel(&run.sentinel_key, SENTINEL | self.sentinels));
             self.session.seal(&behind, &mut out);
         }
         write_all(&mut self.stream, &out)?;
@@ -165,7 +166,7 @@ impl Link {
         while through < inputs.len() {
             if self.answered.remove(&(first + through as u64)) {
                 through += 1;
-            } else if !matches!(self.pump()?, ReadOnce::Bytes(_)) {
+            } else if !matches!(self.pump(run)?, ReadOnce::Bytes(_)) {
                 break;
             }
         }
@@ -173,10 +174,10 @@ impl Link {
     }
 
     /// Reads until the node has asked something, for a short while.
-    fn wait_for_question(&mut self) -> io::Result<()> {
+    fn wait_for_question(&mut self, run: &Run) -> io::Result<()> {
         self.stream.set_read_timeout(Some(QUESTION_WAIT))?;
         while self.questions.is_empty() {
-            match self.pump() {
+            match self.pump(run) {
                 Ok(ReadOnce::Bytes(_)) => {}
                 Ok(_) => break,
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => break,
@@ -188,12 +189,12 @@ impl Link {
 
     /// Sends bytes that are no good record, and waits until the node hangs up. `half`: it has reason to
     /// wait for more, so it is told that nothing comes.
-    fn end_with(mut self, bytes: &[u8], half: bool) -> io::Result<()> {
+    fn end_with(mut self, run: &Run, bytes: &[u8], half: bool) -> io::Result<()> {
         write_all(&mut self.stream, bytes)?;
         if half {
             let _ = self.stream.shutdown(Shutdown::Write);
         }
-        while let ReadOnce::Bytes(_) = self.pump()? {}
+        while let ReadOnce::Bytes(_) = self.pump(run)? {}
         Ok(())
     }
 }
@@ -264,7 +265,7 @@ impl Lane<'_> {
                 break;
             }
             if family(job.number) == Family::Answer {
-                link.wait_for_question()?;
+                link.wait_for_question(self.run)?;
             }
             let (frames, matched) = self.frames(&mut link, job);
             let mut fate = look_at(&frames, self.run.facts.keys.cluster_id);
@@ -315,7 +316,7 @@ impl Lane<'_> {
     fn frames(&self, link: &mut Link, job: Job) -> (Vec<u8>, bool) {
         let mut rng = self.run.rng(job.number);
         let mut questions = core::mem::take(&mut link.questions);
-        let messages = link.messages(job.number);
+        let messages = link.messages(self.run, job.number);
         let frames = match family(job.number) {
             Family::FrameCut(cut) => {
                 let (which, length) = self.places.frames[cut % self.places.frames.len()];
@@ -361,7 +362,7 @@ impl Lane<'_> {
     /// Ends a stream with a bent or cut record.
     fn end_with_record(&self, mut link: Link, job: Job) -> io::Result<()> {
         let mut rng = self.run.rng(job.number);
-        let frames = link.messages(job.number).introduction(0);
+        let frames = link.messages(self.run, job.number).introduction(0);
         let mut record = Vec::new();
         link.session.seal(&frames, &mut record);
         let half = match family(job.number) {
@@ -375,7 +376,7 @@ impl Lane<'_> {
                 is_half(record.strip_prefix(good.as_slice()).unwrap_or(&record))
             }
         };
-        link.end_with(&record, half)?;
+        link.end_with(self.run, &record, half)?;
         let class = if half { Class::RecordHalf } else { Class::FrameRefused };
         self.run.tally(|tally| tally.input(class));
         Ok(())

@@ -10,7 +10,7 @@ use quorate::proto::rng::Rng;
 use quorate::proto::session::{Identity, Session};
 
 use super::commands::{Commands, encoded};
-use super::messages::{Facts, KINDS, Messages, Questions};
+use super::messages::{Facts, KINDS, Messages, Questions, Recent};
 use super::node::NODE;
 use super::tally::Tally;
 
@@ -61,7 +61,7 @@ pub fn family(number: u64) -> Family {
         at -= count;
         None
     };
-    if let Some(cut) = within(205) {
+    if let Some(cut) = within(210) {
         Family::CommandCut(cut)
     } else if let Some(cut) = within(60) {
         Family::FrameCut(cut)
@@ -148,6 +148,7 @@ pub struct Run {
     pub sentinel_key: Vec<u8>,
     /// What the node said of itself at first.
     pub facts: Facts,
+    pub recent: Recent,
     pub tally: Mutex<Tally>,
 }
 
@@ -192,7 +193,7 @@ impl Places {
             let length = run.good_command(form).len();
             places.commands.extend((0..length).map(|length| (form, length)));
         }
-        let messages = Messages { facts: &run.facts, own_boot: 1, number: 1 };
+        let messages = Messages { facts: &run.facts, recent: &Recent::default(), own_boot: 1, number: 1 };
         for which in 0..KINDS.len() * FRAMES_OF_KIND {
             let (frame, _) =
                 messages.good(which % KINDS.len(), &mut run.frame_rng(which), &mut Questions::default());
@@ -211,7 +212,7 @@ impl Places {
 impl Run {
     /// A good command of a form, the same throughout the run.
     pub fn good_command(&self, form: usize) -> Vec<u8> {
-        let commands = Commands { facts: &self.facts, flushes: false };
+        let commands = Commands { facts: &self.facts, recent: &Recent::default(), flushes: false };
         encoded(&commands.form(form, &mut self.rng(u64::MAX - form as u64)))
     }
 
