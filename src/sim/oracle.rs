@@ -124,6 +124,8 @@ pub enum Stop {
     Killed,
     /// The power went: what was durable stays.
     Crashed,
+    /// The power went while the store was being closed or opened: the same, and it may count as clean.
+    CrashedAtRest,
 }
 
 /// What the oracle knows of a machine.

@@ -138,7 +138,7 @@ impl Oracle {
         }
         if let Some(event) = named {
             self.histories[key].events[event].operation = Some(id);
-            self.learn_the_writer(id, key, event);
+            self.learn_the_writer(id, key, event, other);
         }
         self.operations.get_mut(&id).expect("it is known").event = named;
         Ok(())
@@ -146,9 +146,14 @@ impl Oracle {
 
     /// An event turned out to be another operation's. What that one had seen may be something else; what
     /// was concluded from it since cannot be taken back, so the key is judged no more.
-    fn learn_the_writer(&mut self, id: u64, key: usize, event: usize) {
-        let Some(seen) = &self.operations[&id].issued.token else { return };
-        if self.histories[key].events[event].past != seen.past {
+    fn learn_the_writer(&mut self, id: u64, key: usize, event: usize, taken_for: Option<u64>) {
+        let edits = |id: u64| self.operations[&id].issued.edits();
+        let is_same = match (&self.operations[&id].issued.token, taken_for) {
+            (_, Some(other)) if edits(id) || edits(other) => edits(id) && edits(other),
+            (Some(seen), _) => self.histories[key].events[event].past == seen.past,
+            (None, _) => true,
+        };
+        if !is_same {
             self.histories[key].is_doubtful = true;
             self.doubtful += 1;
         }

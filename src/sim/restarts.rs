@@ -27,16 +27,27 @@ impl Oracle {
         self.machines[machine].down = Some(match how {
             Stop::Clean => Sequence(u64::MAX),
             Stop::Killed => marks.0,
-            Stop::Crashed => marks.1,
+            Stop::Crashed | Stop::CrashedAtRest => marks.1,
         });
     }
 
-    /// Whether every acknowledged write in the record that a machine holds is also durable on another
-    /// machine that runs: only then may a fault take the record.
+    /// The power went while a machine's store was being opened: what only a killed process would have left
+    /// may be gone now.
+    pub fn power_lost_again(&mut self, machine: usize) {
+        let durable = self.machines[machine].marks.1;
+        if let Some(sure) = &mut self.machines[machine].down
+            && *sure != Sequence(u64::MAX)
+        {
+            *sure = durable;
+        }
+    }
+
+    /// Whether every write in the record that a machine holds is also durable on another machine that
+    /// runs: only then may a fault take the record.
     pub fn may_lose(&self, machine: usize, key: usize) -> bool {
         let history = &self.histories[key];
         let Some(held) = history.top(machine) else { return true };
-        held.past.iter().filter(|&event| history.events[event].acknowledged.is_some()).all(|event| {
+        held.past.iter().all(|event| {
             (0..self.machines.len()).any(|other| {
                 other != machine
                     && self.machines[other].down.is_none()
@@ -49,9 +60,9 @@ impl Oracle {
 
     /// A fault took the record of a key.
     pub fn lost_record(&mut self, machine: usize, key: usize) {
-        let marks = self.machines[machine].marks;
         let history = &mut self.histories[key];
-        history.remember(machine, marks);
+        // It was stored as well as anybody could; that it cannot be read is not the store's doing.
+        history.remember(machine, (Sequence(u64::MAX), Sequence(u64::MAX)));
         let past = history.top(machine).map(|held| held.past.clone()).unwrap_or_default();
         past.iter().for_each(|event| history.events[event].damaged = true);
         history.held[machine].clear();

@@ -6,7 +6,7 @@ use std::panic::{self, AssertUnwindSafe};
 
 use super::clock::{MS, Time};
 use super::faults::{Fault, Profile};
-use super::oracle::{Judged, KeyInfo, LastCopy, Oracle, Property, Violation};
+use super::oracle::{Judged, KeyInfo, LastCopy, Oracle, Property, Stop, Violation};
 use super::report::RunReport;
 use super::workload::Action;
 use super::world::{Event, Parts, World};
@@ -192,11 +192,20 @@ fn heal(world: &mut World) -> Judged {
     world.is_safety_phase = false;
     world.profile.heal();
     world.network.heal();
+    for machine in &mut world.machines {
+        machine.platter.heal();
+        machine.clock.correct();
+    }
+    let pauses = world.machines.iter().map(|machine| machine.paused_until).max().unwrap_or(0);
+    world.run_until(pauses.max(world.now) + 1, &|_| false)?;
     for machine in 0..world.machines.len() {
-        world.machines[machine].platter.heal();
-        world.machines[machine].clock.correct();
+        if std::mem::take(&mut world.machines[machine].was_full) && world.is_serving(machine) {
+            // A store tries the disk again only every so many puts; its operator starts it anew.
+            world.stop(machine, Stop::Clean)?;
+        }
         world.start(machine)?;
-        world.machines[machine].node.as_mut().expect("it was started").store_mut().heal();
+        let node = world.machines[machine].node.as_mut().expect("it was started");
+        node.store_mut().heal();
     }
     for a in 0..world.machines.len() {
         for b in 0..a {

@@ -80,6 +80,11 @@ impl World {
                 Ok(())
             }
             _ if !self.is_serving(machine) => Ok(()),
+            Fault::CrashInDisk | Fault::SyncFailure | Fault::DiskFull
+                if self.profile.store == StoreKind::Memory =>
+            {
+                Ok(())
+            }
             Fault::Pause => {
                 self.say(fault, machine);
                 self.machines[machine].paused_until = self.now + outage;
@@ -114,6 +119,7 @@ impl World {
             Fault::DiskFull => {
                 self.say(fault, machine);
                 self.machines[machine].platter.set_full(true);
+                self.machines[machine].was_full = true;
                 self.plan(self.now + outage, Event::Strike(Strike::Room(machine)));
                 Ok(())
             }
@@ -189,7 +195,7 @@ impl World {
         }
         // The handles die first: what is dropped next can reach the disk no more.
         match how {
-            Stop::Crashed => self.machines[machine].platter.crash(),
+            Stop::Crashed | Stop::CrashedAtRest => self.machines[machine].platter.crash(),
             _ => self.machines[machine].platter.kill_process(),
         }
         self.gone(machine, how);
@@ -205,7 +211,7 @@ impl World {
         if self.machines[machine].platter.is_crashed() {
             self.struck(Fault::CrashInDisk);
             self.machines[machine].platter.crash();
-            self.gone(machine, Stop::Crashed);
+            self.gone(machine, Stop::CrashedAtRest);
             return Ok(());
         }
         let marks = self.machines[machine].node.as_ref().expect("it runs").store().marks();
@@ -265,8 +271,9 @@ impl World {
             format!("*** {} can no longer read its record", self.names[machine])
         });
         let name = self.oracle.keys()[key].name.clone();
+        let lost = self.oracle.histories[key].top(machine).map(|held| held.sequence).unwrap_or_default();
         self.oracle.lost_record(machine, key);
-        self.machines[machine].damaged.insert(name.clone());
+        self.machines[machine].damaged.insert(name.clone(), lost);
         self.machines[machine].node.as_mut().expect("it serves").store_mut().damage(name);
         Ok(())
     }
@@ -290,6 +297,9 @@ impl World {
                     // The power went again while the log was being opened.
                     self.struck(Fault::CrashInDisk);
                     self.machines[machine].platter.crash();
+                    let stop = self.machines[machine].stop;
+                    self.machines[machine].stop = stop.map(|_| Stop::CrashedAtRest);
+                    self.oracle.power_lost_again(machine);
                     self.plan(self.now + 5 * MS, Event::Strike(Strike::Start(machine)));
                     return Ok(());
                 }
@@ -325,8 +335,13 @@ impl World {
 
     /// Shows the oracle what a store came back with.
     fn judge_opened(&mut self, machine: usize, store: &mut WatchedStore) -> Judged {
-        let damaged: Vec<KeyName> = self.machines[machine].damaged.iter().cloned().collect();
-        damaged.into_iter().for_each(|name| store.damage(name));
+        // A record that could not be read, or an older one, may be all that a crash left of a key.
+        for (name, &lost) in &self.machines[machine].damaged {
+            let found = store.peek(&self.key_ref(name)).ok().flatten().map(|record| record.sequence);
+            if found.is_none_or(|found| found <= lost) {
+                store.damage(name.clone());
+            }
+        }
         let mut records: Vec<FoundRecord> = Vec::with_capacity(self.oracle.keys().len());
         for (number, key) in self.oracle.keys().iter().enumerate() {
             match store.peek(&self.key_ref(&key.name)) {

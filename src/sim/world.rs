@@ -5,7 +5,7 @@
 //! oracle every put, mark and reply, and plans what follows. `strikes` decides when something breaks.
 
 use core::cmp::{Ordering, Reverse};
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BinaryHeap};
 
 use super::clock::{Clock, MS, Time};
 use super::disk::Platter;
@@ -23,7 +23,7 @@ use crate::proto::io::{MemberId, Output, Reply, RequestId};
 use crate::proto::message;
 use crate::proto::node::Node;
 use crate::proto::rng::Rng;
-use crate::proto::store::{Store, Ticket};
+use crate::proto::store::{Sequence, Store, Ticket};
 use crate::proto::time::{Instant, Now};
 
 /// How late a reply may be: a tick of the coordinator's timers, and nothing else.
@@ -84,8 +84,10 @@ pub(super) struct Machine {
     pub(super) paused_until: Time,
     /// How it stopped; `None` before its first start and after a wipe.
     pub(super) stop: Option<Stop>,
-    /// Records that cannot be read.
-    pub(super) damaged: BTreeSet<KeyName>,
+    /// Its disk was full at some time.
+    pub(super) was_full: bool,
+    /// Records that cannot be read: of each of these keys all up to a sequence.
+    pub(super) damaged: BTreeMap<KeyName, Sequence>,
     /// The earliest planned wake-up.
     wake_at: Option<Time>,
     /// A step of the log worker is planned.
@@ -155,7 +157,8 @@ impl World {
             boot: 0,
             paused_until: 0,
             stop: None,
-            damaged: BTreeSet::new(),
+            was_full: false,
+            damaged: BTreeMap::new(),
             wake_at: None,
             disk_planned: false,
         });
