@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# The C side: the header under every standard, the examples and the C tests built with warnings as errors,
+# run, and run again under valgrind. `scripts/c-examples.sh --release` uses the optimised library.
+set -eu
+cd "$(dirname "$0")/.."
+
+profile=debug
+[ "${1:-}" = --release ] && profile=release
+target=${CARGO_TARGET_DIR:-target}
+out=$target/c-examples
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+
+# header COMPILER LANGUAGE STANDARD…: includes the header twice, after names that a host may have taken.
+header() {
+    local compiler=$1 language=$2 standard
+    shift 2
+    command -v "$compiler" >/dev/null || { printf 'header: %s is not here\n' "$compiler"; return 0; }
+    for standard; do
+        printf '#define min(a, b) ((a) < (b) ? (a) : (b))\n#define small char\n%s\n%s\n%s\n' \
+            '#include <quorate.h>' '#include <quorate.h>' \
+            'int unused(void); int unused(void) { return QUORATE_OK; }' |
+            "$compiler" -x "$language" -std="$standard" -pedantic-errors -Wall -Wextra -Wpedantic \
+                -Wconversion -Wundef -Werror -Iinclude -fsyntax-only -
+        printf 'header: %s %s\n' "$compiler" "$standard"
+    done
+}
+
+header gcc c c89 c99 c11 c17 c2x
+header g++ c++ c++98 c++11 c++17 c++20
+header clang c c89 c11
+header clang++ c++ c++17
+
+if [ "$profile" = release ]; then
+    cargo build --release --no-default-features --lib
+else
+    cargo build --no-default-features --lib
+fi
+make -C c-examples --always-make --no-print-directory LIB="$(realpath "$target")/$profile" OUT="$(realpath -m "$out")"
+for test in fork open; do
+    cc -std=c99 -Wall -Wextra -Wpedantic -Werror -D_POSIX_C_SOURCE=200809L -g -Iinclude \
+        -o "$out/$test" "tests/$test.c" "$target/$profile/libquorate.a" -lpthread -ldl -lm
+done
+
+# checked PROGRAM ARGUMENT…: under valgrind, where any error or leak is a failure.
+checked() {
+    valgrind --quiet --leak-check=full --error-exitcode=9 --trace-children=no "$out/$1" "${@:2}" >/dev/null
+    printf 'valgrind: %s is clean\n' "$1"
+}
+
+"$out/conflict"
+"$out/poll_loop"
+"$out/fork"
+mkdir "$scratch/one" "$scratch/two"
+"$out/open" "$scratch/one"
+checked conflict
+checked poll_loop
+checked open "$scratch/two"

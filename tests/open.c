@@ -1,0 +1,129 @@
+/*
+ * Opening: one node for a directory, in this process and on the machine; a failure says why and leaves
+ * nothing behind. The argument is an empty directory. Run by scripts/c-examples.sh.
+ */
+#include <quorate.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define FAILURES 1000
+
+static int failures;
+
+#define EXPECT(condition)                                                        \
+    do {                                                                         \
+        if (!(condition)) {                                                      \
+            fprintf(stderr, "open.c:%d: not so: %s\n", __LINE__, #condition);    \
+            failures++;                                                          \
+        }                                                                        \
+    } while (0)
+
+static quorate_bytes bytes(const char *text)
+{
+    quorate_bytes out;
+    out.data = (const uint8_t *)text;
+    out.len = strlen(text);
+    return out;
+}
+
+/* Entries of a folder below /proc/self. */
+static int entries(const char *path)
+{
+    DIR *folder = opendir(path);
+    int count = 0;
+
+    while (readdir(folder) != NULL)
+        count++;
+    closedir(folder);
+    return count;
+}
+
+static quorate_options *options_for(const char *directory)
+{
+    quorate_options *options = NULL;
+
+    EXPECT(QUORATE_OPTIONS_CREATE(&options) == QUORATE_OK);
+    EXPECT(quorate_options_set_bytes(options, QUORATE_OPT_DIR, bytes(directory)) == QUORATE_OK);
+    return options;
+}
+
+/* What a second process is told. Called in an exec'd copy of this program. */
+static int other_process(const char *directory)
+{
+    quorate_options *options = options_for(directory);
+    quorate_node *node = NULL;
+    quorate_status status = quorate_node_open(options, &node, NULL);
+
+    quorate_options_free(options);
+    return failures == 0 && status == QUORATE_E_BUSY && node == NULL ? 0 : 1;
+}
+
+int main(int argc, char **argv)
+{
+    quorate_options *options, *wrong;
+    quorate_node *node = NULL, *second = NULL;
+    quorate_completion end;
+    quorate_error error;
+    int i, fds, threads, status;
+    pid_t child;
+
+    if (argc == 3)
+        return other_process(argv[2]);
+    if (argc != 2)
+        return 64;
+    memset(&error, 0, sizeof error);
+    error.struct_size = sizeof error;
+    options = options_for(argv[1]);
+    EXPECT(quorate_node_open(options, &node, &error) == QUORATE_OK);
+    if (node == NULL) {
+        fprintf(stderr, "%s\n", error.text);
+        return 1;
+    }
+
+    /* The same process, and another one. */
+    EXPECT(quorate_node_open(options, &second, &error) == QUORATE_E_BUSY && second == NULL);
+    EXPECT(error.status == QUORATE_E_BUSY && strstr(error.text, argv[1]) != NULL);
+    child = fork();
+    if (child == 0) {
+        execl(argv[0], argv[0], "--other", argv[1], (char *)NULL);
+        _exit(127);
+    }
+    EXPECT(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+
+    /* What fails leaves no descriptor and no thread. */
+    wrong = options_for("/proc/nowhere");
+    EXPECT(quorate_node_open(wrong, &second, &error) == QUORATE_E_IO && second == NULL);
+    EXPECT(error.os_errno != 0 && error.text[0] != '\0');
+    fds = entries("/proc/self/fd");
+    threads = entries("/proc/self/task");
+    for (i = 0; i < FAILURES; i++) {
+        EXPECT(quorate_node_open(i % 2 ? wrong : options, &second, NULL) < 0 && second == NULL);
+        if (failures > 0)
+            break;
+    }
+    EXPECT(entries("/proc/self/fd") == fds);
+    EXPECT(entries("/proc/self/task") == threads);
+    quorate_options_free(wrong);
+
+    /* The first one was not disturbed, and once it is gone the directory is free and whole. */
+    EXPECT(quorate_node_start(node, NULL) == QUORATE_OK);
+    EXPECT(quorate_put_sync(node, bytes("k"), bytes("v"), bytes(""), NULL, &end, sizeof end) == QUORATE_OK);
+    quorate_completions_clear(&end, sizeof end, 1);
+    EXPECT(quorate_node_stop(node, 0) == QUORATE_OK);
+    quorate_node_free(node);
+    EXPECT(quorate_node_open(options, &node, &error) == QUORATE_OK);
+    EXPECT(quorate_node_start(node, NULL) == QUORATE_OK);
+    EXPECT(quorate_get_sync(node, bytes("k"), NULL, &end, sizeof end) == QUORATE_OK && end.n_siblings == 1);
+    quorate_completions_clear(&end, sizeof end, 1);
+    quorate_node_free(node);
+    quorate_options_free(options);
+    if (failures == 0)
+        printf("open: one node for a directory; %d failures left nothing behind\n", FAILURES);
+    return failures > 0;
+}
