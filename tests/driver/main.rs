@@ -374,6 +374,23 @@ fn a_host_may_drive_three_nodes_by_their_descriptors_alone() {
     }
 }
 
+#[test]
+fn a_hosts_descriptor_tells_deadlines_too() {
+    let mut options = options("a", &["a", "b"]);
+    // Nobody listens there, so nothing but the timer for the next attempt will ever happen.
+    options.core.members[1].address = {
+        let gone = std::net::TcpListener::bind(loopback()).unwrap();
+        gone.local_addr().unwrap().to_string()
+    };
+    let mut node = EventLoop::open(options).unwrap();
+    let fd = node.fd().unwrap();
+    for _ in 0..5 {
+        while node.step(node.now(), 0).unwrap().more {}
+        assert_ne!(node.deadline(), Instant::NEVER);
+        assert!(wait_readable(fd, Duration::from_secs(20)));
+    }
+}
+
 /// A loop whose clock is turned by hand.
 struct ByHand {
     node: EventLoop,
