@@ -455,6 +455,9 @@ impl<S: Store> Node<S> {
     /// The next thing to do, until `None`. Frames come last, so that a drain packs all messages to one
     /// peer into one `Send`.
     pub fn poll_output(&mut self, now: Now) -> Option<Output> {
+        if self.replica.waits_in_vain() {
+            self.handle_synced(now);
+        }
         if let Some((id, reply)) = self.replies.pop_front() {
             return Some(Output::Reply { id, reply });
         }

@@ -460,6 +460,13 @@ impl<S: Store> Replica<S> {
         None
     }
 
+    /// Whether somebody waits for a store that has failed: its marks move no more, so no other event would
+    /// end the wait.
+    pub fn waits_in_vain(&self) -> bool {
+        let waits = !self.waiting_written.is_empty() || !self.waiting_durable.is_empty();
+        waits && self.read_only()
+    }
+
     /// What the store must be asked for now, once a drain: nothing, the write, or a sync.
     pub fn take_sync(&mut self) -> Option<Durability> {
         let wanted = self.waiting_durable.back().is_some_and(|last| last.0 > self.sync_requested);

@@ -1,0 +1,114 @@
+//! The core over a store that fails: what is told to others, and what never is.
+
+use core::ops::ControlFlow;
+
+use quorate::proto::config::{Config, MemberSpec};
+use quorate::proto::io::Output;
+use quorate::proto::message::{Acks, Envelope, Message, Stored, decode_frame, split_frame};
+use quorate::proto::node::Node;
+use quorate::proto::store::{
+    Durability, Identity, KeyRef, Lookup, Marks, MemberMemory, NewRecord, Record, Sequence, Store, StoreError,
+};
+use quorate::proto::time::{Instant, Now, WallTime};
+use quorate::proto::version::{Actor, Dot, Epoch, Hlc, Object, Sibling, VectorClock};
+use quorate::store::MemoryStore;
+
+/// A store in memory whose syncs fail.
+struct Failing {
+    memory: MemoryStore,
+    last: Sequence,
+    failed: bool,
+}
+
+impl Store for Failing {
+    fn identity(&self) -> Identity {
+        self.memory.identity()
+    }
+    fn renew_generation(&mut self, generation: u64) {
+        self.memory.renew_generation(generation);
+    }
+    fn get(&self, key: &KeyRef<'_>) -> Result<Lookup<'_>, StoreError> {
+        self.memory.get(key)
+    }
+    fn put(&mut self, key: &KeyRef<'_>, record: &NewRecord<'_>) -> Result<Sequence, StoreError> {
+        if self.failed { Err(StoreError::ReadOnly) } else { self.memory.put(key, record) }
+    }
+    fn marks(&self) -> Marks {
+        Marks { written: self.last, durable: self.last, failed: self.failed }
+    }
+    fn flush(&mut self, _need: Durability) {
+        self.failed = true;
+    }
+    fn take_epoch(&mut self) -> Option<u64> {
+        self.memory.take_epoch()
+    }
+    fn note_hlc(&mut self, hlc: u64) {
+        self.memory.note_hlc(hlc);
+    }
+    fn members(&self) -> &[MemberMemory] {
+        self.memory.members()
+    }
+    fn remember(&mut self, member: MemberMemory) {
+        self.memory.remember(member);
+    }
+    fn scan(
+        &self,
+        partition: u16,
+        from: u128,
+        visit: &mut dyn FnMut(&KeyRef<'_>, &Record<'_>) -> ControlFlow<()>,
+    ) {
+        self.memory.scan(partition, from, visit);
+    }
+    fn len(&self) -> u64 {
+        self.memory.len()
+    }
+}
+
+/// Trap T7: what a failed sync left unsafe is never acknowledged, and each copy of it is answered.
+#[test]
+fn a_read_only_replica_answers_every_copy_of_what_it_could_not_save() {
+    let mut config = Config::new("a");
+    let member = |name: &str| MemberSpec { name: name.into(), address: name.into(), weight: 1 };
+    config.members = vec![member("a"), member("b")];
+    let now = Now { mono: Instant::from_nanos(1), wall: WallTime(1_000_000) };
+    let memory = MemoryStore::new(&mut || 9);
+    let store = Failing { memory, last: Sequence(0), failed: false };
+    let mut node = Node::new(config, store, 1, now).unwrap();
+    let peer = node.layout().members().iter().map(|member| member.id).find(|&id| id != node.id()).unwrap();
+    node.handle_peer_up(now, peer);
+    let mut object = Object::default();
+    let dot = Dot { actor: Actor { generation: 1, epoch: Epoch { nonce: 1, number: 1 } }, counter: 1 };
+    let value = b"v"[..].into();
+    let sibling = Sibling { dot, hlc: Hlc(1), tombstone: false, expires_ms: None, value };
+    object.write(&VectorClock::new(), |_| false, sibling);
+    let mut bytes = Vec::new();
+    object.encode(&mut bytes);
+    let acks = Acks { stored: true, durable: true };
+    let mut frame = Vec::new();
+    let envelope = Envelope { layout_version: 1, cluster_id: node.keys().cluster_id, request_id: 5 };
+    Message::Replicate { keyspace: 0, key: b"k", acks, object: &bytes }.encode(&envelope, &mut frame);
+    for copy in 0..3 {
+        node.handle_frames(now, peer, &frame).unwrap();
+        let mut answers = 0;
+        while let Some(output) = node.poll_output(now) {
+            match output {
+                Output::Sync(need) => {
+                    node.store_mut().flush(need);
+                    node.handle_synced(now);
+                }
+                Output::Send { frames, .. } => {
+                    let mut rest = &frames[..];
+                    while !rest.is_empty() {
+                        let (frame, after) = split_frame(rest).unwrap();
+                        rest = after;
+                        let (_, message) = decode_frame(frame).unwrap();
+                        answers += usize::from(message == Message::Acknowledge(Stored::ReadOnly));
+                        assert!(!matches!(message, Message::Acknowledge(Stored::Stored | Stored::Durable)));
+                    }
+                }
+                Output::Reply { .. } => unreachable!("nobody asked"),
+            }
+        }
+        assert_eq!(answers, 2, "copy {copy}: one for each acknowledgement asked for");
+    }
+}
