@@ -52,8 +52,15 @@ impl FileDisk {
         FileDisk { path: path.into(), lock: Mutex::new(None) }
     }
 
+    /// Makes the entry `of` of its directory durable.
     fn sync_directory(&self, of: &Path) -> io::Result<()> {
-        fs::File::open(of.parent().unwrap_or(&self.path))?.sync_all()
+        let parent = match of.parent() {
+            // A bare name lies in the working directory.
+            Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+            Some(parent) => parent,
+            None => &self.path,
+        };
+        fs::File::open(parent)?.sync_all()
     }
 }
 
@@ -302,4 +309,62 @@ pub fn with_signals_blocked<T>(start: impl FnOnce() -> T) -> T {
         unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &before, core::ptr::null_mut()) };
     }
     value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_of_the_working_directory_can_be_made_durable() {
+        let disk = FileDisk::new("data");
+        disk.sync_directory(Path::new("data")).unwrap();
+        assert!(disk.sync_directory(Path::new("no such directory/data")).is_err());
+    }
+
+    #[test]
+    fn small_files_are_replaced_removed_and_bounded() {
+        let home = tempfile::tempdir().unwrap();
+        let disk = FileDisk::new(home.path().join("data"));
+        disk.prepare().unwrap();
+        assert_eq!(disk.read("name", 10).unwrap(), None);
+        disk.replace("name", b"first").unwrap();
+        disk.replace("name", b"second").unwrap();
+        assert_eq!(disk.read("name", 6).unwrap().as_deref(), Some(&b"second"[..]));
+        assert_eq!(disk.read("name", 5).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert_eq!(disk.list("").unwrap(), ["name"]);
+        disk.remove("name").unwrap();
+        disk.remove("name").unwrap();
+        assert!(disk.list("").unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_segment_has_its_room_and_shows_what_was_written() {
+        let home = tempfile::tempdir().unwrap();
+        let disk = FileDisk::new(home.path().join("data"));
+        disk.prepare().unwrap();
+        let file = disk.create("log/1.seg", 1 << 20, b"header").unwrap();
+        assert_eq!(file.size(), 1 << 20);
+        file.write_at(4_096, b"record").unwrap();
+        file.sync().unwrap();
+        assert_eq!(&*file.view(4_096, 6).unwrap(), b"record");
+        assert_eq!(&*file.view(0, 8).unwrap(), b"header\0\0");
+        assert!(file.view((1 << 20) - 1, 2).is_none() && file.view(u64::MAX, 1).is_none());
+        drop(file);
+        disk.shorten("log/1.seg", 4_100).unwrap();
+        let file = disk.open("log/1.seg").unwrap();
+        let mut bytes = [0; 16];
+        assert_eq!((file.size(), file.read_at(4_096, &mut bytes).unwrap()), (4_100, 4));
+        assert_eq!(&bytes[..4], b"reco");
+    }
+
+    #[test]
+    fn a_segment_that_does_not_fit_leaves_nothing() {
+        let home = tempfile::tempdir().unwrap();
+        let disk = FileDisk::new(home.path().join("data"));
+        disk.prepare().unwrap();
+        // More than any disk has.
+        assert!(disk.create("log/1.seg", 1 << 62, b"header").is_err());
+        assert!(disk.list(LOG_DIRECTORY).unwrap().is_empty());
+    }
 }
