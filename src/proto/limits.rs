@@ -41,6 +41,9 @@ pub const TOKENS_TOTAL_MAX: u64 = 1 << 22;
 pub const FRAME_MAX: usize = 130 << 20;
 /// Requests a node coordinates at one time.
 pub const IN_FLIGHT_MAX: usize = 65_536;
+/// Bytes of each buffer that a request's slot keeps for the next request: as many slots stay as were ever
+/// in use at one time.
+pub const SLOT_BUFFER_KEPT: usize = 1 << 10;
 /// Bytes of values held for requests in flight.
 pub const IN_FLIGHT_BYTES_MAX: usize = 256 << 20;
 /// Bytes queued towards one peer; beyond it requests are refused as overloaded.

@@ -470,11 +470,14 @@ impl<S: Store> Turn<'_, S> {
         slot.phase = Phase::Free;
         self.coordinator.timer.cancel(slot.tick);
         self.coordinator.free.push(index as u32);
-        if slot.reading.merged.capacity() > 64 << 10 {
-            slot.reading.merged = Vec::new();
-        }
-        if slot.request.capacity() > 64 << 10 {
-            slot.request = Vec::new();
+        slot.reading.release();
+        slot.scanning = Scanning::default();
+        slot.reply = None;
+        slot.token = None;
+        for buffer in [&mut slot.key, &mut slot.request] {
+            if buffer.capacity() > limits::SLOT_BUFFER_KEPT {
+                *buffer = Vec::new();
+            }
         }
     }
 

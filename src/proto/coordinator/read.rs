@@ -47,6 +47,14 @@ impl Reading {
         *self = Reading { merged, ..Reading::default() };
     }
 
+    /// Gives back what a free slot need not keep: there may be many that were in use once.
+    pub(super) fn release(&mut self) {
+        self.versions = Vec::new();
+        if self.merged.capacity() > limits::SLOT_BUFFER_KEPT {
+            self.merged = Vec::new();
+        }
+    }
+
     fn holders(&self) -> u8 {
         let holds = |&rank: &usize| self.answered.contains(rank) && self.hashes[rank] == self.merged_hash;
         (0..limits::REPLICAS_MAX).filter(holds).count() as u8
