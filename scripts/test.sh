@@ -25,5 +25,6 @@ stage tests         20 cargo test --all-features --no-fail-fast -- --skip malfor
 stage docs          5  bash -c docs
 stage malformed     15 scripts/malformed.sh
 stage loom          15 scripts/loom.sh
+stage c-examples    10 scripts/c-examples.sh
 
 finish

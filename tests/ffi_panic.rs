@@ -1,0 +1,198 @@
+//! A panic at the entry of each function of the C interface, and on the library's thread: the caller gets
+//! a code, the node is poisoned, what was in flight ends, freeing works, and nothing is printed.
+//!
+//! One test, as what is armed is armed for the whole process.
+#![cfg(feature = "test-hooks")]
+
+use core::mem::zeroed;
+use core::ptr::{null, null_mut};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use quorate::ffi::hooks::quorate_test_panic;
+use quorate::ffi::host_loop::*;
+use quorate::ffi::node::*;
+use quorate::ffi::options::*;
+use quorate::ffi::plain::*;
+use quorate::ffi::requests::*;
+use quorate::ffi::status::*;
+
+const NONE: quorate_bytes = quorate_bytes::EMPTY;
+const SIZE: usize = size_of::<quorate_completion>();
+const STATE_POISONED: u32 = 5;
+/// The row after the last function: the library's thread.
+const LOOP_THREAD: u32 = 31;
+
+static PRINTED: AtomicU32 = AtomicU32::new(0);
+
+fn bytes(text: &str) -> quorate_bytes {
+    quorate_bytes { data: text.as_ptr(), len: text.len() }
+}
+
+fn options(mode: u64) -> *mut quorate_options {
+    let mut options = null_mut();
+    // SAFETY: valid places for the results.
+    unsafe {
+        assert_eq!(quorate_options_new(1, &mut options), OK);
+        assert_eq!(quorate_options_set_u64(options, 1, mode), OK);
+    }
+    options
+}
+
+fn open(mode: u64) -> *mut quorate_node {
+    let (options, mut node) = (options(mode), null_mut());
+    // SAFETY: valid options and a place for the result.
+    unsafe {
+        assert_eq!(quorate_node_open(options, &mut node, null_mut()), OK);
+        quorate_options_free(options);
+    }
+    node
+}
+
+/// Calls one function with good arguments; `None` if it has no status to give.
+/// Long because it is a table, one row for each function.
+unsafe fn call(name: &str, node: *mut quorate_node, o: *mut quorate_options) -> Option<quorate_status> {
+    let (k, v) = (bytes("k"), bytes("v"));
+    let (mut out, mut opened, mut count) = (null_mut(), null_mut(), 0_usize);
+    let mut text = [0; 64];
+    // SAFETY: a live node, live options, and valid places for the results.
+    unsafe {
+        let mut end: quorate_completion = zeroed();
+        let mut op: quorate_op = zeroed();
+        (op.kind, op.key) = (1, k);
+        Some(match name {
+            "quorate_options_new" => quorate_options_new(1, &mut out),
+            "quorate_options_set_u64" => quorate_options_set_u64(o, 2, 1),
+            "quorate_options_set_bytes" => quorate_options_set_bytes(o, 65, k),
+            "quorate_options_add_bytes" => quorate_options_add_bytes(o, 96, k),
+            "quorate_options_parse" => quorate_options_parse(o, bytes("n"), bytes("1"), null_mut()),
+            "quorate_options_clone" => quorate_options_clone(o, &mut out),
+            "quorate_node_open" => quorate_node_open(o, &mut opened, null_mut()),
+            "quorate_node_address" => quorate_node_address(node, 0, text.as_mut_ptr(), 64, &mut count),
+            "quorate_node_meet" => quorate_node_meet(node, bytes("A"), bytes("127.0.0.1:1")),
+            "quorate_node_start" => quorate_node_start(node, null_mut()),
+            "quorate_node_stop" => quorate_node_stop(node, 0),
+            "quorate_get" => quorate_get(node, k, null(), 1),
+            "quorate_put" => quorate_put(node, k, v, NONE, null(), 1),
+            "quorate_delete" => quorate_delete(node, k, NONE, null(), 1),
+            "quorate_submit" => quorate_submit(node, &op, size_of_val(&op), 1, &mut count),
+            "quorate_reap" => quorate_reap(node, &mut end, SIZE, 1, &mut count),
+            "quorate_completion_fd" => quorate_completion_fd(node),
+            "quorate_wait" => quorate_wait(node, 0),
+            "quorate_get_sync" => quorate_get_sync(node, k, null(), &mut end, SIZE),
+            "quorate_put_sync" => quorate_put_sync(node, k, v, NONE, null(), &mut end, SIZE),
+            "quorate_delete_sync" => quorate_delete_sync(node, k, NONE, null(), &mut end, SIZE),
+            "quorate_node_fd" => quorate_node_fd(node),
+            "quorate_node_step" => quorate_node_step(node, 1, 1, 1, null_mut()),
+            "quorate_node_deadline" => {
+                assert_eq!(quorate_node_deadline(node), u64::MAX);
+                return None;
+            }
+            "quorate_node_state" => {
+                assert_eq!(quorate_node_state(node), STATE_POISONED);
+                return None;
+            }
+            "quorate_status_table" => {
+                quorate_status_table(null_mut(), &mut count);
+                return None;
+            }
+            "quorate_options_free" => {
+                quorate_options_free(options(0));
+                return None;
+            }
+            "quorate_node_free" => {
+                quorate_node_free(open(MODE_HOST));
+                return None;
+            }
+            "quorate_completions_clear" => {
+                quorate_completions_clear(&mut end, SIZE, 1);
+                return None;
+            }
+            // It has no guard: a signal handler may not catch.
+            "quorate_node_wake" => {
+                quorate_node_wake(node);
+                assert_ne!(quorate_test_panic(0), 0, "it passed no point where a panic may be armed");
+                return None;
+            }
+            other => panic!("{other} is listed and not tested"),
+        })
+    }
+}
+
+/// Ends of everything in flight: statuses.
+fn reap(node: *mut quorate_node) -> Vec<quorate_status> {
+    let (mut ends, mut n) = (Vec::new(), 0);
+    loop {
+        // SAFETY: a live node, a valid place for one completion.
+        unsafe {
+            let mut end: quorate_completion = zeroed();
+            match quorate_reap(node, &mut end, SIZE, 1, &mut n) {
+                OK => ends.push(end.status),
+                AGAIN => std::thread::yield_now(),
+                status => {
+                    assert_eq!(status, E_POISONED, "a poisoned node says when the last was reaped");
+                    return ends;
+                }
+            }
+            quorate_completions_clear(&mut end, SIZE, 1);
+        }
+    }
+}
+
+#[test]
+fn a_panic_never_leaves_and_poisons_its_node() {
+    std::panic::set_hook(Box::new(|_| {
+        PRINTED.fetch_add(1, Ordering::SeqCst);
+    }));
+    let rows = include_str!("../abi/symbols.txt").lines().filter(|line| !line.starts_with('#'));
+    let mut sites = 0;
+    for row in rows {
+        let mut words = row.split_whitespace();
+        let (site, name) = (words.next().unwrap().parse().unwrap(), words.next().unwrap());
+        if site == 0 {
+            continue;
+        }
+        sites += 1;
+        let (node, o) = (open(MODE_HOST), options(MODE_HOST));
+        let has_node = name.starts_with("quorate_node_") || !name.starts_with("quorate_options_");
+        // SAFETY: live node and options.
+        unsafe {
+            assert_eq!(quorate_put(node, bytes("k"), bytes("v"), NONE, null(), 9), OK);
+            assert_eq!(quorate_test_panic(site), 0);
+            let status = call(name, node, o);
+            assert_eq!(quorate_test_panic(0), 0, "{name} did not pass its point");
+            assert!(status.is_none_or(|status| status == E_PANIC), "{name}: {status:?}");
+            // Those that return a descriptor or take no node of ours cannot poison it.
+            let poisons = has_node
+                && status.is_some()
+                && !["quorate_node_open", "quorate_completion_fd", "quorate_node_fd"].contains(&name);
+            if poisons {
+                assert_eq!(quorate_node_state(node), STATE_POISONED, "{name}");
+                assert_eq!(quorate_get(node, bytes("k"), null(), 1), E_POISONED, "{name}");
+                assert_eq!(reap(node), [E_POISONED], "{name}: what was in flight ends once");
+                assert_eq!(quorate_node_stop(node, 0), E_POISONED, "{name}");
+            }
+            quorate_node_free(node);
+            quorate_options_free(o);
+        }
+    }
+    assert_eq!(sites + 1, LOOP_THREAD);
+    on_the_loop_thread();
+    assert_eq!(PRINTED.load(Ordering::SeqCst), 0, "a caught panic is nobody's business on stderr");
+}
+
+/// The library's own thread panics as it starts, with a request in flight.
+fn on_the_loop_thread() {
+    let node = open(MODE_THREAD);
+    // SAFETY: a live node.
+    unsafe {
+        for tag in 0..3 {
+            assert_eq!(quorate_put(node, bytes("k"), bytes("v"), NONE, null(), tag), OK);
+        }
+        assert_eq!(quorate_test_panic(LOOP_THREAD), 0);
+        assert_eq!(quorate_node_start(node, null_mut()), OK);
+        assert_eq!(reap(node), [E_POISONED; 3]);
+        assert_eq!(quorate_node_state(node), STATE_POISONED);
+        assert_eq!(quorate_node_stop(node, 0), E_POISONED);
+        quorate_node_free(node);
+    }
+}
