@@ -570,7 +570,7 @@ impl Oracle {
                 if event.acknowledged.is_none() || present.contains(number) || history.is_doubtful {
                     continue;
                 }
-                if !event.excused {
+                if !event.excused || self.keys[key].durability == Durability::Always {
                     let text = format!(
                         "event {number} (operation {:?}) was acknowledged; it is neither present nor covered",
                         event.operation

@@ -152,13 +152,12 @@ impl Oracle {
         }
         for event in before.past.iter().filter(|&event| !after.contains(event)) {
             self.histories[key].events[event].damaged = true;
-            if self.histories[key].events[event].acknowledged.is_none() {
-                continue;
-            }
             let elsewhere = (0..self.machines.len())
                 .any(|other| self.sure(key, other).is_some_and(|held| held.past.contains(event)));
             if !elsewhere {
-                if self.keys[key].durability == Durability::Always {
+                // The acknowledgement may still be on its way: it is excused before it was given.
+                let is_acknowledged = self.histories[key].events[event].acknowledged.is_some();
+                if is_acknowledged && self.keys[key].durability == Durability::Always {
                     let text = format!(
                         "event {event}, acknowledged as durable, went with the tail of machine {machine}"
                     );
