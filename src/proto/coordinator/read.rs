@@ -106,8 +106,6 @@ impl<S: Store> Turn<'_, S> {
         let missing = open.saturating_sub(asked);
         let sent = self.ask(index, missing);
         if sent < missing {
-            // The next read finds a replica that lost its record mended.
-            self.mend(index);
             let slot = &self.coordinator.slots[index];
             let reachable = slot.reading.answered.len() + asked + sent;
             let unknown = self.own_rank(index).is_some_and(|rank| slot.reading.failed.contains(rank));
@@ -119,7 +117,13 @@ impl<S: Store> Turn<'_, S> {
             let mut reply = Reply::bare(outcome);
             reply.achieved =
                 Achieved { asked: r, acked: slot.reading.answered.len(), durable: 0, fallbacks: 0 };
-            self.finish(index, reply);
+            // Who was asked may still answer, and mend who lost its record: the next read finds it mended.
+            let slot = &mut self.coordinator.slots[index];
+            let origin = slot.origin;
+            slot.phase = Phase::Background;
+            slot.request.clear();
+            self.background_on(index);
+            self.answer(origin, reply);
         }
     }
 
