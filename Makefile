@@ -6,7 +6,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 INSTALL_DIR := $(DESTDIR)$(PREFIX)
 
 .DEFAULT_GOAL := build
-.PHONY: help build binary library test lint bench demo install soak clean
+.PHONY: help build binary library header test lint bench demo install soak clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -46,6 +46,9 @@ install: build ## Install the program, the header and the libraries below PREFIX
 	install -m 755 target/release/libquorate.so '$(INSTALL_DIR)/lib/libquorate.so'
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' scripts/quorate.pc.in \
 		> '$(INSTALL_DIR)/lib/pkgconfig/quorate.pc'
+
+header: ## Write include/quorate.h anew from the source; the tests compare it.
+	@scripts/header.sh
 
 clean: ## Remove what builds made.
 	$(CARGO) clean
