@@ -29,9 +29,12 @@ cargo bench --bench cluster -- [OPTIONS]
   --pipelines L   pipeline depths                                 [1,16]
   --only L        systems, of toy,quorate,redis,replicas          [all]
   --quorate PATH  the program to measure                          [the one built beside this bench]
+  --patience N    measure again, up to N times, what other processes disturbed, and keep the quietest  [0]
   --syscalls      count the system calls of toy and quorate instead";
 
 const CONNECTIONS: usize = 50;
+/// Share of the machine from which other processes count as a disturbance.
+const DISTURBED: f64 = 0.1;
 
 struct Options {
     repetitions: usize,
@@ -40,6 +43,7 @@ struct Options {
     pipelines: Vec<usize>,
     only: Vec<String>,
     quorate: PathBuf,
+    patience: usize,
     syscalls: bool,
 }
 
@@ -76,6 +80,7 @@ fn options(words: &[&str]) -> Result<Options, String> {
         pipelines: vec![1, 16],
         only: ["toy", "quorate", "redis", "replicas"].map(str::to_owned).to_vec(),
         quorate: option_env!("CARGO_BIN_EXE_quorate").unwrap_or("target/release/quorate").into(),
+        patience: 0,
         syscalls: false,
     };
     let mut words = words.iter().filter(|word| **word != "--bench");
@@ -90,6 +95,7 @@ fn options(words: &[&str]) -> Result<Options, String> {
         match word {
             "--reps" => options.repetitions = value.parse().map_err(|_| wrong())?,
             "--scale" => options.scale = value.parse().map_err(|_| wrong())?,
+            "--patience" => options.patience = value.parse().map_err(|_| wrong())?,
             "--keys" => options.keys = value.parse().map_err(|_| wrong())?,
             "--only" => options.only = list(),
             "--quorate" => options.quorate = value.into(),
@@ -139,7 +145,7 @@ fn bench(options: &Options) {
                     if repetition == 0 {
                         rows.push(Row::new(verb, pipeline, server.name));
                     }
-                    rows[at].samples.push(measure(server, &servers, verb, pipeline, options));
+                    rows[at].samples.push(measure_in_quiet(server, &servers, verb, pipeline, options));
                     at += 1;
                 }
             }
@@ -183,6 +189,27 @@ fn check(server: &Server, keys: u64) {
     let outcome = load::run(server.address, load);
     let wrong = outcome.wrong;
     assert_eq!(wrong, 0, "{wrong} of 20000 reads of {} were wrong: {:?}", server.name, outcome.first_wrong);
+}
+
+/// The first sample that nobody disturbed, or the least disturbed of as many as patience allows.
+fn measure_in_quiet(
+    server: &Server,
+    all: &[Server],
+    verb: &str,
+    pipeline: usize,
+    options: &Options,
+) -> Sample {
+    let mut best = measure(server, all, verb, pipeline, options);
+    for _ in 0..options.patience {
+        if best.others < DISTURBED {
+            break;
+        }
+        let again = measure(server, all, verb, pipeline, options);
+        if again.others < best.others {
+            best = again;
+        }
+    }
+    best
 }
 
 fn measure(server: &Server, all: &[Server], verb: &str, pipeline: usize, options: &Options) -> Sample {
