@@ -558,6 +558,22 @@ fn keys_and_values_of_no_bytes_and_at_the_limit_are_legal_and_one_more_is_not() 
 }
 
 #[test]
+fn writes_over_the_bound_on_bytes_in_flight_are_refused_until_some_end() {
+    let mut cluster = Cluster::new(3, |config| config.in_flight_bytes_max = 1_000, 0);
+    let (half, whole) = ("v".repeat(500), "v".repeat(5_000));
+    cluster.cut.extend([(0, 1), (0, 2)]);
+    let first = cluster.submit(0, "a", set(&half), Options::default());
+    let second = cluster.submit(0, "b", set(&half), Options::default());
+    assert_eq!(cluster.ask(0, "c", set("v"), Options::default()).outcome, Outcome::Overloaded);
+    cluster.cut.clear();
+    cluster.advance(Duration::from_millis(200));
+    for id in [first, second] {
+        assert_eq!(cluster.replies[&id].outcome, Outcome::Ok);
+    }
+    assert_eq!(cluster.ask(0, "c", set(&whole), Options::default()).outcome, Outcome::Ok, "alone it passes");
+}
+
+#[test]
 fn close_ends_every_request() {
     let mut cluster = Cluster::new(3, |_| {}, 0);
     cluster.cut.extend([(0, 1), (0, 2)]);

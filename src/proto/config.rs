@@ -70,6 +70,8 @@ pub struct Config {
     pub background_read_one_in: u64,
     /// Requests coordinated at one time.
     pub in_flight_max: usize,
+    /// Bytes of values that they write at one time. A single value always passes.
+    pub in_flight_bytes_max: usize,
 }
 
 impl Config {
@@ -91,6 +93,7 @@ impl Config {
             sync_interval: limits::SYNC_INTERVAL,
             background_read_one_in: 16,
             in_flight_max: limits::IN_FLIGHT_MAX,
+            in_flight_bytes_max: limits::IN_FLIGHT_BYTES_MAX,
         }
     }
 

@@ -44,9 +44,9 @@ pub const IN_FLIGHT_MAX: usize = 65_536;
 /// Bytes of each buffer that a request's slot keeps for the next request: as many slots stay as were ever
 /// in use at one time.
 pub const SLOT_BUFFER_KEPT: usize = 1 << 10;
-/// Bytes of values held for requests in flight.
+/// Bytes of values that writes in flight on a node bring; beyond it writes are refused as overloaded.
 pub const IN_FLIGHT_BYTES_MAX: usize = 256 << 20;
-/// Bytes queued towards one peer; beyond it requests are refused as overloaded.
+/// Bytes queued towards one peer; beyond it the connection is given up, as the peer does not keep up.
 pub const PEER_QUEUE_MAX: usize = 64 << 20;
 /// Answers kept for one forwarding sender, for its retransmissions.
 pub const FORWARD_WINDOW: u64 = 4_096;

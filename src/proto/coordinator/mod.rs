@@ -99,6 +99,8 @@ struct Slot {
     attempts: u32,
     /// The request as it came, where it must be taken up again.
     request: Vec<u8>,
+    /// Bytes of its value, counted in [`Coordinator::bytes`].
+    bytes: usize,
     reading: Reading,
     tally: WriteTally,
     scanning: Scanning,
@@ -134,6 +136,8 @@ pub struct CoordinatorCounters {
 pub struct Coordinator {
     slots: Vec<Slot>,
     free: Vec<u32>,
+    /// Bytes of the values that requests in flight write.
+    bytes: usize,
     timer: Timer,
     due: Vec<u64>,
     forwards: Forwards,
@@ -186,6 +190,7 @@ impl Coordinator {
             tick: 0,
             attempts: 0,
             request: Vec::new(),
+            bytes: 0,
             reading: Reading::default(),
             tally: WriteTally::default(),
             scanning: Scanning::default(),
@@ -232,6 +237,8 @@ impl<S: Store> Turn<'_, S> {
         let deadline = deadline.unwrap_or(self.now.mono + timeout);
         let position = position(&self.keys.hash, request.keyspace, request.key);
         let index = self.coordinator.allocate();
+        let bytes = value_length(&request.operation);
+        self.coordinator.bytes += bytes;
         let slot = &mut self.coordinator.slots[index];
         slot.phase = Phase::Parked;
         slot.origin = origin;
@@ -245,6 +252,7 @@ impl<S: Store> Turn<'_, S> {
         slot.deadline = deadline;
         slot.attempts = 0;
         slot.request.clear();
+        slot.bytes = bytes;
         slot.reading.reset();
         slot.reply = None;
         slot.dot = None;
@@ -316,12 +324,7 @@ impl<S: Store> Turn<'_, S> {
                 format!("the key has {} bytes, the limit is {}", request.key.len(), config.key_max).into(),
             ));
         }
-        let value = match &request.operation {
-            Operation::Put { value, .. } | Operation::Edit(Edit::Set { value, .. } | Edit::Append(value)) => {
-                value.len()
-            }
-            _ => 0,
-        };
+        let value = value_length(&request.operation);
         if value > config.value_max {
             return Err(Outcome::BadArgument(
                 format!("the value has {value} bytes, the limit is {}", config.value_max).into(),
@@ -334,7 +337,10 @@ impl<S: Store> Turn<'_, S> {
             return bad("a timeout of 0 leaves no time");
         }
         let quorum = self.quorum(request)?;
-        if self.coordinator.in_flight() >= config.in_flight_max {
+        // One value alone always passes, and what brings none.
+        let bytes = self.coordinator.bytes;
+        let too_large = bytes > 0 && value > 0 && bytes + value > config.in_flight_bytes_max;
+        if too_large || self.coordinator.in_flight() >= config.in_flight_max {
             return Err(Outcome::Overloaded);
         }
         Ok(quorum)
@@ -468,6 +474,7 @@ impl<S: Store> Turn<'_, S> {
     fn free(&mut self, index: usize) {
         let slot = &mut self.coordinator.slots[index];
         slot.phase = Phase::Free;
+        self.coordinator.bytes -= core::mem::take(&mut slot.bytes);
         self.coordinator.timer.cancel(slot.tick);
         self.coordinator.free.push(index as u32);
         slot.reading.release();
@@ -608,6 +615,16 @@ impl<S: Store> Turn<'_, S> {
                 _ => {}
             }
         }
+    }
+}
+
+/// Bytes of the value that an operation writes.
+fn value_length(operation: &Operation<'_>) -> usize {
+    match operation {
+        Operation::Put { value, .. } | Operation::Edit(Edit::Set { value, .. } | Edit::Append(value)) => {
+            value.len()
+        }
+        _ => 0,
     }
 }
 
