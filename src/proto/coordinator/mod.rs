@@ -523,7 +523,7 @@ impl<S: Store> Turn<'_, S> {
             let request = decode_request(&bytes).expect("we encoded it");
             self.carry_out(index, &request.operation);
             let slot = &mut self.coordinator.slots[index];
-            if slot.request.is_empty() {
+            if slot.phase != Phase::Free && slot.request.is_empty() {
                 slot.request = bytes;
             }
         }

@@ -50,8 +50,11 @@ impl<S: Store> Turn<'_, S> {
         let request = core::mem::take(&mut slot.request);
         let done = self.write_merged(index, &merged, &request);
         let slot = &mut self.coordinator.slots[index];
-        slot.reading.merged = merged;
-        slot.request = request;
+        // A slot that was given up meanwhile keeps neither.
+        if slot.phase != Phase::Free {
+            slot.reading.merged = merged;
+            slot.request = request;
+        }
         match done {
             Ok(true) => {}
             Ok(false) => self.settle(index),
