@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define NODES 3
 
@@ -47,6 +48,8 @@ static quorate_node *open_member(const char *name)
     check(status == QUORATE_OK, "name", status);
     status = quorate_options_set_bytes(options, QUORATE_OPT_MEMBERS, bytes("A,B,C"));
     check(status == QUORATE_OK, "members", status);
+    status = quorate_options_set_u64(options, QUORATE_OPT_TIMEOUT_MS, 10000);
+    check(status == QUORATE_OK, "timeout", status);
     status = quorate_options_parse(options, bytes("peer-addr"), bytes("127.0.0.1:0"), &error);
     check(status == QUORATE_OK, error.text, status);
     status = quorate_node_open(options, &node, &error);
@@ -81,6 +84,7 @@ static void open_cluster(quorate_node *nodes[NODES])
 /* Writes, and tries again while the members have not found each other yet: nothing was written then. */
 static void put(quorate_node *node, const char *key, const char *value, quorate_bytes context)
 {
+    const struct timespec nap = {0, 10000000};
     quorate_completion end;
     quorate_status status;
 
@@ -92,6 +96,7 @@ static void put(quorate_node *node, const char *key, const char *value, quorate_
         if (status == QUORATE_OK)
             return;
         check((quorate_status_flags(status) & QUORATE_F_RETRIABLE) != 0, "put", status);
+        nanosleep(&nap, NULL);
     }
 }
 

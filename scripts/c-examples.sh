@@ -36,6 +36,12 @@ if [ "$profile" = release ]; then
 else
     cargo build --no-default-features --lib
 fi
+# The shared library offers exactly the listed functions.
+nm -D --defined-only "$target/$profile/libquorate.so" | sed 's/^[^ ]* [A-Z] //; s/@.*//' | sort >"$scratch/exported"
+awk '!/^#/ { print $2 }' abi/symbols.txt | sort >"$scratch/listed"
+diff "$scratch/listed" "$scratch/exported" || { echo 'symbols: abi/symbols.txt and the library differ' >&2; exit 1; }
+printf 'symbols: %d exported, as listed\n' "$(wc -l <"$scratch/listed")"
+
 make -C c-examples --always-make --no-print-directory LIB="$(realpath "$target")/$profile" OUT="$(realpath -m "$out")"
 for test in fork open; do
     cc -std=c99 -Wall -Wextra -Wpedantic -Werror -D_POSIX_C_SOURCE=200809L -g -Iinclude \

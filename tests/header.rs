@@ -3,8 +3,11 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
-use quorate::ffi::header::generate;
+use quorate::ffi::header::{all_constants, generate};
+use quorate::ffi::plain::*;
+use quorate::ffi::status::{API_LEVEL, VERSION_NUMBER};
 
 fn file(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap_or_default()
@@ -73,5 +76,72 @@ fn every_function_says_what_it_returns_where_and_how() {
         if row[0] != "0" {
             assert!(comment.contains("Arguments:"), "{name} lacks its arguments");
         }
+    }
+}
+
+/// What Rust thinks of a struct: its size and the offset of each member, as C expressions and numbers.
+macro_rules! layout {
+    ($into:ident, $name:ident: $($member:ident)*) => {
+        let name = stringify!($name);
+        $into.push((format!("sizeof({name})"), size_of::<$name>() as i64));
+        $(
+            let offset = core::mem::offset_of!($name, $member) as i64;
+            $into.push((format!("offsetof({name}, {})", stringify!($member)), offset));
+        )*
+    };
+}
+
+/// A C program prints every constant, size and offset as its compiler sees them.
+#[test]
+fn c_sees_the_numbers_that_rust_does() {
+    let mut expected: Vec<(String, i64)> = vec![
+        ("QUORATE_VERSION_NUMBER".into(), VERSION_NUMBER.into()),
+        ("QUORATE_API_LEVEL".into(), API_LEVEL.into()),
+    ];
+    for (_, constants) in all_constants() {
+        expected.extend(constants.iter().map(|constant| (constant.name.to_owned(), constant.value)));
+    }
+    layout!(expected, quorate_bytes: data len);
+    layout!(expected, quorate_error: struct_size status os_errno flags text);
+    layout!(expected, quorate_call: struct_size keyspace r w pr pw dw view blind flags timeout_ns ttl_ms reserved);
+    layout!(expected, quorate_op: kind flags tag key value context call reserved);
+    layout!(expected, quorate_dot: generation nonce epoch counter);
+    layout!(expected, quorate_sibling: value hlc expires_ms dot kind flags);
+    layout!(expected, quorate_completion: tag result siblings context dot n_siblings status os_errno flags
+        kind asked acked durable fallbacks zero reserved);
+    layout!(expected, quorate_status_info: code flags name text);
+
+    let header = file("include/quorate.h");
+    for line in header.lines().filter_map(|line| line.strip_prefix("#define QUORATE_")) {
+        let name = line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().unwrap();
+        let is_text =
+            ["H", "VERSION_MAJOR", "VERSION_MINOR", "VERSION_PATCH", "OPTIONS_CREATE"].contains(&name);
+        let is_level = name == "API_LEVEL_HEADER";
+        let is_known = expected.iter().any(|(known, _)| known.strip_prefix("QUORATE_") == Some(name));
+        assert!(is_text || is_level || is_known, "QUORATE_{name} is in the header and not compared");
+    }
+
+    let folder = tempfile::tempdir().unwrap();
+    let (source, program) = (folder.path().join("numbers.c"), folder.path().join("numbers"));
+    let mut text = String::from("#include <quorate.h>\n#include <stdio.h>\nint main(void) {\n");
+    for (expression, _) in &expected {
+        text += &format!("    printf(\"%lld\\n\", (long long)({expression}));\n");
+    }
+    text += "    return 0;\n}\n";
+    fs::write(&source, text).unwrap();
+    let include = Path::new(env!("CARGO_MANIFEST_DIR")).join("include");
+    let mut compiler = Command::new("cc");
+    compiler
+        .args(["-std=c11", "-Wpadded", "-Werror", "-I"])
+        .arg(include)
+        .arg("-o")
+        .arg(&program)
+        .arg(&source);
+    assert!(compiler.status().expect("a C compiler").success(), "an implicit padding, or a wrong header");
+    let printed = String::from_utf8(Command::new(&program).output().unwrap().stdout).unwrap();
+    let found: Vec<i64> = printed.lines().map(|line| line.parse().unwrap()).collect();
+    assert_eq!(found.len(), expected.len());
+    for ((expression, value), found) in expected.iter().zip(found) {
+        assert_eq!(*value, found, "{expression}");
     }
 }
