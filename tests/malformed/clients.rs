@@ -43,7 +43,7 @@ pub fn send_commands(run: &Run, places: &Places, queue: &Queue) -> Result<(), Tr
 /// Good commands on the keys that the bent ones name, until `done`: they keep the node asking its peers, so
 /// that bent answers find a question. Not counted as inputs.
 pub fn chat(run: &Run, first: u64, done: &AtomicBool) -> Result<(), Trouble> {
-    let commands = Commands { facts: &run.facts, recent: &run.recent, flushes: false };
+    let commands = Commands { facts: &run.facts, recent: &run.recent, number: first, flushes: false };
     let mut rng = run.rng(first ^ 1 << 62);
     let failed =
         |error| Trouble { inputs: Vec::new(), what: format!("good commands from input {first} on: {error}") };
@@ -69,7 +69,12 @@ fn input(run: &Run, places: &Places, job: Job) -> Input {
             return Input { job, shape: shape(&bytes), bytes, echo: None };
         }
         _ => {
-            let commands = Commands { facts: &run.facts, recent: &run.recent, flushes: job.number < FLUSHES };
+            let commands = Commands {
+                facts: &run.facts,
+                recent: &run.recent,
+                number: job.number,
+                flushes: job.number < FLUSHES,
+            };
             commands.bent(&mut run.rng(job.number))
         }
     };

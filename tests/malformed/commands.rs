@@ -120,6 +120,9 @@ const FORMS: &[&str] = &[
 /// What empties keyspaces; only while nothing is in them that must be found again.
 const FLUSHES: &[&str] = &["flushdb", "flushdb async", "flushall", "flushall sync", "flushall now"];
 
+/// Inputs after which other keys are named.
+const KEYS_CHANGE: u64 = 40_000;
+
 /// Lengths as text, at which a parser goes wrong.
 const LENGTHS: [&str; 24] = [
     "0",
@@ -152,6 +155,8 @@ const LENGTHS: [&str; 24] = [
 pub struct Commands<'a> {
     pub facts: &'a Facts,
     pub recent: &'a Recent,
+    /// The number of the input.
+    pub number: u64,
     /// Whether commands that empty keyspaces may be sent.
     pub flushes: bool,
 }
@@ -169,11 +174,11 @@ impl Commands<'_> {
 
     fn fill(&self, form: &str, rng: &mut Rng) -> Vec<Vec<u8>> {
         let claim = if form.contains("{c}") && rng.one_in(2) { self.recent.claim(rng) } else { None };
-        let (key, clock) = claim.unwrap_or_else(|| (key(rng), clock(rng, self.facts)));
+        let (key, clock) = claim.unwrap_or_else(|| (key(self.number, rng), clock(rng, self.facts)));
         let mut first = true;
         let words = form.split(' ').map(|word| match word {
             "{k}" if core::mem::take(&mut first) => key.clone(),
-            "{k}" => self::key(rng),
+            "{k}" => self::key(self.number, rng),
             "{v}" => value(rng),
             "{c}" => self.context(&key, &clock, rng),
             "{n}" => (1 + rng.below(90)).to_string().into_bytes(),
@@ -296,7 +301,7 @@ impl Commands<'_> {
         let long = vec![b'a'; length];
         match rng.below(4) {
             0 => encoded(&[b"get".to_vec(), long]),
-            1 => encoded(&[b"setnx".to_vec(), key(rng), vec![b'v'; 9_000]]),
+            1 => encoded(&[b"setnx".to_vec(), key(self.number, rng), vec![b'v'; 9_000]]),
             2 => {
                 let mut line = long;
                 line.extend_from_slice(if rng.one_in(2) { b"\r\n" } else { b" 'x\r\n" });
@@ -304,7 +309,7 @@ impl Commands<'_> {
             }
             _ => {
                 let mut arguments = vec![b"exists".to_vec()];
-                arguments.resize(1 + pick(rng, 1_500), key(rng));
+                arguments.resize(1 + pick(rng, 1_500), key(self.number, rng));
                 encoded(&arguments)
             }
         }
@@ -372,12 +377,13 @@ fn bend_framing(rng: &mut Rng, bytes: &mut Vec<u8>) {
     }
 }
 
-/// One of few keys: `a0` to `e7`; sometimes the empty one.
-pub fn key(rng: &mut Rng) -> Vec<u8> {
+/// One of the few keys that an input of this number names; sometimes the empty one. Now and then others take
+/// their place: what the node must keep of a key grows with each actor that ever wrote it.
+pub fn key(number: u64, rng: &mut Rng) -> Vec<u8> {
     if rng.one_in(50) {
         return Vec::new();
     }
-    vec![b'a' + rng.below(5) as u8, b'0' + rng.below(8) as u8]
+    vec![b'A' + (number / KEYS_CHANGE % 26) as u8, b'0' + rng.below(40) as u8]
 }
 
 fn value(rng: &mut Rng) -> Vec<u8> {

@@ -97,7 +97,23 @@ fn malformed_input_does_no_harm() {
     check_good_keys(&good, &mut client).unwrap_or_else(|error| fail(&mut node, &run, from + inputs, error));
     println!("malformed: memory in KiB after warming up {warm:?}, at most {most:?}");
     report(&run, &places, &mut client);
+    drop(client);
     node.stop();
+    come_back(&mut node, &good);
+    node.kill();
+    come_back(&mut node, &good);
+    node.stop();
+}
+
+/// Starts the node again over what it has stored: all of it must be readable, and writes go on.
+fn come_back(node: &mut Node, good: &[(Vec<u8>, Vec<u8>)]) {
+    node.run();
+    let mut client = Client::connect(node.client).expect("the node accepts clients");
+    check_good_keys(good, &mut client).expect("a restart loses nothing");
+    for (key, value) in good {
+        let reply = client.call(&[b"SET", key, value]).expect("the node answers");
+        assert_eq!(reply, Value::Simple("OK".into()), "a write after a restart: {}", node.last_words());
+    }
 }
 
 fn setting(name: &str, default: u64) -> u64 {

@@ -164,7 +164,7 @@ impl Messages<'_> {
         let (id, detail) = question.unwrap_or((self.number, self.number));
         let mut frame = Vec::new();
         let send = |message: Message<'_>, frame: &mut Vec<u8>| message.encode(&self.envelope(id), frame);
-        let (key, keyspace) = (key(rng), if rng.one_in(10) { rng.below(18) as u16 } else { 0 });
+        let (key, keyspace) = (key(self.number, rng), if rng.one_in(10) { rng.below(18) as u16 } else { 0 });
         match KINDS[kind] {
             "Replicate" => {
                 let further = if rng.one_in(3) { self.recent.further(rng) } else { None };
@@ -214,7 +214,7 @@ impl Messages<'_> {
             _ => {
                 let mut keys = Vec::new();
                 for _ in 0..pick(rng, 6) {
-                    put_bytes(&mut keys, &self::key(rng));
+                    put_bytes(&mut keys, &self::key(self.number, rng));
                 }
                 let next = if rng.one_in(2) { None } else { Some(rng.next_u64()) };
                 send(Message::Scanned { from: detail, next, keys: &keys }, &mut frame);

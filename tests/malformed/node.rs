@@ -26,8 +26,11 @@ pub const DIALLED_MEMBER: &str = "yankee";
 
 /// A running node.
 pub struct Node {
-    child: Child,
+    /// `None` while it is stopped.
+    child: Option<Child>,
     folder: tempfile::TempDir,
+    /// The member list as the node is told it.
+    rows: String,
     pub client: SocketAddr,
     pub peer: SocketAddr,
     /// Names of all members.
@@ -64,44 +67,54 @@ impl Node {
         // The node takes its own address over.
         drop(listeners.remove(names.len() - 2));
         let dialled = listeners.pop().expect("the last member listens");
+        let mut node = Node {
+            child: None,
+            folder,
+            client: SocketAddr::from(([127, 0, 0, 1], 0)),
+            peer: peer.parse().expect("an address"),
+            rows: rows.join(","),
+            members: names.into_iter().map(str::to_owned).collect(),
+            dialled,
+            _silent: listeners,
+        };
+        node.run();
+        node
+    }
+
+    /// Starts the process, on the directory that the one before has left.
+    pub fn run(&mut self) {
         let program = std::env::var("QUORATE_MALFORMED_NODE").unwrap_or(env!("CARGO_BIN_EXE_quorate").into());
-        let data = folder.path().join("data");
-        fs::create_dir(&data).expect("a folder in our folder");
         let mut child = Command::new("sh")
             .arg("-c")
             .arg(format!("ulimit -d {RESERVE_MAX_KIB} && exec \"$0\" \"$@\""))
             .arg(program)
             .args(["node", "--name", NODE, "--client", "127.0.0.1:0", "--log", "error"])
-            .args(["--members", &rows.join(","), "--peer", &peer])
+            .args(["--members", &self.rows, "--peer", &self.peer.to_string()])
             .args(["--n", "5", "--r", "1", "--w", "1", "--timeout-ms", "60"])
             .arg("--data")
-            .arg(&data)
+            .arg(self.folder.path().join("data"))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(fs::File::create(folder.path().join("stderr")).expect("a file in our folder"))
+            .stderr(fs::File::create(self.complaints()).expect("a file in our folder"))
             .spawn()
             .expect("the program starts");
-        let mut line = String::new();
         let stdout = child.stdout.take().expect("it is piped");
-        BufReader::new(stdout).read_line(&mut line).expect("the node says when it is ready");
+        self.child = Some(child);
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line).expect("the node's output is text");
         let client = line.split("client=").nth(1).and_then(|rest| rest.split(' ').next());
         let client = client.and_then(|address| address.parse().ok());
-        let mut node = Node {
-            child,
-            folder,
-            client: SocketAddr::from(([127, 0, 0, 1], 0)),
-            peer: peer.parse().expect("an address"),
-            members: names.into_iter().map(str::to_owned).collect(),
-            dialled,
-            _silent: listeners,
-        };
-        node.client = client.unwrap_or_else(|| panic!("no ready line, but `{line}`: {}", node.last_words()));
-        node
+        self.client = client.unwrap_or_else(|| panic!("no ready line, but `{line}`: {}", self.last_words()));
+    }
+
+    fn child(&mut self) -> &mut Child {
+        self.child.as_mut().expect("it was started")
     }
 
     /// Its memory now.
     pub fn memory(&self) -> Memory {
-        let text = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
+        let id = self.child.as_ref().map_or(0, Child::id);
+        let text = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
         let field = |name: &str| {
             let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
             line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
@@ -111,7 +124,7 @@ impl Node {
 
     /// How it ended, if it did, with the end of what it wrote.
     pub fn ended(&mut self) -> Option<String> {
-        let status = self.child.try_wait().expect("it is our child")?;
+        let status = self.child().try_wait().expect("it is our child")?;
         Some(format!("the node ended ({status}) and said: {}", self.last_words()))
     }
 
@@ -127,18 +140,27 @@ impl Node {
     }
 
     /// Asks it to stop, and waits until it has.
-    pub fn stop(mut self) {
-        let told = Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status();
+    pub fn stop(&mut self) {
+        let id = self.child().id().to_string();
+        let told = Command::new("kill").args(["-TERM", &id]).status();
         assert!(told.expect("kill runs").success(), "the node could not be told to stop");
-        let status = self.child.wait().expect("it is our child");
+        let status = self.child().wait().expect("it is our child");
         assert!(status.success(), "the node stopped with {status}: {}", self.last_words());
+        self.child = None;
+    }
+
+    /// Ends it without a word.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 }
 
 impl Drop for Node {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.kill();
     }
 }
 

@@ -212,7 +212,7 @@ impl Places {
 impl Run {
     /// A good command of a form, the same throughout the run.
     pub fn good_command(&self, form: usize) -> Vec<u8> {
-        let commands = Commands { facts: &self.facts, recent: &Recent::default(), flushes: false };
+        let commands = Commands { facts: &self.facts, recent: &Recent::default(), number: 0, flushes: false };
         encoded(&commands.form(form, &mut self.rng(u64::MAX - form as u64)))
     }
 
