@@ -153,6 +153,7 @@ pub fn encode_put(
 ) {
     assert!(key.key.len() <= KEY_MAX, "a key over the limit reached the store");
     assert!(record.object.len() <= FRAME_MAX, "an object over the limit reached the store");
+    into.reserve(put_length(key, record));
     let start = into.len();
     let header = Header {
         checksum: 0,

@@ -56,14 +56,16 @@ pub struct Staging {
 }
 
 impl Staging {
-    /// An empty buffer that holds `limit` bytes, or one record if that is larger.
+    /// An empty buffer that holds `limit` bytes, or half of that and one larger record.
     pub fn new(limit: usize) -> Staging {
         Staging { open: Chunk::default(), frozen: VecDeque::new(), spares: Vec::new(), held: 0, limit }
     }
 
-    /// Whether so many more bytes may be staged.
+    /// Whether so many more bytes may be staged. A large record need not wait until nothing at all is
+    /// staged, which beside a stream of small ones would be never.
     pub fn has_room(&self, length: usize) -> bool {
-        self.held == 0 || self.held + length <= self.limit
+        let half = self.limit / 2;
+        self.held + length <= self.limit || (length > half && self.held <= half)
     }
 
     /// The chunk that is being filled.
@@ -189,8 +191,10 @@ mod tests {
         let mut staging = Staging::new(10);
         assert!(staging.has_room(1_000));
         stage(&mut staging, 1, b"12345");
-        assert!(staging.has_room(5));
-        assert!(!staging.has_room(6));
+        assert!(staging.has_room(5) && staging.has_room(1_000));
+        stage(&mut staging, 2, b"6");
+        assert!(staging.has_room(4));
+        assert!(!staging.has_room(5) && !staging.has_room(1_000));
     }
 
     #[test]

@@ -58,7 +58,7 @@ pub struct LogOptions {
     pub hash_key: Key,
     /// Size of new segments in bytes, from [`segment::SIZE_MIN`] to [`segment::SIZE_MAX`].
     pub segment_size: u64,
-    /// Bytes that may wait in the staging buffer.
+    /// Bytes that may wait in the staging buffer; half of it may be exceeded by one larger record.
     pub staging_limit: usize,
     /// Who waits for the disk.
     pub worker: WorkerMode,

@@ -68,11 +68,11 @@ fn the_memory_store_is_a_map() {
 
 #[test]
 fn the_log_over_a_test_disk_is_a_map_across_clean_stops() {
-    for seed in 0..4 {
+    for seed in 0..3 {
         let disk = TestDisk::new();
         let mut steps = Rng::new(seed);
         let store = open(&disk).unwrap();
-        check(store, seed, 6_000, |mut store| {
+        check(store, seed, 2_500, |mut store| {
             // The worker gets anywhere before the close.
             while !steps.one_in(4) {
                 store.disk_step();
@@ -92,7 +92,7 @@ fn the_log_over_real_files_with_its_thread_is_a_map_across_clean_stops() {
         let disk = FileDisk::new(home.path().join("data"));
         LogStore::open(disk, options, &mut || random.next_u64(), Box::new(|| {})).unwrap()
     };
-    check(open(), 9, 4_000, |mut store| {
+    check(open(), 9, 2_000, |mut store| {
         store.close().unwrap();
         drop(store);
         open()
