@@ -39,6 +39,15 @@ pub(super) fn monotonic_nanos() -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
+/// How often this thread had to give its CPU to somebody else although it had work.
+pub(super) fn involuntary_switches() -> u64 {
+    // SAFETY: an rusage of zeroes is a valid one, and getrusage only writes to it.
+    let mut usage: libc::rusage = unsafe { core::mem::zeroed() };
+    // SAFETY: `usage` is a valid place to write an rusage to.
+    let result = unsafe { libc::getrusage(libc::RUSAGE_THREAD, &mut usage) };
+    if result == 0 { usage.ru_nivcsw as u64 } else { 0 }
+}
+
 /// Random bytes of the kernel.
 pub(super) fn random<const N: usize>() -> io::Result<[u8; N]> {
     let mut bytes = [0; N];

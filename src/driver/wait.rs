@@ -1,5 +1,9 @@
 //! How the loop waits: it may look again for a while before it sleeps, since a wake-up of a sleeping
 //! thread costs more than the whole work of most turns.
+//!
+//! Looking pays only on a CPU that nobody else needs: where it is needed, the one who would make
+//! something happen waits for us. So the loop counts how often it was made to give its CPU away, and
+//! sleeps at once for a while if that was often.
 
 use core::time::Duration;
 use std::io;
@@ -10,13 +14,48 @@ use mio::{Events, Poll};
 use super::clock::Clock;
 use super::handle::Host;
 use super::options::WaitPolicy;
+use super::sys;
 use crate::proto::time::Instant;
+
+/// Waits after which it is judged whether the CPU is wanted by others.
+const JUDGED_EVERY: u32 = 64;
+/// Involuntary switches among so many waits from which it is.
+const SWITCHES_MAX: u64 = 4;
+/// Waits for which the loop then sleeps at once.
+const SLEPT_FOR: u32 = 2_048;
 
 /// The waiting policy at work.
 #[derive(Debug)]
 pub(super) struct Waiter {
     policy: WaitPolicy,
     clock: Clock,
+    contention: Contention,
+}
+
+/// Whether others want the CPU on which the loop runs.
+#[derive(Debug, Default)]
+struct Contention {
+    /// Waits until the next judgement.
+    left: u32,
+    /// Involuntary switches at the last one, once there was one.
+    switches: Option<u64>,
+    is_wanted: bool,
+}
+
+impl Contention {
+    /// Counts a wait; true if the CPU is wanted by others. `switches` is asked at each judgement.
+    fn count(&mut self, switches: impl FnOnce() -> u64) -> bool {
+        if self.left > 0 {
+            self.left -= 1;
+            return self.is_wanted;
+        }
+        let now = switches();
+        // After a time of sleeping the count tells of work, not of looking, so looking is tried again.
+        let since = now - self.switches.replace(now).unwrap_or(now);
+        self.is_wanted = !self.is_wanted && since >= SWITCHES_MAX;
+        self.left = if self.is_wanted { SLEPT_FOR } else { JUDGED_EVERY };
+        self.is_wanted
+    }
 }
 
 impl Waiter {
@@ -27,7 +66,7 @@ impl Waiter {
             WaitPolicy::Hybrid(_) if alone => WaitPolicy::Sleep,
             policy => policy,
         };
-        Waiter { policy, clock }
+        Waiter { policy, clock, contention: Contention::default() }
     }
 
     /// Waits for events, a request of another thread, or `until`.
@@ -40,6 +79,7 @@ impl Waiter {
     ) -> io::Result<()> {
         let look_until = match self.policy {
             WaitPolicy::Sleep => Instant::ZERO,
+            WaitPolicy::Hybrid(_) if self.contention.count(sys::involuntary_switches) => Instant::ZERO,
             WaitPolicy::Hybrid(time) => (self.clock.mono() + time).min(until),
             WaitPolicy::Spin => until,
         };
@@ -91,5 +131,25 @@ fn tolerate_interruption(result: io::Result<()>, events: &mut Events) -> io::Res
             Ok(())
         }
         result => result,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wanted_cpu_is_left_alone_for_a_while() {
+        let mut contention = Contention::default();
+        // Nobody wants it: looking goes on.
+        for _ in 0..1_000 {
+            assert!(!contention.count(|| 10));
+        }
+        let first = (0..1_000).find(|_| contention.count(|| 10 + SWITCHES_MAX)).unwrap();
+        assert!(first <= JUDGED_EVERY);
+        // A time without looking, then it is tried again, whatever happened meanwhile.
+        let slept = (0..10_000).find(|_| !contention.count(|| 1_000)).unwrap();
+        assert_eq!(slept, SLEPT_FOR);
+        assert!((0..JUDGED_EVERY).all(|_| !contention.count(|| 1_000)));
     }
 }
