@@ -23,6 +23,7 @@ stage clippy        10 cargo clippy --all-features --all-targets -- -D warnings
 stage tidy          5  cargo test --all-features --test tidy
 stage tests         20 cargo test --all-features --no-fail-fast -- --skip malformed_input_does_no_harm
 stage docs          5  bash -c docs
+stage c-examples    15 scripts/c-examples.sh
 stage malformed     15 scripts/malformed.sh
 stage loom          15 scripts/loom.sh
 stage c-examples    10 scripts/c-examples.sh
