@@ -219,7 +219,8 @@ pub struct Reply {
     pub outcome: Outcome,
     /// What was achieved.
     pub achieved: Achieved,
-    /// Live siblings: of a read, all that the view shows; of an edit, the newest value it met.
+    /// Live siblings: of a read, or an edit that changed nothing, all that the view shows; of an edit that
+    /// wrote, the newest value it met.
     pub siblings: Vec<SiblingView>,
     /// A context token, if it was asked for and the key has (or had) a version.
     pub context: Option<Vec<u8>>,

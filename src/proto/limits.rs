@@ -50,6 +50,8 @@ pub const IN_FLIGHT_BYTES_MAX: usize = 256 << 20;
 pub const PEER_QUEUE_MAX: usize = 64 << 20;
 /// Answers kept for one forwarding sender, for its retransmissions.
 pub const FORWARD_WINDOW: u64 = 4_096;
+/// Largest answer kept for a forward's retransmission, in bytes.
+pub const FORWARD_ANSWER_MAX: usize = 16 << 10;
 /// Keys in one page of a scan.
 pub const SCAN_PAGE_MAX: u32 = 1_024;
 /// How long a client's request may take by default.

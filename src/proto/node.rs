@@ -358,6 +358,7 @@ impl<S: Store> Node<S> {
         }
         if hello.layout_hash != self.layout.hash() {
             peer.other_layout = true;
+            peer.greeted = false;
             self.counters.other_layout += 1;
             return;
         }

@@ -387,7 +387,9 @@ impl<S: Store> Replica<S> {
         if let Some(epoch) = current {
             let actor = Actor { generation, epoch };
             let last = object.context().counter(actor);
-            if seen.clock.counter(actor) <= last && last < u64::MAX {
+            let known = seen.dots.iter().filter(|dot| dot.actor == actor).map(|dot| dot.counter).max();
+            let known = known.unwrap_or(0).max(seen.clock.counter(actor));
+            if known <= last && last < u64::MAX {
                 return (actor, false);
             }
         }

@@ -184,7 +184,9 @@ impl<S: Store> Turn<'_, S> {
         let mut bytes = Vec::new();
         encode_reply(reply, &mut bytes);
         self.peers.send(from, answer.id, &Message::Forwarded { number, reply: Some(&bytes) });
-        answer.reply = Some(bytes);
+        // A large answer is not kept: its forward is not carried out again either, and a sender that missed
+        // the answer is told *maybe* by its deadline.
+        answer.reply = (bytes.len() <= limits::FORWARD_ANSWER_MAX).then_some(bytes);
     }
 
     /// The answer to a forward of ours: to this very one, as numbers begin anew with every boot of either

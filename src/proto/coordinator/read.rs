@@ -8,9 +8,9 @@
 use super::tally::{Ranks, holders_needed};
 use super::{Phase, Turn};
 use crate::proto::error::Outcome;
-use crate::proto::io::{Achieved, Reply, SiblingView, View};
+use crate::proto::io::{Achieved, Operation, Reply, SiblingView, View};
 use crate::proto::limits;
-use crate::proto::message::{Acks, Fetched, Message};
+use crate::proto::message::{Acks, Fetched, Message, decode_request};
 use crate::proto::replica::{Held, Refusal, Waiter};
 use crate::proto::store::Store;
 use crate::proto::version::{Context, Dot, Object, Sibling};
@@ -29,6 +29,8 @@ pub(super) struct Reading {
     repairing: Ranks,
     /// R answers are in.
     pub(super) complete: bool,
+    /// They were read for an edit, which found nothing to change.
+    unchanged: bool,
     /// What each rank holds, by item hash; 0 for no record.
     hashes: [u64; limits::REPLICAS_MAX],
     /// What each rank was told that we have.
@@ -149,6 +151,7 @@ impl<S: Store> Turn<'_, S> {
                 continue;
             }
             reading.asked.insert(rank);
+            reading.failed.remove(rank);
             // Asked again, a replica is told the same: its first answer may still come.
             if !reading.told.contains(rank) {
                 reading.told.insert(rank);
@@ -230,6 +233,10 @@ impl<S: Store> Turn<'_, S> {
                     self.replica.counters.alarms += u64::from(merged.merge(object));
                     merged.encode(&mut reading.merged);
                     reading.merged_hash = merged.item_hash(&hash_key, slot.keyspace, &slot.key);
+                    if slot.options.view == View::Majority {
+                        // A replica asked from now on may answer that it holds just this.
+                        reading.versions.push((reading.merged_hash, reading.merged.clone()));
+                    }
                 }
                 hash
             }),
@@ -254,6 +261,12 @@ impl<S: Store> Turn<'_, S> {
     /// Makes sure that enough replicas hold what was read, then answers.
     pub(super) fn settle(&mut self, index: usize) {
         let slot = &mut self.coordinator.slots[index];
+        if !slot.request.is_empty() {
+            // The request is not taken up again: a repair's answer must not be taken for a write's.
+            let request = decode_request(&slot.request).expect("we encoded it");
+            slot.reading.unchanged = matches!(request.operation, Operation::Edit(_));
+            slot.request.clear();
+        }
         let settled = slot.reading.merged_hash == 0
             || slot.options.view == View::Majority
             || slot.reading.holders() >= holders_needed(slot.quorum.n, slot.quorum.r);
@@ -466,15 +479,10 @@ impl<S: Store> Turn<'_, S> {
         }
         reply.siblings = shown;
         // An edit that changed nothing is a read that succeeded.
-        if !slot.request.is_empty() && reply.outcome == Outcome::NotFound && !self.is_plain_delete(index) {
+        if slot.reading.unchanged && reply.outcome == Outcome::NotFound {
             reply.outcome = Outcome::Ok;
         }
         reply
-    }
-
-    fn is_plain_delete(&self, index: usize) -> bool {
-        let request = crate::proto::message::decode_request(&self.coordinator.slots[index].request);
-        request.is_ok_and(|request| matches!(request.operation, crate::proto::io::Operation::Delete { .. }))
     }
 }
 
