@@ -37,7 +37,9 @@ use clients::{chat, count_cut, read_to_end, send_commands};
 use commands::announcement;
 use handshakes::{answer_dialled, send_handshakes};
 use messages::{Facts, KINDS, Recent};
-use node::{ANSWERING_MEMBER, Client, Memory, NODE, Node, RECORD_MEMBERS, connect, write_all};
+use node::{
+    ANSWERING_MEMBER, Client, HANDSHAKE_MEMBER, Memory, NODE, Node, RECORD_MEMBERS, connect, write_all,
+};
 use peers::{Link, send_frames};
 use plan::{FLUSHES, Family, Job, Places, Queue, ROUND, Run, Trouble, family};
 use tally::{Class, Tally};
@@ -46,9 +48,11 @@ use tally::{Class, Tally};
 const WARM_UP: u64 = 10_000;
 /// How much more may be resident later on, in KiB.
 const GROWTH_MAX_KIB: u64 = 16 << 10;
-/// How much more may be reserved, in KiB: what is announced by all held inputs of a round is four times
-/// this at least.
+/// How much more may be reserved, in KiB.
 const RESERVED_GROWTH_MAX_KIB: u64 = 32 << 10;
+/// How much may be reserved for what all held inputs of a round announce, in KiB: they announce four times
+/// this at least.
+const HELD_MAX_KIB: u64 = 16 << 10;
 /// Keys of the good client.
 const GOOD_KEYS: usize = 200;
 /// Connections that send commands at one time.
@@ -264,8 +268,16 @@ fn go_round(
 
 /// Leaves announcements open, asks whether the node lives, looks at its memory, and hangs up.
 fn look_after(run: &Run, node: &Node, client: &mut Client, first: u64) -> io::Result<Memory> {
+    let before = node.memory();
     let mut held = Vec::new();
+    let mut link = None;
     for number in (first..first + ROUND).filter(|&number| family(number) == Family::Held) {
+        if link.is_none() {
+            let mut announcing = Link::open(run, HANDSHAKE_MEMBER, &mut run.rng(number))?;
+            announcing.announce()?;
+            link = Some(announcing);
+            continue;
+        }
         let mut stream = connect(run.client)?;
         write_all(&mut stream, &announcement(&mut run.rng(number)))?;
         held.push(stream);
@@ -278,12 +290,22 @@ fn look_after(run: &Run, node: &Node, client: &mut Client, first: u64) -> io::Re
         }
     }
     let memory = node.memory();
+    let reserved = memory.reserved.saturating_sub(before.reserved);
+    if reserved >= HELD_MAX_KIB {
+        let what =
+            format!("reserved memory grew by {reserved} KiB for what {} inputs announce", held.len() + 1);
+        return Err(io::Error::other(what));
+    }
     for mut stream in held {
         let (replies, _) = read_to_end(&mut stream)?;
         if !replies.is_empty() {
             return Err(io::Error::other(format!("half a command was answered {replies:?}")));
         }
         run.tally(|tally| tally.input(Class::CommandHalf));
+    }
+    if let Some(link) = link {
+        link.end_with(run, b"", true)?;
+        run.tally(|tally| tally.input(Class::RecordHalf));
     }
     Ok(memory)
 }

@@ -124,7 +124,11 @@ impl Node {
 
     /// How it ended, if it did, with the end of what it wrote.
     pub fn ended(&mut self) -> Option<String> {
-        let status = self.child().try_wait().expect("it is our child")?;
+        // One that panics still has to write down where.
+        let dying = self.last_words().contains("panicked at");
+        let child = self.child();
+        let status = if dying { child.wait().map(Some) } else { child.try_wait() };
+        let status = status.expect("it is our child")?;
         Some(format!("the node ended ({status}) and said: {}", self.last_words()))
     }
 

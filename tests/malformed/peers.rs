@@ -187,9 +187,16 @@ impl Link {
         self.stream.set_read_timeout(Some(PATIENCE))
     }
 
+    /// Announces a record of the largest size there is, and sends none of it.
+    pub fn announce(&mut self) -> io::Result<()> {
+        let mut header = [0; RECORD_HEADER];
+        header[..4].copy_from_slice(&(RECORD_MAX as u32).to_le_bytes());
+        write_all(&mut self.stream, &header)
+    }
+
     /// Sends bytes that are no good record, and waits until the node hangs up. `half`: it has reason to
     /// wait for more, so it is told that nothing comes.
-    fn end_with(mut self, run: &Run, bytes: &[u8], half: bool) -> io::Result<()> {
+    pub fn end_with(mut self, run: &Run, bytes: &[u8], half: bool) -> io::Result<()> {
         write_all(&mut self.stream, bytes)?;
         if half {
             let _ = self.stream.shutdown(Shutdown::Write);
