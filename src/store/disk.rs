@@ -121,6 +121,10 @@ pub trait File: Send + Sync + 'static {
     /// Nothing is known about these writes any more.
     fn sync(&self) -> io::Result<()>;
 
+    /// Says that everything in it was synced and that only `view` will be called from now on, so that it
+    /// need not hold a descriptor: a large log has thousands of segments.
+    fn settle(&self) {}
+
     /// Bytes `offset..offset + length`, without a copy where the file is mapped; `None` if that is not
     /// inside the file.
     fn view(&self, offset: u64, length: usize) -> Option<Cow<'_, [u8]>>;

@@ -12,7 +12,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::disk::{Disk, File, LOG_DIRECTORY, LockError, Place};
 use super::map::Map;
@@ -40,7 +40,8 @@ struct Lock {
 
 /// A segment of the file system, mapped for reading.
 pub struct FileSegment {
-    file: fs::File,
+    /// None once it is settled. Behind a lock that is held for no longer than it takes to look.
+    file: Mutex<Option<Arc<fs::File>>>,
     /// None if the file is empty: a crash can leave it so, and an empty map does not exist.
     map: Option<Map>,
     size: u64,
@@ -67,7 +68,12 @@ impl FileDisk {
 impl FileSegment {
     fn over(file: fs::File, size: u64) -> io::Result<FileSegment> {
         let map = if size == 0 { None } else { Some(Map::new(&file, size)?) };
-        Ok(FileSegment { file, map, size })
+        Ok(FileSegment { file: Mutex::new(Some(Arc::new(file))), map, size })
+    }
+
+    fn file(&self) -> io::Result<Arc<fs::File>> {
+        let file = self.file.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        file.ok_or_else(|| io::Error::other("the segment is settled"))
     }
 }
 
@@ -220,9 +226,10 @@ impl File for FileSegment {
     }
 
     fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<usize> {
+        let file = self.file()?;
         let mut done = 0;
         while done < into.len() {
-            match self.file.read_at(&mut into[done..], offset + done as u64) {
+            match file.read_at(&mut into[done..], offset + done as u64) {
                 Ok(0) => break,
                 Ok(count) => done += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -233,11 +240,15 @@ impl File for FileSegment {
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all_at(bytes, offset)
+        self.file()?.write_all_at(bytes, offset)
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()
+        self.file()?.sync_data()
+    }
+
+    fn settle(&self) {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
     fn view(&self, offset: u64, length: usize) -> Option<Cow<'_, [u8]>> {
@@ -356,6 +367,9 @@ mod tests {
         let mut bytes = [0; 16];
         assert_eq!((file.size(), file.read_at(4_096, &mut bytes).unwrap()), (4_100, 4));
         assert_eq!(&bytes[..4], b"reco");
+        file.settle();
+        assert_eq!(&*file.view(4_096, 4).unwrap(), b"reco");
+        assert!(file.write_at(4_096, b"x").is_err() && file.sync().is_err());
     }
 
     #[test]

@@ -381,6 +381,8 @@ impl<D: Disk> Reader<'_, D> {
         let is_clean = !is_damaged && (is_known || self.is_new());
         let appendable = self.mend(cut, is_clean)?;
         let spare = self.choose_spare(size)?;
+        let left = self.scans.len() - usize::from(appendable.is_some());
+        self.scans[..left].iter().for_each(|scan| scan.segment.file.settle());
         let highest = self.contents.segments.last().copied().unwrap_or(0);
         let clean_sequence = clean.map_or(Sequence(0), |mark| mark.sequence);
         let mut slots = SlotTable::default();

@@ -411,6 +411,11 @@ impl<D: Disk> Worker<D> {
             Task::Write(chunk) => self.write(chunk),
             Task::Leave(number, mark) => {
                 let synced = self.sync(number, mark);
+                if synced.is_ok()
+                    && let Ok(segment) = self.segment(number)
+                {
+                    segment.file.settle();
+                }
                 self.open.retain(|segment| segment.plan.number != number);
                 self.finish(synced);
             }

@@ -65,6 +65,35 @@ fn a_good_directory_opens_and_is_private() {
     }
 }
 
+/// How many segments of a directory this process has a descriptor of.
+fn open_segments(path: &Path) -> usize {
+    let descriptors = fs::read_dir("/proc/self/fd").unwrap();
+    // Others come and go meanwhile; these do not.
+    let targets = descriptors.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+    targets
+        .filter(|target| target.starts_with(path) && target.extension().is_some_and(|end| end == "seg"))
+        .count()
+}
+
+#[test]
+fn segments_that_were_left_hold_no_descriptor() {
+    let (_home, path) = made(8);
+    let mut store = open_path(&path).unwrap();
+    for number in 0..600_u64 {
+        put(&mut store, &number.to_le_bytes(), &[1; 1_000]).unwrap();
+        store.flush(crate::proto::store::Durability::Interval);
+        while store.disk_step() {}
+    }
+    assert!(store.stats().segments > 8);
+    assert!((1..=2).contains(&open_segments(&path)), "the active one and the spare");
+    drop(store);
+    let store = open_path(&path).unwrap();
+    assert!(open_segments(&path) <= 2);
+    for number in 0..600_u64 {
+        assert_eq!(get(&store, &number.to_le_bytes()), Answer::Value(vec![1; 1_000]));
+    }
+}
+
 #[test]
 fn a_second_opener_is_refused_until_the_first_is_gone() {
     let (_home, path) = made(8);
