@@ -1,10 +1,13 @@
-//! A node that cannot be opened leaves nothing behind. Runs in a process of its own, since it counts
-//! what the whole process holds.
+//! A node that cannot be opened leaves nothing behind, and one that runs out of descriptors lives on.
+//! Each test runs in a process of its own, since it is about what the whole process holds.
 
-use std::net::TcpListener;
+use std::fs::File;
+use std::io::Write;
+use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 
+use crate::ByHand;
 use crate::nodes::{Running, loopback, options};
 use quorate::driver::{DataDir, EventLoop};
 
@@ -14,15 +17,25 @@ fn held() -> (usize, usize) {
     (count("/proc/self/fd"), count("/proc/self/task"))
 }
 
+/// Whether this process runs `test` alone. If not, it starts one that does, with few descriptors, and
+/// holds it to its result.
+fn is_alone(test: &str) -> bool {
+    const ALONE: &str = "QUORATE_TEST_ALONE";
+    if std::env::var_os(ALONE).is_some() {
+        return true;
+    }
+    let mut alone = Command::new("sh");
+    alone.args(["-c", "ulimit -n 256; exec \"$@\"", "sh"]).arg(std::env::current_exe().unwrap());
+    let ended = alone.args([test, "--exact", "--nocapture"]).env(ALONE, "").output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stdout);
+    let complained = String::from_utf8_lossy(&ended.stderr);
+    assert!(ended.status.success() && said.contains("1 passed"), "{said}{complained}");
+    false
+}
+
 #[test]
 fn opening_in_vain_and_closing_leave_nothing() {
-    const ALONE: &str = "QUORATE_TEST_ALONE";
-    if std::env::var_os(ALONE).is_none() {
-        let test = "leaks::opening_in_vain_and_closing_leave_nothing";
-        let mut alone = Command::new(std::env::current_exe().unwrap());
-        let ended = alone.args([test, "--exact", "--nocapture"]).env(ALONE, "").output().unwrap();
-        let said = String::from_utf8_lossy(&ended.stdout);
-        assert!(ended.status.success() && said.contains("1 passed"), "{said}");
+    if !is_alone("leaks::opening_in_vain_and_closing_leave_nothing") {
         return;
     }
     let directory = tempfile::tempdir().unwrap();
@@ -58,4 +71,26 @@ fn opening_in_vain_and_closing_leave_nothing() {
         node.handle().stop(Duration::ZERO);
     }
     assert_eq!(held(), before);
+}
+
+#[test]
+fn without_descriptors_accepting_pauses_and_goes_on() {
+    if !is_alone("leaks::without_descriptors_accepting_pauses_and_goes_on") {
+        return;
+    }
+    let mut node = ByHand::open(options("a", &["a"]));
+    node.settle();
+    let mut client = TcpStream::connect(node.node.client_addresses()[0]).unwrap();
+    client.write_all(b"ping\r\n").unwrap();
+    let mut hoard = Vec::new();
+    while let Ok(file) = File::open("/dev/null") {
+        hoard.push(file);
+    }
+    node.settle();
+    // It neither spins nor forgets the connection that waits: it comes back in a while.
+    let pause = node.node.deadline().since(node.now.mono);
+    assert!(pause > Duration::ZERO && pause <= Duration::from_secs(1), "{pause:?}");
+    drop(hoard);
+    node.advance(pause);
+    assert_eq!(node.read(&mut client), b"+PONG\r\n");
 }
