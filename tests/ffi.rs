@@ -327,6 +327,78 @@ fn each_accepted_request_ends_once_also_on_stop() {
     assert_eq!(node.reap(), []);
 }
 
+/// Four threads submit until they are refused, while another stops the node.
+#[test]
+fn what_is_accepted_while_a_node_stops_ends_once() {
+    for _ in 0..20 {
+        let node = Node::started();
+        let address = node.0 as usize;
+        let barrier = std::sync::Barrier::new(5);
+        let submit = |thread: u64| {
+            barrier.wait();
+            let (mut tags, node) = (Vec::new(), address as *mut quorate_node);
+            for tag in thread * 1_000..(thread + 1) * 1_000 {
+                // SAFETY: the node outlives the scope.
+                match unsafe { quorate_get(node, bytes("key"), null(), tag) } {
+                    OK => tags.push(tag),
+                    status => assert_eq!(status, E_CLOSED),
+                }
+            }
+            tags
+        };
+        let accepted: BTreeSet<u64> = std::thread::scope(|scope| {
+            let submit = &submit;
+            let threads: Vec<_> = (0..4).map(|thread| scope.spawn(move || submit(thread))).collect();
+            barrier.wait();
+            // SAFETY: a live node; only it is stopped here.
+            assert_eq!(unsafe { quorate_node_stop(address as *mut quorate_node, 0) }, OK);
+            threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+        });
+        let ends = node.reap();
+        assert!(ends.iter().all(|end| matches!(end.1, E_NOTFOUND | E_CLOSED) && end.2 & UNCERTAIN == 0));
+        let ended: BTreeSet<_> = ends.iter().map(|end| end.0).collect();
+        assert_eq!((ends.len(), &ended), (accepted.len(), &accepted));
+    }
+}
+
+/// A second thread at the wheel is told so, and does not wait.
+#[test]
+fn two_threads_that_drive_one_node_are_told() {
+    let [node, other] = pair();
+    let mut ends = Vec::new();
+    while ends.last().is_none_or(|end: &(u64, quorate_status, u32)| end.1 != OK) {
+        assert_eq!(node.put(1), OK);
+        while node.reap_into(&mut ends) == 0 {
+            step(&node);
+            step(&other);
+        }
+    }
+    // A write that the other member never answers keeps the stop inside the loop.
+    assert_eq!(node.put(2), OK);
+    step(&node);
+    let address = node.0 as usize;
+    std::thread::scope(|scope| {
+        let stop = scope.spawn(move || {
+            // SAFETY: the node outlives the scope.
+            unsafe { quorate_node_stop(address as *mut quorate_node, 200_000_000) }
+        });
+        // SAFETY: a live node.
+        unsafe {
+            while quorate_node_state(node.0) == 2 {
+                std::thread::yield_now();
+            }
+            if quorate_node_state(node.0) == 3 {
+                let status = quorate_node_step(node.0, 0, 0, 0, null_mut());
+                assert!(matches!(status, E_BUSY | E_CLOSED), "{status}");
+                assert!(matches!(quorate_node_stop(node.0, 0), E_BUSY | E_STATE));
+                assert!(matches!(quorate_node_deadline(node.0), 0 | u64::MAX));
+            }
+        }
+        assert_eq!(stop.join().unwrap(), OK);
+    });
+    assert_eq!(node.reap().len(), 1);
+}
+
 #[test]
 fn a_full_window_refuses_before_any_work() {
     let node = Node::open(&[(OPT_MODE, MODE_HOST), (OPT_WINDOW, 4)]);
