@@ -9,7 +9,7 @@ use quorate::proto::io::{
     Blind, Edit, ExpiryEdit, ExpiryWhen, MemberId, Operation, Options, Output, Presence, Reply, Request,
     RequestId, View,
 };
-use quorate::proto::message::{Acks, Envelope, Hello, Message, Seen};
+use quorate::proto::message::{Acks, Envelope, Hello, Message, Seen, decode_frame};
 use quorate::proto::node::Node;
 use quorate::proto::rng::Rng;
 use quorate::proto::store::Store;
@@ -619,4 +619,35 @@ fn a_peer_that_remembers_more_openings_than_there_can_be_is_heard() {
     cluster.say(1, 0, &Message::Hello(hello));
     let generation = cluster.nodes[0].store().identity().generation;
     assert_ne!(generation, identity.generation, "its directory went back in time");
+}
+
+#[test]
+fn a_page_that_does_not_lead_on_is_not_asked_for_again_without_end() {
+    let mut cluster = Cluster::new(2, |config| config.keyspaces[0].n = 1, 0);
+    cluster.cut.push((0, 1));
+    let request = Request {
+        keyspace: 0,
+        key: b"",
+        operation: Operation::Scan { cursor: 0, limit: 10 },
+        options: Options::default(),
+    };
+    cluster.nodes[0].handle_request(cluster.now, RequestId(1), &request);
+    let mut asked = None;
+    while let Some(output) = cluster.nodes[0].poll_output(cluster.now) {
+        if let Output::Send { frames, .. } = output {
+            let (envelope, message) = decode_frame(&frames).unwrap();
+            let Message::Scan { from, .. } = message else { panic!("{message:?}") };
+            asked = Some((envelope, from));
+        }
+    }
+    let (envelope, from) = asked.expect("node 1 holds partitions that node 0 does not");
+    for next in [from, from.saturating_sub(1)] {
+        let mut frame = Vec::new();
+        Message::Scanned { from, next: Some(next), keys: b"" }.encode(&envelope, &mut frame);
+        cluster.nodes[0].handle_frames(cluster.now, cluster.ids[1], &frame).unwrap();
+        assert!(cluster.nodes[0].poll_output(cluster.now).is_none(), "asked again at {next} after {from}");
+    }
+    cluster.cut.clear();
+    cluster.advance(Duration::from_millis(200));
+    assert_eq!(cluster.replies.remove(&1).expect("asked again after a while").outcome, Outcome::Ok);
 }

@@ -143,6 +143,10 @@ impl<S: Store> Turn<'_, S> {
         if slot.phase != Phase::Scanning(from) || slot.scanning.cursor != start {
             return;
         }
+        // A page that does not lead on would be asked for again without end; another replica may know better.
+        if next.is_some_and(|next| next <= start) {
+            return;
+        }
         let partition = self.layout.partition(u128::from(start) << 64);
         let next = next.filter(|&next| self.layout.partition(u128::from(next) << 64) == partition);
         if self.take_keys(index, partition, next, keys) {
