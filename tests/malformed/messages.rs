@@ -216,7 +216,12 @@ impl Messages<'_> {
                 for _ in 0..pick(rng, 6) {
                     put_bytes(&mut keys, &self::key(self.number, rng));
                 }
-                let next = if rng.one_in(2) { None } else { Some(rng.next_u64()) };
+                let next = match rng.below(5) {
+                    0 | 1 => None,
+                    2 => Some(rng.next_u64()),
+                    3 => Some(detail.saturating_add(1 << rng.below(50))),
+                    _ => Some(detail.saturating_sub(rng.below(2))),
+                };
                 send(Message::Scanned { from: detail, next, keys: &keys }, &mut frame);
             }
         }
