@@ -11,7 +11,7 @@
 //!
 //! The simulator runs all of it over a disk of its own, by the traits in [`disk`].
 
-pub mod directory;
+mod directory;
 pub mod disk;
 mod file;
 mod index;
@@ -20,7 +20,7 @@ mod map;
 mod memory;
 mod record;
 mod recovery;
-pub mod segment;
+mod segment;
 mod staging;
 #[cfg(test)]
 mod tests;
@@ -30,4 +30,7 @@ pub use directory::OpenError;
 pub use file::FileDisk;
 pub use log::{CloseError, DiskWorker, LogOptions, LogStats, LogStore, WorkerMode};
 pub use memory::MemoryStore;
+pub use segment::{
+    SIZE_MAX as SEGMENT_SIZE_MAX, SIZE_MIN as SEGMENT_SIZE_MIN, SIZE_STEP as SEGMENT_SIZE_STEP,
+};
 pub use worker::Wake;

@@ -56,7 +56,9 @@ pub struct LogOptions {
     pub partitions: u32,
     /// The cluster's hash key: positions are computed from it, they are not stored.
     pub hash_key: Key,
-    /// Size of new segments in bytes, from [`segment::SIZE_MIN`] to [`segment::SIZE_MAX`].
+    /// Size of new segments in bytes: a multiple of [`SEGMENT_SIZE_STEP`](crate::store::SEGMENT_SIZE_STEP)
+    /// from [`SEGMENT_SIZE_MIN`](crate::store::SEGMENT_SIZE_MIN) to
+    /// [`SEGMENT_SIZE_MAX`](crate::store::SEGMENT_SIZE_MAX).
     pub segment_size: u64,
     /// Bytes that may wait in the staging buffer; half of it may be exceeded by one larger record.
     pub staging_limit: usize,
