@@ -118,6 +118,8 @@ pub(super) struct Peers {
     accept_at: Instant,
     /// No timer of a link or member lies before this.
     timer_at: Instant,
+    /// The core was told that a member is gone, and may have answers for it that nobody has drained.
+    news: bool,
     closed: bool,
 }
 
@@ -163,6 +165,7 @@ impl Peers {
             strangers: 0,
             accept_at: Instant::NEVER,
             timer_at: Instant::ZERO,
+            news: false,
             closed: false,
         }
     }
@@ -212,7 +215,8 @@ impl Peers {
 
     /// Whether something can be done without waiting for an event or a timer.
     pub(super) fn has_work(&self) -> bool {
-        !self.ready.is_empty()
+        self.news
+            || !self.ready.is_empty()
             || !self.dirty.is_empty()
             || (self.accept_at == Instant::NEVER
                 && self.listener.as_ref().is_some_and(|listener| listener.ready))
@@ -230,6 +234,7 @@ impl Peers {
 
     /// Accepts what waits, and reads up to `budget` streams once each. Returns how many it read.
     pub(super) fn read_ready(&mut self, turn: &mut Turn<'_>, budget: usize) -> usize {
+        self.news = false;
         self.accept_ready(turn);
         let count = self.ready.len().min(budget);
         for next in 0..count {
@@ -534,6 +539,7 @@ impl Peers {
                 let id = member.id;
                 turn.log.log(Level::Warn, "peer", format_args!("{} is gone: {}", member.name, cause.why()));
                 turn.node.handle_peer_down(turn.now, id);
+                self.news = true;
             }
         }
         self.links.free(at);
