@@ -8,7 +8,7 @@ use core::mem::zeroed;
 use core::ptr::{null, null_mut};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use quorate::ffi::hooks::quorate_test_panic;
+use quorate::ffi::hooks::{quorate_test_panic, quorate_test_turn};
 use quorate::ffi::host_loop::*;
 use quorate::ffi::node::*;
 use quorate::ffi::options::*;
@@ -177,6 +177,7 @@ fn a_panic_never_leaves_and_poisons_its_node() {
     }
     assert_eq!(sites + 1, LOOP_THREAD);
     on_the_loop_thread();
+    in_the_middle_of_a_turn();
     assert_eq!(PRINTED.load(Ordering::SeqCst), 0, "a caught panic is nobody's business on stderr");
 }
 
@@ -194,5 +195,62 @@ fn on_the_loop_thread() {
         assert_eq!(quorate_node_state(node), STATE_POISONED);
         assert_eq!(quorate_node_stop(node, 0), E_POISONED);
         quorate_node_free(node);
+    }
+}
+
+/// A turn panics while a request waits for a member that does not answer: it ends once, as the node does.
+fn in_the_middle_of_a_turn() {
+    let open = |name: &str| {
+        let (o, mut node) = (options(MODE_HOST), null_mut());
+        // SAFETY: valid options and a place for the result.
+        unsafe {
+            assert_eq!(quorate_options_set_bytes(o, 65, bytes(name)), OK);
+            assert_eq!(quorate_options_set_bytes(o, 96, bytes("A,B")), OK);
+            assert_eq!(quorate_node_open(o, &mut node, null_mut()), OK);
+            quorate_options_free(o);
+        }
+        node
+    };
+    let (node, other) = (open("A"), open("B"));
+    let (mut text, mut len) = ([0_u8; 64], 0);
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut step = |node| {
+        // SAFETY: a place for a timespec, and a live node.
+        unsafe {
+            libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now);
+            let now_ns = now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64;
+            quorate_node_step(node, now_ns, 1_700_000_000_000, 0, null_mut())
+        }
+    };
+    // SAFETY: live nodes, and valid places for the results.
+    unsafe {
+        for (name, member) in [("A", node), ("B", other)] {
+            assert_eq!(quorate_node_address(member, 0, text.as_mut_ptr().cast(), 64, &mut len), OK);
+            let address = quorate_bytes { data: text.as_ptr(), len };
+            assert_eq!(quorate_node_meet(node, bytes(name), address), OK);
+            assert_eq!(quorate_node_meet(other, bytes(name), address), OK);
+        }
+        let mut end: quorate_completion = zeroed();
+        let mut n = 0;
+        while end.status != OK || n == 0 {
+            assert_eq!(quorate_put(node, bytes("k"), bytes("v"), NONE, null(), 1), OK);
+            while quorate_reap(node, &mut end, SIZE, 1, &mut n) == AGAIN {
+                assert_eq!((step(node), step(other)), (OK, OK));
+            }
+            let status = end.status;
+            quorate_completions_clear(&mut end, SIZE, 1);
+            end.status = status;
+        }
+        for tag in 0..3 {
+            assert_eq!(quorate_put(node, bytes("k"), bytes("v"), NONE, null(), tag), OK);
+        }
+        assert_eq!(step(node), OK);
+        assert_eq!(quorate_test_panic(LOOP_THREAD), 0);
+        quorate_test_turn(node);
+        assert_eq!(step(node), E_PANIC);
+        assert_eq!(step(node), E_POISONED);
+        assert_eq!(reap(node), [E_POISONED; 3]);
+        quorate_node_free(node);
+        quorate_node_free(other);
     }
 }

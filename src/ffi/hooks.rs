@@ -3,6 +3,7 @@
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use super::boundary::Site;
+use super::node::quorate_node;
 
 /// The site whose next entry panics; 0 for none.
 static ARMED: AtomicU32 = AtomicU32::new(0);
@@ -12,6 +13,18 @@ static ARMED: AtomicU32 = AtomicU32::new(0);
 #[unsafe(no_mangle)]
 pub extern "C" fn quorate_test_panic(site: u32) -> u32 {
     ARMED.swap(site, Ordering::SeqCst)
+}
+
+/// Makes the loop of a node pass the site of the library's thread within its next turn, whoever drives it.
+///
+/// # Safety
+/// A live node.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn quorate_test_turn(node: *const quorate_node) {
+    // SAFETY: the caller's promise.
+    if let Some(node) = unsafe { node.as_ref() } {
+        node.handle.reload();
+    }
 }
 
 /// Panics if this site is armed, once.

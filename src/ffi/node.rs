@@ -173,8 +173,9 @@ fn open(options: &quorate_options) -> Result<quorate_node, (quorate_status, i32,
         };
         Ok((event_loop, host_fd))
     });
+    #[cfg_attr(not(feature = "test-hooks"), expect(unused_mut, reason = "tests arm it"))]
     let (mut event_loop, host_fd) = opened.unwrap_or_else(|| Err((E_PANIC, 0, String::new())))?;
-    // A loop that is told to reload only passes the point where a test may arm a panic.
+    #[cfg(feature = "test-hooks")]
     event_loop.on_reload(Box::new(|| super::boundary::panic_point(Site::LoopThread)));
     let mut addresses = vec![event_loop.peer_address().map(|address| address.to_string())];
     addresses.extend(event_loop.client_addresses().iter().map(|address| Some(address.to_string())));
