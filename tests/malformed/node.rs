@@ -52,6 +52,14 @@ pub struct Memory {
     pub reserved: u64,
 }
 
+impl Memory {
+    /// Resident pages of the process itself. The log's map is read-only and lies in the kernel's cache: it
+    /// grows with what was rightly stored.
+    pub fn beside_files(&self) -> u64 {
+        self.resident - self.of_files
+    }
+}
+
 impl Node {
     /// Starts the program under test (or the one that `QUORATE_MALFORMED_NODE` names).
     pub fn start() -> Node {
