@@ -88,7 +88,9 @@ impl<S: Store> Turn<'_, S> {
         let handle = self.coordinator.handle(index);
         let sent = self.coordinator.forwards.sent.entry(to).or_default();
         if sent.boot != boot {
-            *sent = Sent { boot, ..Sent::default() };
+            // Numbers go on: a late introduction of an earlier boot may make us come back to this one, which
+            // remembers what it answered.
+            *sent = Sent { boot, next: sent.next, ..Sent::default() };
         }
         if sent.open.first_key_value().is_some_and(|(&first, _)| sent.next - first >= limits::FORWARD_WINDOW)
         {

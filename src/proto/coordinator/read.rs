@@ -473,7 +473,14 @@ impl<S: Store> Turn<'_, S> {
                 .filter(|sibling| covered(sibling))
                 .map(|sibling| sibling.dot)
                 .collect();
-            let context = Context::of_shown(&object, |dot| dots.contains(&dot));
+            let mut context = Context::of_shown(&object, |dot| dots.contains(&dot));
+            // What a majority holds may be superseded by what the others hold, and lie beside the clock.
+            if let Some(Some(version)) = &majority
+                && !context.covers(version.dot)
+            {
+                context.dots.push(version.dot);
+                context.dots.sort_unstable();
+            }
             reply.context =
                 Some(context.token(&self.keys.token, slot.keyspace, &slot.key, reply.hid_siblings));
         }
