@@ -292,7 +292,7 @@ impl Profile {
         self.corrupt_ppm = rate(5_000);
         let kinds = [Fault::CutOneWay, Fault::CutTwoWay, Fault::Isolate, Fault::Split, Fault::Pause];
         self.draw_timed(rng, &kinds, 2);
-        self.foreign_layout = self.machines > 1 && rng.one_in(25);
+        self.foreign_layout = rng.one_in(25) && self.machines > 1 && self.store == StoreKind::Log;
     }
 
     fn draw_disk_faults(&mut self, rng: &mut Rng) {

@@ -129,6 +129,7 @@ impl Oracle {
             };
             self.histories[key].events[event].operation = Some(heir);
             self.operations.get_mut(&heir).expect("it is known").event = Some(event);
+            self.learn_the_writer(heir, key, event, Some(id));
         } else if let Some(other) = other {
             if !self.is_interchangeable(other) {
                 let text = format!("operation {id} was given the dot of operation {other}: {named:?}");
@@ -354,7 +355,6 @@ impl Oracle {
         let hidden: Vec<usize> =
             covered.iter().filter(|&event| history.events[event].may_be_hidden()).collect();
         past.add(&history.past_of(hidden.iter().copied()));
-        claims.add(&history.claims_of(hidden.iter().copied()));
         while let Some(event) = covered.first_missing_in(&past) {
             // A view that hides a sibling still covers what the hidden one superseded (trap T20).
             let is_superseded = |hidden: &Event| hidden.past.contains(event);
@@ -376,6 +376,7 @@ impl Oracle {
                 "the context forgets event {event}, which was superseded by what was shown"
             ));
         }
+        claims.add(&history.claims_of(hidden));
         claims.keep(&covered);
         if matches!(reply.outcome, Outcome::Ok | Outcome::NotFound) && !is_partial_view {
             let (r, _) = self.needs(id, key);

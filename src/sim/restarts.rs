@@ -157,7 +157,8 @@ impl Oracle {
             if !elsewhere {
                 // The acknowledgement may still be on its way: it is excused before it was given.
                 let is_acknowledged = self.histories[key].events[event].acknowledged.is_some();
-                if is_acknowledged && self.keys[key].durability == Durability::Always {
+                let is_known = !self.histories[key].is_doubtful;
+                if is_acknowledged && is_known && self.keys[key].durability == Durability::Always {
                     let text = format!(
                         "event {event}, acknowledged as durable, went with the tail of machine {machine}"
                     );

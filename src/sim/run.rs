@@ -167,6 +167,9 @@ fn build(profile: Profile, seed: u64, text: bool) -> World {
 
 /// The whole life of a world.
 fn live(world: &mut World) -> Judged {
+    if world.profile.foreign_layout {
+        world.start_with_foreign_layout();
+    }
     for machine in 0..world.machines.len() {
         world.start(machine)?;
     }
@@ -199,6 +202,7 @@ fn heal(world: &mut World) -> Judged {
     let pauses = world.machines.iter().map(|machine| machine.paused_until).max().unwrap_or(0);
     world.run_until(pauses.max(world.now) + 1, &|_| false)?;
     for machine in 0..world.machines.len() {
+        world.correct_layout(machine)?;
         if std::mem::take(&mut world.machines[machine].was_full) && world.is_serving(machine) {
             // A store tries the disk again only every so many puts; its operator starts it anew.
             world.stop(machine, Stop::Clean)?;

@@ -26,6 +26,8 @@ pub(super) enum Strike {
     Start(usize),
     /// There is room on a disk again.
     Room(usize),
+    /// A machine is given the layout of the others.
+    Correct(usize),
 }
 
 impl World {
@@ -34,6 +36,26 @@ impl World {
         for number in 0..self.profile.timed.len() {
             self.plan_strike(number);
         }
+    }
+
+    /// Lets one member run with another layout for a while: the others must have nothing to do with it.
+    pub(super) fn start_with_foreign_layout(&mut self) {
+        let machine = self.machines.len() - 1;
+        self.machines[machine].is_foreign = true;
+        self.say(Fault::ForeignLayout, machine);
+        let at = self.now + self.profile.outage_max;
+        self.plan(at, Event::Strike(Strike::Correct(machine)));
+    }
+
+    /// Starts a machine anew with the layout of the others.
+    pub(super) fn correct_layout(&mut self, machine: usize) -> Judged {
+        if !std::mem::take(&mut self.machines[machine].is_foreign) {
+            return Ok(());
+        }
+        if self.machines[machine].node.is_some() {
+            self.stop(machine, Stop::Clean)?;
+        }
+        self.start(machine)
     }
 
     fn plan_strike(&mut self, number: usize) {
@@ -58,6 +80,7 @@ impl World {
                 Ok(())
             }
             Strike::Start(machine) => self.start(machine),
+            Strike::Correct(machine) => self.correct_layout(machine),
             Strike::Room(machine) => {
                 self.machines[machine].platter.set_full(false);
                 Ok(())
@@ -319,6 +342,7 @@ impl World {
         self.trace.say(now, None, || format!("*** {} starts: {:?}", self.names[machine], store.identity()));
         let mut config = self.config.clone();
         config.name.clone_from(&self.names[machine]);
+        config.tokens += u32::from(self.machines[machine].is_foreign);
         let clock = self.clock_of(machine);
         let node = Node::new(config, store, seed, clock).expect("the settings are right");
         let this = &mut self.machines[machine];

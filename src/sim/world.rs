@@ -84,6 +84,8 @@ pub(super) struct Machine {
     pub(super) paused_until: Time,
     /// How it stopped; `None` before its first start and after a wipe.
     pub(super) stop: Option<Stop>,
+    /// It runs with another layout, and nobody asks it anything.
+    pub(super) is_foreign: bool,
     /// Its disk was full at some time.
     pub(super) was_full: bool,
     /// Records that cannot be read: of each of these keys all up to a sequence.
@@ -157,6 +159,7 @@ impl World {
             boot: 0,
             paused_until: 0,
             stop: None,
+            is_foreign: false,
             was_full: false,
             damaged: BTreeMap::new(),
             wake_at: None,
@@ -563,7 +566,8 @@ impl World {
 
     /// Whether clients reach the node of a machine.
     pub(super) fn is_serving(&self, machine: usize) -> bool {
-        self.machines[machine].node.is_some() && self.machines[machine].paused_until <= self.now
+        let this = &self.machines[machine];
+        this.node.is_some() && !this.is_foreign && this.paused_until <= self.now
     }
 
     /// Hands a request to a node.

@@ -1,0 +1,90 @@
+#!/usr/bin/env bash
+# The simulator: what CI runs of it, and the long form.
+#
+#   scripts/sim.sh               1,500 seeds, 100 of them twice, and every planted bug from its recorded seed
+#   scripts/sim.sh soak [N]      N seeds (20,000), and a search for every planted bug within 500 seeds
+#   scripts/sim.sh record        searches again and writes scripts/planted.txt
+#
+# A planted bug is one changed line of production code behind cfg(mutant = "name"). scripts/planted.txt has
+# one a line: its name, the seed that finds it, the property that catches it. The same seed passes where
+# nothing is planted; that is what the 1,500 seeds show, as every recorded seed is one of them.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+
+PLANTED=scripts/planted.txt
+BUGS=(ack_before_append actor_reuse epoch_trust merge_context_one_side count_failed torn_tail)
+SEARCHED=500
+failures=0
+
+fail() {
+    printf 'FAILED: %s\n' "$*" >&2
+    failures=$((failures + 1))
+}
+
+# Builds the program with a planted bug, or without, and prints its path. All in one folder, so that what it
+# needs is compiled once.
+build() {
+    local target=${CARGO_TARGET_DIR:-target} program
+    program=$target/sim/quorate-${1:-clean}
+    QUORATE_MUTANT=$1 cargo build --quiet --profile sim --features sim --bin quorate &&
+        cp "$target/sim/quorate" "$program" ||
+        { printf 'cannot build with `%s` planted\n' "$1" >&2; exit 1; }
+    printf '%s\n' "$program"
+}
+
+# The first seed that finds a planted bug, and the property: `seed property`, or nothing.
+search() {
+    "$1" sim --seeds "0..$SEARCHED" --partial |
+        sed -n 's/^FAILED seed \([0-9]*\) property \(.*\)$/\1 \2/p' | sort -n | head -n 1
+}
+
+replay_planted() {
+    local name seed property program found
+    while read -r name seed property; do
+        case $name in '#'* | '') continue ;; esac
+        program=$(build "$name") || exit 1
+        found=$("$program" sim --seed "$seed" | sed -n 's/^FAILED seed [0-9]* property \(.*\)$/\1/p')
+        if [ "$found" = "$property" ]; then
+            printf 'planted %s: caught by %s at seed %s\n' "$name" "$property" "$seed"
+        else
+            fail "planted $name: seed $seed found \`${found:-nothing}\` and not $property"
+        fi
+        "$clean" sim --seed "$seed" >/dev/null || fail "seed $seed fails with nothing planted"
+    done <"$PLANTED"
+    for name in "${BUGS[@]}"; do
+        grep -q "^$name " "$PLANTED" || fail "no seed is recorded for $name"
+    done
+}
+
+search_planted() {
+    local name program found
+    for name in "${BUGS[@]}"; do
+        program=$(build "$name") || exit 1
+        found=$(search "$program")
+        printf 'planted %s: %s\n' "$name" "${found:-not found in $SEARCHED seeds}"
+        [ -n "$found" ] || fail "planted $name is not found within $SEARCHED seeds"
+        [ "${1:-}" != record ] || [ -z "$found" ] || printf '%s %s\n' "$name" "$found" >>"$PLANTED"
+    done
+}
+
+clean=$(build '') || exit 1
+case ${1:-} in
+'')
+    "$clean" sim --seeds 0..1500 || fail '1,500 seeds'
+    "$clean" sim --seeds 0..100 --twice --partial >/dev/null || fail '100 seeds twice'
+    replay_planted
+    ;;
+soak)
+    "$clean" sim --seeds "0..${2:-20000}" || fail "${2:-20000} seeds"
+    search_planted
+    ;;
+record)
+    printf '# Planted bugs: name, the first seed that finds it, the property that catches it.\n' >"$PLANTED"
+    search_planted record
+    ;;
+*)
+    printf 'usage: scripts/sim.sh [soak [N] | record]\n' >&2
+    exit 64
+    ;;
+esac
+[ "$failures" -eq 0 ]
