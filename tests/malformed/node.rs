@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -64,24 +64,22 @@ impl Node {
     /// Starts the program under test (or the one that `QUORATE_MALFORMED_NODE` names).
     pub fn start() -> Node {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let names =
-            [&[ANSWERING_MEMBER], &RECORD_MEMBERS[..], &[HANDSHAKE_MEMBER, NODE, DIALLED_MEMBER]].concat();
-        let mut listeners: Vec<TcpListener> =
-            names.iter().map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
-        let address = |at: usize| listeners[at].local_addr().expect("it is bound").to_string();
-        let rows: Vec<String> =
-            names.iter().enumerate().map(|(at, name)| format!("{name}@{}", address(at))).collect();
-        let peer = address(names.len() - 2);
-        // The node takes its own address over.
-        drop(listeners.remove(names.len() - 2));
+        let others = [&[ANSWERING_MEMBER], &RECORD_MEMBERS[..], &[HANDSHAKE_MEMBER, DIALLED_MEMBER]].concat();
+        let listen = |_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let mut listeners: Vec<TcpListener> = others.iter().map(listen).collect();
+        let peer = free_address();
+        let mut rows = vec![format!("{NODE}@{peer}")];
+        for (name, listener) in others.iter().zip(&listeners) {
+            rows.push(format!("{name}@{}", listener.local_addr().expect("it is bound")));
+        }
         let dialled = listeners.pop().expect("the last member listens");
         let mut node = Node {
             child: None,
             folder,
             client: SocketAddr::from(([127, 0, 0, 1], 0)),
-            peer: peer.parse().expect("an address"),
+            peer,
             rows: rows.join(","),
-            members: names.into_iter().map(str::to_owned).collect(),
+            members: others.into_iter().chain([NODE]).map(str::to_owned).collect(),
             dialled,
             _silent: listeners,
         };
@@ -174,6 +172,16 @@ impl Drop for Node {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// An address on which nobody listens. Its port lies below the range out of which the system gives ports to
+/// outgoing connections, so that none of those takes it while the node is down.
+fn free_address() -> SocketAddr {
+    const FIRST: u16 = 10_000;
+    const PORTS: u32 = 8_000;
+    let mut ports = (0..PORTS).map(|at| FIRST + (std::process::id().wrapping_add(at) % PORTS) as u16);
+    let port = ports.find(|&port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok());
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port.expect("a free port")))
 }
 
 /// Connects, with a bound on every wait.
