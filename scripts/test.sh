@@ -19,13 +19,13 @@ export -f docs
 
 stage prerequisites 10 scripts/prerequisites.sh gcc g++ redis-server redis-cli redis-benchmark valgrind python3
 stage format        2  cargo fmt --check
-stage clippy        10 cargo clippy --all-features --all-targets -- -D warnings
-stage tidy          5  cargo test --all-features --test tidy
+stage clippy        20 cargo clippy --all-features --all-targets -- -D warnings
+stage tidy          10 cargo test --all-features --test tidy
 stage tests         20 cargo test --all-features --no-fail-fast -- --skip malformed_input_does_no_harm
-stage docs          5  bash -c docs
+stage docs          10 bash -c docs
+stage simulator     20 scripts/sim.sh
 stage c-examples    15 scripts/c-examples.sh
 stage malformed     15 scripts/malformed.sh
 stage loom          15 scripts/loom.sh
-stage c-examples    10 scripts/c-examples.sh
 
 finish
