@@ -189,7 +189,8 @@ pub struct Profile {
 }
 
 /// Names of the profiles that `--profile` takes.
-pub const PROFILES: [&str; 6] = ["swarm", "calm", "network", "crash", "always", "memory"];
+pub const PROFILES: [&str; 9] =
+    ["swarm", "calm", "network", "crash", "always", "memory", "late", "amnesia", "stale"];
 
 impl Profile {
     /// Draws the settings of a run. `name` is one of [`PROFILES`].
@@ -220,6 +221,9 @@ impl Profile {
                 profile.draw_network_faults(&mut rng);
                 profile.draw_clock_faults(&mut rng);
             }
+            "late" => profile.make_everything_late(),
+            "amnesia" => profile.forget_tails(&mut rng),
+            "stale" => profile.leave_replicas_behind(),
             other => panic!("no profile is called `{other}`"),
         }
         if name != "calm" {
@@ -281,6 +285,38 @@ impl Profile {
             in_flight_max: if rng.one_in(4) { 2 + rng.below(4) as usize } else { 1_024 },
             background_read_one_in: rng.below(5),
         }
+    }
+
+    /// Traps T1 and T7: every frame comes twice, half of them again seconds later, and more nodes than
+    /// replicas, so that writes are forwarded.
+    fn make_everything_late(&mut self) {
+        self.machines = 5;
+        self.stream = false;
+        self.duplicate_ppm = 1_000_000;
+        self.late_ppm = 500_000;
+        self.timed = vec![(Fault::ProcessKill, 900 * MS), (Fault::CutTwoWay, 700 * MS)];
+    }
+
+    /// Trap T3: stops of every kind follow each other while little is synced, and records get lost.
+    fn forget_tails(&mut self, rng: &mut Rng) {
+        self.machines = 3;
+        self.store = StoreKind::Log;
+        let durability = if rng.one_in(2) { Durability::Memory } else { Durability::Interval };
+        self.keyspaces = vec![KeyspaceConfig { durability, ..KeyspaceConfig::default() }];
+        let kinds = [Fault::MachineCrash, Fault::ProcessKill, Fault::CleanRestart, Fault::LostRecord];
+        self.timed = kinds.map(|kind| (kind, 300 * MS)).to_vec();
+        self.outage_max = 200 * MS;
+    }
+
+    /// Traps T12 and T20: one machine after the other misses writes and comes back to coordinate.
+    fn leave_replicas_behind(&mut self) {
+        self.machines = 3;
+        self.keyspaces = vec![KeyspaceConfig::default()];
+        self.loss_ppm = 100_000;
+        self.background_read_one_in = 0;
+        self.timed = vec![(Fault::Isolate, 200 * MS), (Fault::Pause, 500 * MS)];
+        self.outage_max = 300 * MS;
+        self.detection_max = 20 * MS;
     }
 
     fn draw_network_faults(&mut self, rng: &mut Rng) {

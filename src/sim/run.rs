@@ -282,3 +282,47 @@ fn what_is_left(world: &World) -> Judged<Vec<Vec<LastCopy>>> {
     }
     Ok(found)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run_seed(profile: &str, seed: u64) -> RunReport {
+        run(&RunOptions { seed, profile: profile.to_owned(), trace: false })
+    }
+
+    /// Runs one seed of a profile; nothing may go wrong, and `fault` must have struck.
+    fn check(profile: &str, fault: Fault) {
+        let report = run_seed(profile, 1);
+        let violation = report.violation.as_ref().map(|violation| (violation.property, &violation.text));
+        assert_eq!(violation, None, "{}\n{}", report.trace, report.command());
+        assert!(report.counts.faults.contains_key(&fault), "{fault:?} never struck");
+    }
+
+    #[test]
+    fn a_late_copy_of_a_forwarded_put_writes_nothing_and_acknowledges_nothing() {
+        check("late", Fault::LateReplay);
+    }
+
+    #[test]
+    fn no_dot_is_issued_twice_whatever_the_stops_forget() {
+        check("amnesia", Fault::MachineCrash);
+    }
+
+    #[test]
+    fn a_coordinator_that_missed_writes_hides_none_of_them() {
+        check("stale", Fault::Isolate);
+    }
+
+    #[test]
+    fn a_mixture_of_everything_does_no_harm() {
+        check("swarm", Fault::ColdRead);
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_run() {
+        let (first, second) = (run_seed("swarm", 7), run_seed("swarm", 7));
+        assert_eq!((first.trace_hash, first.events), (second.trace_hash, second.events));
+        assert_ne!(first.trace_hash, run_seed("swarm", 8).trace_hash);
+    }
+}
