@@ -2,8 +2,9 @@
 //! thread costs more than the whole work of most turns.
 //!
 //! Looking pays only on a CPU that nobody else needs: where it is needed, the one who would make
-//! something happen waits for us. So the loop counts how often it was made to give its CPU away, and
-//! sleeps at once for a while if that was often.
+//! something happen waits for us. Nor does it pay where things happen too seldom. So the loop counts how
+//! often it was made to give its CPU away and how often it looked in vain, and sleeps at once for a while
+//! if either was often.
 
 use core::time::Duration;
 use std::io;
@@ -17,44 +18,49 @@ use super::options::WaitPolicy;
 use super::sys;
 use crate::proto::time::Instant;
 
-/// Waits after which it is judged whether the CPU is wanted by others.
+/// Waits after which it is judged whether looking pays.
 const JUDGED_EVERY: u32 = 64;
-/// Involuntary switches among so many waits from which it is.
-const SWITCHES_MAX: u64 = 4;
+/// Involuntary switches among so many waits from which it does not.
+const SWITCHES_MAX: u64 = 2;
+/// Looks in vain among so many waits from which it does not.
+const FRUITLESS_MAX: u32 = JUDGED_EVERY / 2;
 /// Waits for which the loop then sleeps at once.
-const SLEPT_FOR: u32 = 2_048;
+const SLEPT_FOR: u32 = 4_096;
 
 /// The waiting policy at work.
 #[derive(Debug)]
 pub(super) struct Waiter {
     policy: WaitPolicy,
     clock: Clock,
-    contention: Contention,
+    worth: Worth,
 }
 
-/// Whether others want the CPU on which the loop runs.
+/// Whether looking before a sleep pays.
 #[derive(Debug, Default)]
-struct Contention {
+struct Worth {
     /// Waits until the next judgement.
     left: u32,
     /// Involuntary switches at the last one, once there was one.
     switches: Option<u64>,
-    is_wanted: bool,
+    /// Looks in vain since the last one.
+    fruitless: u32,
+    is_nothing: bool,
 }
 
-impl Contention {
-    /// Counts a wait; true if the CPU is wanted by others. `switches` is asked at each judgement.
+impl Worth {
+    /// Counts a wait; true if looking pays. `switches` is asked at each judgement.
     fn count(&mut self, switches: impl FnOnce() -> u64) -> bool {
         if self.left > 0 {
             self.left -= 1;
-            return self.is_wanted;
+            return !self.is_nothing;
         }
         let now = switches();
-        // After a time of sleeping the count tells of work, not of looking, so looking is tried again.
         let since = now - self.switches.replace(now).unwrap_or(now);
-        self.is_wanted = !self.is_wanted && since >= SWITCHES_MAX;
-        self.left = if self.is_wanted { SLEPT_FOR } else { JUDGED_EVERY };
-        self.is_wanted
+        let fruitless = core::mem::take(&mut self.fruitless);
+        // After a time of sleeping the switches tell of work, not of looking, so it is tried again.
+        self.is_nothing = !self.is_nothing && (since >= SWITCHES_MAX || fruitless >= FRUITLESS_MAX);
+        self.left = if self.is_nothing { SLEPT_FOR } else { JUDGED_EVERY };
+        !self.is_nothing
     }
 }
 
@@ -66,7 +72,7 @@ impl Waiter {
             WaitPolicy::Hybrid(_) if alone => WaitPolicy::Sleep,
             policy => policy,
         };
-        Waiter { policy, clock, contention: Contention::default() }
+        Waiter { policy, clock, worth: Worth::default() }
     }
 
     /// Waits for events, a request of another thread, or `until`.
@@ -79,7 +85,7 @@ impl Waiter {
     ) -> io::Result<()> {
         let look_until = match self.policy {
             WaitPolicy::Sleep => Instant::ZERO,
-            WaitPolicy::Hybrid(_) if self.contention.count(sys::involuntary_switches) => Instant::ZERO,
+            WaitPolicy::Hybrid(_) if !self.worth.count(sys::involuntary_switches) => Instant::ZERO,
             WaitPolicy::Hybrid(time) => (self.clock.mono() + time).min(until),
             WaitPolicy::Spin => until,
         };
@@ -94,6 +100,7 @@ impl Waiter {
                 }
                 core::hint::spin_loop();
             }
+            self.worth.fruitless += 1;
         }
         self.sleep(poll, events, host, until)
     }
@@ -140,16 +147,30 @@ mod tests {
 
     #[test]
     fn a_wanted_cpu_is_left_alone_for_a_while() {
-        let mut contention = Contention::default();
+        let mut worth = Worth::default();
         // Nobody wants it: looking goes on.
         for _ in 0..1_000 {
-            assert!(!contention.count(|| 10));
+            assert!(worth.count(|| 10));
         }
-        let first = (0..1_000).find(|_| contention.count(|| 10 + SWITCHES_MAX)).unwrap();
+        let first = (0..1_000).find(|_| !worth.count(|| 10 + SWITCHES_MAX)).unwrap();
         assert!(first <= JUDGED_EVERY);
         // A time without looking, then it is tried again, whatever happened meanwhile.
-        let slept = (0..10_000).find(|_| !contention.count(|| 1_000)).unwrap();
+        let slept = (0..10_000).find(|_| worth.count(|| 1_000)).unwrap();
         assert_eq!(slept, SLEPT_FOR);
-        assert!((0..JUDGED_EVERY).all(|_| !contention.count(|| 1_000)));
+        assert!((0..JUDGED_EVERY).all(|_| worth.count(|| 1_000)));
+    }
+
+    #[test]
+    fn who_looks_in_vain_too_often_sleeps_at_once() {
+        let mut worth = Worth::default();
+        let mut looks_in_vain = |one_in: u32| {
+            (0..1_000).any(|wait| {
+                let looks = worth.count(|| 0);
+                worth.fruitless += u32::from(looks && wait % one_in == 0);
+                !looks
+            })
+        };
+        assert!(!looks_in_vain(3));
+        assert!(looks_in_vain(1));
     }
 }
