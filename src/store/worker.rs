@@ -71,8 +71,8 @@ struct State<F> {
     /// The first sequence of a sync request that no sync has covered, and the last of all requests.
     sync_first: Option<Sequence>,
     sync_last: Sequence,
-    /// A job or a sync is being carried out.
-    is_busy: bool,
+    /// What is being carried out now, if it is a job or a sync.
+    under_way: Option<UnderWay>,
     foreground_run: u32,
     creates: VecDeque<Plan>,
     removes: Vec<u64>,
@@ -88,6 +88,13 @@ struct State<F> {
     is_failed: bool,
     /// The worker's thread sleeps until it is notified.
     is_waiting: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum UnderWay {
+    /// A job: what comes after it in the log must wait.
+    Job,
+    Sync,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -116,7 +123,7 @@ impl<F> Shared<F> {
                 jobs: VecDeque::new(),
                 sync_first: None,
                 sync_last: durable.sequence,
-                is_busy: false,
+                under_way: None,
                 foreground_run: 0,
                 creates: VecDeque::new(),
                 removes: Vec::new(),
@@ -194,11 +201,18 @@ impl<F> Shared<F> {
         core::mem::take(&mut state.created)
     }
 
-    /// Whether the loop may write by itself: no write or sync waits or is under way. Only the loop adds
-    /// work, so this stays true until it does.
+    /// Whether the loop may write by itself without overtaking anything: no job waits or is under way.
+    /// Only the loop adds jobs, so this stays true until it does. A sync may be under way; it covers only
+    /// what was written before it began.
+    pub fn may_write(&self) -> bool {
+        let state = self.lock();
+        state.jobs.is_empty() && state.under_way != Some(UnderWay::Job)
+    }
+
+    /// Whether no sync waits or is under way either.
     pub fn is_idle(&self) -> bool {
         let state = self.lock();
-        state.jobs.is_empty() && !state.is_busy && state.sync_first.is_none()
+        state.jobs.is_empty() && state.under_way.is_none() && state.sync_first.is_none()
     }
 
     /// The loop has written up to `mark` by itself.
@@ -295,7 +309,7 @@ impl<F> Shared<F> {
     pub fn fail(&self) {
         let mut state = self.lock();
         state.is_failed = true;
-        state.is_busy = false;
+        state.under_way = None;
         state.jobs.clear();
         state.sync_first = None;
         self.failed.store(true, Ordering::Release);
@@ -310,8 +324,12 @@ impl<F> State<F> {
             true => self.next_background().or_else(|| self.next_foreground(is_open)),
             false => self.next_foreground(is_open).or_else(|| self.next_background()),
         }?;
-        self.is_busy = matches!(task, Task::Write(_) | Task::Leave(..) | Task::Sync(_));
-        self.foreground_run = if self.is_busy { self.foreground_run + 1 } else { 0 };
+        self.under_way = match task {
+            Task::Write(_) | Task::Leave(..) => Some(UnderWay::Job),
+            Task::Sync(_) => Some(UnderWay::Sync),
+            _ => None,
+        };
+        self.foreground_run = if self.under_way.is_some() { self.foreground_run + 1 } else { 0 };
         Some(task)
     }
 
@@ -465,7 +483,7 @@ impl<D: Disk> Worker<D> {
     /// Ends a write or a sync. One that failed is final.
     fn finish(&self, done: io::Result<()>) {
         match done {
-            Ok(()) => self.shared.lock().is_busy = false,
+            Ok(()) => self.shared.lock().under_way = None,
             Err(_) => self.shared.fail(),
         }
     }

@@ -3,13 +3,13 @@
 //! ```text
 //!  put ─► index: where is the old one? ─► staging ─► index: it is here now
 //!                                            │ flush
-//!                      idle: one pwrite here │ else: a chunk for the worker ─► pwrite ─► fdatasync
+//!         nothing queued: one pwrite here    │ else: a chunk for the worker ─► pwrite ─► fdatasync
 //!  get ─► index ─► staging, if not written yet ─► else the map of its segment (borrowed, checksummed)
 //! ```
 //!
-//! No call waits for the disk. The loop writes by itself only when the worker has no write or sync to do,
-//! as that costs less than waking it; everything that may block is the worker's. Segments are planned
-//! here and created there: what is put into one that does not exist yet waits in the staging buffer.
+//! No call waits for the disk. The loop writes by itself when the worker has no write to do, as that costs
+//! less than waking it; everything that may block is the worker's. Segments are planned here and created
+//! there: what is put into one that does not exist yet waits in the staging buffer.
 //!
 //! A `LogStore` that is dropped without [`LogStore::close`] stops as a killed process does.
 

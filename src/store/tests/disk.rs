@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
+use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::proto::rng::Rng;
@@ -28,6 +29,8 @@ pub struct State {
     /// Segments that may still be created.
     pub creations_left: Option<u64>,
     pub place: Place,
+    /// The next sync waits for a word on it.
+    pub gate: Option<Receiver<()>>,
     /// Operations carried out, for tests that count them.
     pub syncs: u64,
     pub writes: u64,
@@ -212,10 +215,16 @@ impl File for TestFile {
         if let Some(left) = &mut state.syncs_left {
             *left = left.checked_sub(1).ok_or(io::Error::other("the disk failed a sync"))?;
         }
+        let gate = state.gate.take();
+        let covered = state.segments.get(&self.name).ok_or_else(not_found)?.current.clone();
         drop(state);
+        if let Some(gate) = gate {
+            gate.recv().map_err(io::Error::other)?;
+        }
         self.with(|content| {
-            content.durable = content.current.clone();
-            content.pending.clear();
+            // What was written meanwhile is not covered.
+            content.pending.retain(|(at, bytes)| covered[*at..*at + bytes.len()] != bytes[..]);
+            content.durable = covered;
         })
     }
 

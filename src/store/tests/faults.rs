@@ -148,6 +148,41 @@ fn one_sync_covers_all_that_was_asked_for_before_it() {
 }
 
 #[test]
+fn who_wants_no_sync_does_not_wait_for_one() {
+    let disk = TestDisk::new();
+    let mut random = Rng::new(1);
+    let options = LogOptions { worker: WorkerMode::Thread, ..options() };
+    let mut store =
+        LogStore::open(disk.clone(), options, &mut || random.next_u64(), Box::new(|| {})).unwrap();
+    let wait_for = |is_done: &dyn Fn() -> bool| {
+        while !is_done() {
+            std::thread::yield_now();
+        }
+    };
+    let zeroth = put(&mut store, b"zeroth", b"0").unwrap();
+    store.flush(Durability::Always);
+    wait_for(&|| store.marks().durable == zeroth);
+
+    let (open_gate, gate) = std::sync::mpsc::channel();
+    disk.state().gate = Some(gate);
+    let first = put(&mut store, b"first", b"1").unwrap();
+    store.flush(Durability::Always);
+    wait_for(&|| disk.state().syncs == 2);
+    // The sync is under way and will be for as long as we like.
+    let second = put(&mut store, b"second", b"2").unwrap();
+    store.flush(Durability::Interval);
+    assert_eq!((store.marks().written, store.marks().durable), (second, zeroth));
+    let third = put(&mut store, b"third", b"3").unwrap();
+    store.flush(Durability::Always);
+    assert_eq!(store.marks().written, second, "it goes with the next sync");
+    assert_eq!(get(&store, b"third"), Answer::Value(b"3".to_vec()));
+    open_gate.send(()).unwrap();
+    wait_for(&|| store.marks().durable == third);
+    assert_eq!(disk.state().syncs, 3);
+    assert!(first < second);
+}
+
+#[test]
 fn a_segment_is_synced_before_the_next_is_written() {
     let disk = TestDisk::new();
     let mut store = open(&disk).unwrap();
