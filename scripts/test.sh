@@ -25,6 +25,7 @@ stage tests         20 cargo test --all-features --no-fail-fast -- --skip malfor
 stage docs          10 bash -c docs
 stage simulator     20 scripts/sim.sh
 stage c-examples    15 scripts/c-examples.sh
+stage simulator     25 scripts/sim.sh
 stage malformed     15 scripts/malformed.sh
 stage loom          15 scripts/loom.sh
 
