@@ -401,7 +401,11 @@ impl Clients {
     /// Hands the core's reply to the session that asked.
     pub(super) fn handle_reply(&mut self, id: RequestId, reply: Reply, turn: &mut Turn<'_>) {
         let (at, place) = ((id.0 >> 32) as u32, Place(id.0 as u32));
-        let mut client = self.slots.take(at).expect("a connection is kept until its last reply");
+        let Some(mut client) = self.slots.take(at) else {
+            // Only closing gives connections up before their last reply.
+            assert!(self.finishing, "connection {at} is gone, and a reply comes for it");
+            return;
+        };
         let mut gateway = Gateway {
             node: turn.node,
             now: turn.now,
