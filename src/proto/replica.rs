@@ -247,15 +247,7 @@ impl<S: Store> Replica<S> {
     pub fn apply(&mut self, now: Now, key: &KeyRef<'_>, bytes: &[u8]) -> Result<Sequence, Refusal> {
         let incoming = Object::decode(bytes).map_err(Refusal::Malformed)?;
         let newest = incoming.newest().map(|sibling| sibling.hlc);
-        let record = match self.store.get(key) {
-            Ok(Lookup::Found(record)) => Some(record),
-            Ok(Lookup::Pending(ticket)) => return Err(Refusal::Pending(ticket)),
-            Ok(Lookup::Absent | Lookup::Incomplete) => None,
-            Err(_) => {
-                self.counters.damaged += 1;
-                None
-            }
-        };
+        let record = trusted(&self.store, key, &mut self.counters)?;
         let local = record.as_ref().and_then(|record| Object::decode(&record.object).ok());
         let put = match (&record, local) {
             (Some(record), Some(_)) if *record.object == *bytes => Err(record.sequence),
@@ -314,15 +306,7 @@ impl<S: Store> Replica<S> {
             return Err(Refusal::Store(StoreError::ReadOnly));
         }
         let hlc = self.prepare_dot(now)?;
-        let record = match self.store.get(key) {
-            Ok(Lookup::Found(record)) => Some(record),
-            Ok(Lookup::Pending(ticket)) => return Err(Refusal::Pending(ticket)),
-            Ok(Lookup::Absent | Lookup::Incomplete) => None,
-            Err(_) => {
-                self.counters.damaged += 1;
-                None
-            }
-        };
+        let record = trusted(&self.store, key, &mut self.counters)?;
         let held = record.as_ref().and_then(|record| Object::decode(&record.object).ok());
         let epoch = record.as_ref().and_then(|record| record.local.epoch).filter(|_| held.is_some());
         let mut object = held.unwrap_or_default();
@@ -490,6 +474,24 @@ impl<S: Store> Replica<S> {
         self.unsynced_since = None;
         self.sync_requested = self.last_put;
         Durability::Always
+    }
+}
+
+/// The record under a key, if there is one that can be trusted. A damaged or lost one is *no record*: what is
+/// put in its place begins a fresh epoch (rule V2).
+fn trusted<'s, S: Store>(
+    store: &'s S,
+    key: &KeyRef<'_>,
+    counters: &mut ReplicaCounters,
+) -> Result<Option<Record<'s>>, Refusal> {
+    match store.get(key) {
+        Ok(Lookup::Found(record)) => Ok(Some(record)),
+        Ok(Lookup::Pending(ticket)) => Err(Refusal::Pending(ticket)),
+        Ok(Lookup::Absent | Lookup::Incomplete) => Ok(None),
+        Err(_) => {
+            counters.damaged += 1;
+            Ok(None)
+        }
     }
 }
 
