@@ -23,7 +23,6 @@ stage clippy        20 cargo clippy --all-features --all-targets -- -D warnings
 stage tidy          10 cargo test --all-features --test tidy
 stage tests         20 cargo test --all-features --no-fail-fast -- --skip malformed_input_does_no_harm
 stage docs          10 bash -c docs
-stage simulator     20 scripts/sim.sh
 stage c-examples    15 scripts/c-examples.sh
 stage simulator     25 scripts/sim.sh
 stage malformed     15 scripts/malformed.sh
