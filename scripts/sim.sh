@@ -15,6 +15,9 @@ PLANTED=scripts/planted.txt
 BUGS=(ack_before_append actor_reuse epoch_trust merge_context_one_side count_failed torn_tail)
 SEARCHED=500
 failures=0
+summary=$(mktemp)
+trap 'rm -f "$summary"' EXIT
+set -o pipefail
 
 fail() {
     printf 'FAILED: %s\n' "$*" >&2
@@ -70,7 +73,9 @@ search_planted() {
 clean=$(build '') || exit 1
 case ${1:-} in
 '')
-    "$clean" sim --seeds 0..1600 || fail '1,600 seeds'
+    "$clean" sim --seeds 0..1600 | tee "$summary" || fail '1,600 seeds'
+    uncounted=$(sed -n 's/^1600 runs, \([0-9]*\) do not count.*/\1/p' "$summary")
+    [ "${uncounted:-1600}" -le 100 ] || fail "${uncounted:-all} of 1,600 seeds do not count: 1,500 must"
     "$clean" sim --seeds 0..100 --twice --partial >/dev/null || fail '100 seeds twice'
     replay_planted
     ;;
