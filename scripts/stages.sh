@@ -12,6 +12,10 @@ STAGES_SEEN=()
 STAGES_PASSED=()
 STAGES_FAILED=()
 
+# A stage has a process group of its own, so that all of it ends with it; an interrupt must be passed on.
+STAGE=
+trap '[ -z "$STAGE" ] || kill "$STAGE" 2>/dev/null; exit 130' INT TERM
+
 stage_is_chosen() {
     local chosen
     [ "${#STAGES_CHOSEN[@]}" -eq 0 ] && return 0
@@ -32,7 +36,9 @@ stage() {
     stage_is_chosen "$name" || return 0
     printf '\n=== %s: %s\n' "$name" "$*"
     started=$SECONDS
-    timeout --kill-after=10 "$((minutes * 60))" "$@"
+    timeout --kill-after=10 "$((minutes * 60))" "$@" &
+    STAGE=$!
+    wait "$STAGE"
     status=$?
     if [ "$status" -eq 0 ]; then
         STAGES_PASSED+=("$name")
