@@ -37,7 +37,7 @@ build() {
 
 # The first seed that finds a planted bug, and the property: `seed property`, or nothing.
 search() {
-    "$1" sim --seeds "0..$SEARCHED" --partial |
+    "$1" sim --seeds "0..$SEARCHED" --partial 2>/dev/null |
         sed -n 's/^FAILED seed \([0-9]*\) property \(.*\)$/\1 \2/p' | sort -n | head -n 1
 }
 
@@ -46,13 +46,13 @@ replay_planted() {
     while read -r name seed property; do
         case $name in '#'* | '') continue ;; esac
         program=$(build "$name") || exit 1
-        found=$("$program" sim --seed "$seed" | sed -n 's/^FAILED seed [0-9]* property \(.*\)$/\1/p')
+        found=$("$program" sim --seed "$seed" 2>/dev/null | sed -n 's/^FAILED seed [0-9]* property \(.*\)$/\1/p')
         if [ "$found" = "$property" ]; then
             printf 'planted %s: caught by %s at seed %s\n' "$name" "$property" "$seed"
         else
             fail "planted $name: seed $seed found \`${found:-nothing}\` and not $property"
         fi
-        "$clean" sim --seed "$seed" >/dev/null || fail "seed $seed fails with nothing planted"
+        "$clean" sim --seed "$seed" >/dev/null 2>&1 || fail "seed $seed fails with nothing planted"
     done <"$PLANTED"
     for name in "${BUGS[@]}"; do
         grep -q "^$name " "$PLANTED" || fail "no seed is recorded for $name"

@@ -8,6 +8,18 @@
 //!                          Workload ── requests, replies ──► Oracle: exact causal history, P1 … P12
 //! ```
 //!
+//! | file | what it owns |
+//! |---|---|
+//! | `run`, `range` | the life of one run; many seeds over threads |
+//! | `faults` | the profile of a run: what may go wrong, and how often |
+//! | `world` | true time, the events, one call into one node at a time |
+//! | `strikes` | cuts, pauses, stops, starts, lost disks |
+//! | `network`, `clock`, `disk`, `watched` | what stands in for the outside; the watched store |
+//! | `workload` | clients, and values that name the operation they came from |
+//! | `history` | every write of a key, with what its writer had seen |
+//! | `oracle`, `replies`, `restarts` | the properties: of puts, of answers, of stops |
+//! | `report`, `trace` | what was exercised, and what happened |
+//!
 //! A run has a safety phase, in which faults strike, and a liveness phase: everything is healed, every
 //! key is read once at R = N, and the replicas of each key must be equal. The same seed gives the same
 //! run, and a failure prints the command that replays it. Nothing here is part of a node; no planted bug

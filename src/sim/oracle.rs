@@ -15,8 +15,8 @@ use crate::proto::keys::ClusterKeys;
 use crate::proto::store::{Durability, Marks, Sequence};
 use crate::proto::version::{Object, Sibling};
 
-/// What must hold. Named as in `docs/`: P1 to P12 of the reliability plan, and what issue and core promise
-/// beside them.
+/// What must hold: the properties P1 to P12 as far as they apply today, rule V1, and what the core's answers
+/// promise (A).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Property {
     /// P1: an acknowledged write is at the end present, or covered by a write that had seen it.

@@ -194,7 +194,7 @@ impl Workload {
             clients: vec![client; clients],
             weights,
             popularity,
-            think: 1_000_000 * (1 + rng.below(40)),
+            think: 1_000_000 * (10 + rng.below(40)),
             ballast_max: if rng.one_in(4) { 4_000 } else { 60 },
             rng,
             replicas,

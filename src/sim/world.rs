@@ -445,9 +445,13 @@ impl World {
         let (cold, refused) = (store.take_cold_reads(), store.take_refused());
         let (marks, touched) = (store.marks(), store.take_touched());
         store.cool_down();
-        let deadline = node.deadline();
+        let (deadline, in_flight) = (node.deadline(), node.in_flight());
         self.judge_puts(machine)?;
         self.oracle.marks(machine, marks)?;
+        if in_flight > self.profile.in_flight_max {
+            let text = format!("{} has {in_flight} requests in flight", self.names[machine]);
+            return Err(Violation { property: Property::Bounds, key: None, text });
+        }
         for _ in 0..refused {
             self.struck(Fault::StagingFull);
         }
