@@ -2,7 +2,7 @@
 //!
 //! The receiver issues the dot, so a forward is not idempotent. Its sender numbers it for one boot of the
 //! receiver and sends it again only to that boot; if that boot is gone the outcome is *maybe*, never a
-//! second coordinator. The receiver keeps its answers for the sender's present boot, and refuses numbers
+//! second coordinator. The receiver keeps its answers for the sender's latest boots, and refuses numbers
 //! it may have forgotten.
 
 use std::collections::BTreeMap;
@@ -15,11 +15,16 @@ use crate::proto::message::{Forward, Message, decode_reply, decode_request, enco
 use crate::proto::store::Store;
 use core::time::Duration;
 
+/// Boots of one sender whose answers are kept.
+const BOOTS_REMEMBERED: usize = 8;
+
 /// Forwards in both directions, by peer slot.
 #[derive(Debug, Default)]
 pub(super) struct Forwards {
     sent: BTreeMap<u16, Sent>,
-    received: BTreeMap<u16, Window>,
+    /// For each sender the windows of its latest boots, the newest last: frames of an earlier one may come
+    /// late, even behind a late introduction of it.
+    received: BTreeMap<u16, Vec<Window>>,
 }
 
 /// What we sent to one boot of one receiver.
@@ -145,10 +150,16 @@ impl<S: Store> Turn<'_, S> {
         if self.peers.peer(from).boot != sender_boot {
             return;
         }
-        let window = self.coordinator.forwards.received.entry(from).or_default();
-        if window.boot != sender_boot {
-            *window = Window { boot: sender_boot, ..Window::default() };
-        }
+        let windows = self.coordinator.forwards.received.entry(from).or_default();
+        let known = windows.iter().position(|window| window.boot == sender_boot);
+        let at = known.unwrap_or_else(|| {
+            if windows.len() == BOOTS_REMEMBERED {
+                windows.remove(0);
+            }
+            windows.push(Window { boot: sender_boot, ..Window::default() });
+            windows.len() - 1
+        });
+        let window = &mut windows[at];
         window.floor = window.floor.max(settled).max(number.saturating_sub(limits::FORWARD_WINDOW));
         let floor = window.floor;
         while window.answers.first_key_value().is_some_and(|(&kept, _)| kept < floor) {
@@ -181,7 +192,8 @@ impl<S: Store> Turn<'_, S> {
     pub(super) fn answer_forward(&mut self, from: u16, boot: u64, number: u64, reply: &Reply) {
         // A sender that was started again waits for nothing it sent before, and may have given the number
         // to something else.
-        let window = self.coordinator.forwards.received.get_mut(&from).filter(|window| window.boot == boot);
+        let windows = self.coordinator.forwards.received.get_mut(&from);
+        let window = windows.and_then(|windows| windows.iter_mut().find(|window| window.boot == boot));
         let Some(answer) = window.and_then(|window| window.answers.get_mut(&number)) else { return };
         let mut bytes = Vec::new();
         encode_reply(reply, &mut bytes);
