@@ -146,6 +146,8 @@ pub(super) struct Tracked {
     /// How many replies had been given when it was submitted.
     pub(super) started: u64,
     pub(super) event: Option<usize>,
+    /// A reply named its event.
+    pub(super) is_told: bool,
     /// What is known of its end.
     pub(super) end: End,
 }
@@ -246,7 +248,13 @@ impl Oracle {
 
     /// A request is submitted.
     pub fn submitted(&mut self, issued: &Issued) {
-        let tracked = Tracked { issued: issued.clone(), started: self.replies, event: None, end: End::Open };
+        let tracked = Tracked {
+            issued: issued.clone(),
+            started: self.replies,
+            event: None,
+            is_told: false,
+            end: End::Open,
+        };
         self.operations.insert(issued.id, tracked);
     }
 
@@ -417,7 +425,43 @@ impl Oracle {
                 }
             }
         }
+        if sibling.tombstone && self.may_be_mistaken(key) {
+            return Ok(self.issue_in_doubt(machine, key, sibling, others, put));
+        }
         Err(first_refusal.expect("there is at least one candidate"))
+    }
+
+    /// Whether an earlier tombstone may have been taken for that of a delete which fits any: one that
+    /// supersedes whatever its coordinator holds and has not been told its dot.
+    fn may_be_mistaken(&self, key: usize) -> bool {
+        self.operations.values().any(|tracked| {
+            let issued = &tracked.issued;
+            issued.key == key
+                && issued.action.deletes()
+                && issued.edits()
+                && tracked.event.is_some()
+                && !tracked.is_told
+        })
+    }
+
+    /// Issues a tombstone of which nobody can tell whose it is; its key is judged no more.
+    fn issue_in_doubt(
+        &mut self,
+        machine: usize,
+        key: usize,
+        sibling: &Sibling<'_>,
+        others: Vec<usize>,
+        put: &NotedPut,
+    ) -> Held {
+        self.doubtful += 1;
+        let history = &mut self.histories[key];
+        history.is_doubtful = true;
+        let before = history.top(machine).map(|held| held.past.clone()).unwrap_or_default();
+        let event = history.issue(sibling, None, before.clone(), before);
+        let mut siblings = others;
+        siblings.push(event);
+        let (past, claims) = (history.past_of(siblings.clone()), history.claims_of(siblings.clone()));
+        self.held(put, siblings, past, claims)
     }
 
     /// The operations that a new sibling may belong to, at least one.

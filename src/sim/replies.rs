@@ -114,6 +114,7 @@ impl Oracle {
             },
         };
         let taken = self.operations[&id].event;
+        self.operations.get_mut(&id).expect("it is known").is_told = named.is_some();
         let sure = named.is_some() || reply.outcome == Outcome::Ok || is_refusal(&reply.outcome);
         if named == taken || !sure {
             return Ok(());
@@ -123,6 +124,10 @@ impl Oracle {
         if let Some(event) = taken {
             let heir = other.filter(|&other| other != id).or_else(|| self.heir(key, event, id));
             let Some(heir) = heir else {
+                if self.histories[key].is_doubtful {
+                    self.operations.get_mut(&id).expect("it is known").event = named;
+                    return Ok(());
+                }
                 let text =
                     format!("operation {id} is event {event}; its reply ({}) names {named:?}", reply.outcome);
                 return violation(Property::NoValueFromNowhere, key, text);
