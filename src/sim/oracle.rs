@@ -431,16 +431,12 @@ impl Oracle {
         Err(first_refusal.expect("there is at least one candidate"))
     }
 
-    /// Whether an earlier tombstone may have been taken for that of a delete which fits any: one that
-    /// supersedes whatever its coordinator holds and has not been told its dot.
+    /// Whether an earlier tombstone may have been taken for another delete's: there is one that has not been
+    /// told its dot.
     fn may_be_mistaken(&self, key: usize) -> bool {
         self.operations.values().any(|tracked| {
             let issued = &tracked.issued;
-            issued.key == key
-                && issued.action.deletes()
-                && issued.edits()
-                && tracked.event.is_some()
-                && !tracked.is_told
+            issued.key == key && issued.action.deletes() && tracked.event.is_some() && !tracked.is_told
         })
     }
 
