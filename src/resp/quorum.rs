@@ -11,8 +11,8 @@
 //! Q.STATUS → what the node knows of itself and its cluster
 //! ```
 //!
-//! A write without a context supersedes nothing unless it says `SUPERSEDE`; that holds for `Q.DEL` too,
-//! which then adds a tombstone beside the values it has not seen.
+//! A `Q.PUT` without a context supersedes nothing unless it says `SUPERSEDE`. A `Q.DEL` without one would
+//! delete nothing then, so its coordinator reads R replicas first and deletes what they hold.
 
 use core::time::Duration;
 
