@@ -17,6 +17,9 @@ use quorate::proto::time::{Instant, Now, WallTime};
 use quorate::proto::version::{Dot, Hlc, Object, Sibling, VectorClock};
 use quorate::store::MemoryStore;
 
+#[path = "core/sweep.rs"]
+mod sweep;
+
 struct Cluster {
     nodes: Vec<Node<MemoryStore>>,
     ids: Vec<MemberId>,

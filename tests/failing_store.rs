@@ -7,7 +7,8 @@ use quorate::proto::io::Output;
 use quorate::proto::message::{Acks, Envelope, Message, Stored, decode_frame, split_frame};
 use quorate::proto::node::Node;
 use quorate::proto::store::{
-    Durability, Identity, KeyRef, Lookup, Marks, MemberMemory, NewRecord, Record, Sequence, Store, StoreError,
+    Change, ChangeCursor, Changes, Durability, Identity, KeyRef, Lookup, Marks, MemberMemory, NewRecord,
+    PartitionStats, Record, Sequence, Store, StoreError, StoreStatus,
 };
 use quorate::proto::time::{Instant, Now, WallTime};
 use quorate::proto::version::{Actor, Dot, Epoch, Hlc, Object, Sibling, VectorClock};
@@ -61,6 +62,39 @@ impl Store for Failing {
     }
     fn len(&self) -> u64 {
         self.memory.len()
+    }
+    fn remove(&mut self, key: &KeyRef<'_>) -> Result<Sequence, StoreError> {
+        self.memory.remove(key)
+    }
+
+    fn drop_partition(&mut self, partition: u16) -> Result<Sequence, StoreError> {
+        self.memory.drop_partition(partition)
+    }
+
+    fn partition_stats(&self, partition: u16) -> PartitionStats {
+        self.memory.partition_stats(partition)
+    }
+
+    fn change_cursor(&self) -> ChangeCursor {
+        self.memory.change_cursor()
+    }
+
+    fn changes(
+        &self,
+        partition: u16,
+        since: &ChangeCursor,
+        effort: u64,
+        visit: &mut dyn FnMut(&Change<'_>) -> ControlFlow<()>,
+    ) -> Changes {
+        self.memory.changes(partition, since, effort, visit)
+    }
+
+    fn status(&self) -> StoreStatus {
+        self.memory.status()
+    }
+
+    fn complete(&mut self, partition: u16) {
+        self.memory.complete(partition);
     }
 }
 

@@ -66,6 +66,8 @@ pub struct Config {
     pub replica_deadline: Duration,
     /// How often unsynced records are synced under `interval`.
     pub sync_interval: Duration,
+    /// How often to look for values that have expired, to drop their bytes; at most.
+    pub sweep_interval: Duration,
     /// One read in so many also compares the replicas it did not need, after the reply; 0 for never.
     pub background_read_one_in: u64,
     /// Requests coordinated at one time.
@@ -91,6 +93,7 @@ impl Config {
             client_deadline: limits::CLIENT_DEADLINE,
             replica_deadline: limits::REPLICA_DEADLINE,
             sync_interval: limits::SYNC_INTERVAL,
+            sweep_interval: limits::SWEEP_INTERVAL,
             background_read_one_in: 16,
             in_flight_max: limits::IN_FLIGHT_MAX,
             in_flight_bytes_max: limits::IN_FLIGHT_BYTES_MAX,
@@ -175,6 +178,9 @@ impl Config {
         if self.client_deadline.is_zero() || self.client_deadline > limits::DEADLINE_MAX {
             return fail("timeout-ms", format!("{:?} is outside 1 ms to 1 h", self.client_deadline));
         }
+        if self.sweep_interval.is_zero() {
+            return fail("sweep-interval", "0 leaves no time".into());
+        }
         if self.siblings_max == 0 || self.in_flight_max == 0 || self.replica_deadline.is_zero() {
             return fail("limits", "0 is no limit".into());
         }
@@ -195,7 +201,7 @@ mod tests {
     #[test]
     fn each_wrong_setting_is_named() {
         type Change = fn(&mut Config);
-        let table: [(&str, Change); 11] = [
+        let table: [(&str, Change); 12] = [
             ("members", |c| c.members.clear()),
             ("members", |c| c.members[0].name = "a b".into()),
             ("members", |c| c.members.push(c.members[0].clone())),
@@ -207,6 +213,7 @@ mod tests {
             ("w", |c| c.keyspaces[0].w = Some(4)),
             ("key-max", |c| c.key_max = 65_001),
             ("value-max", |c| c.value_max = (64 << 20) + 1),
+            ("sweep-interval", |c| c.sweep_interval = Duration::ZERO),
         ];
         for (setting, change) in table {
             let mut config = Config::new("a");

@@ -26,6 +26,8 @@ pub enum Outcome {
     Maybe,
     /// Refused before any work; safe to retry.
     Overloaded,
+    /// A new key was refused: the store is at its memory ceiling.
+    MemoryCeiling,
     /// Nodes disagree on the layout.
     WrongLayout,
     /// The key has too many siblings for a put without full context.
@@ -58,6 +60,9 @@ impl fmt::Display for Outcome {
             Outcome::Partial => f.write_str("partial: fewer replicas than asked have it; it will spread"),
             Outcome::Maybe => f.write_str("maybe: the deadline passed, it may be written"),
             Outcome::Overloaded => f.write_str("overloaded: nothing was done, try again"),
+            Outcome::MemoryCeiling => {
+                f.write_str("memory: the store is at its ceiling and takes no new keys; nothing was written")
+            }
             Outcome::WrongLayout => f.write_str("wrong layout"),
             Outcome::TooManySiblings(n) => {
                 write!(f, "too many siblings: the key has {n}; read them and put with the context")

@@ -62,6 +62,16 @@ pub const REPLICA_DEADLINE: Duration = Duration::from_millis(500);
 pub const DEADLINE_MAX: Duration = Duration::from_secs(3_600);
 /// How often unsynced records are synced under `interval`.
 pub const SYNC_INTERVAL: Duration = Duration::from_millis(100);
+/// How often the sweep begins to look for expired values, at most.
+pub const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
+/// Records that the sweep looks at in one turn.
+pub const SWEEP_RECORDS_MAX: usize = 256;
+/// Bytes of records after which a turn of the sweep ends early.
+pub const SWEEP_BYTES_MAX: usize = 1 << 20;
+/// Pause between two turns of the sweep.
+pub const SWEEP_PAUSE: Duration = Duration::from_millis(10);
+/// How long the sweep waits when the store cannot take a record yet.
+pub const SWEEP_WAIT: Duration = Duration::from_millis(100);
 /// How far ahead of our wall clock a hybrid timestamp may lie before it is not followed.
 pub const CLOCK_DRIFT_MAX_MS: u64 = 500;
 /// Epochs leased to disk at one time.

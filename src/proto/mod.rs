@@ -18,6 +18,7 @@ pub mod ring;
 pub mod rng;
 pub mod session;
 pub mod store;
+mod sweep;
 pub mod time;
 pub mod version;
 pub mod wire;

@@ -15,6 +15,7 @@ use super::replica::{Held, Refusal, Replica, Waiter};
 use super::ring::{Layout, member_id, position};
 use super::rng::Rng;
 use super::store::{Durability, KeyRef, MemberMemory, Sequence, Store, StoreError, Ticket};
+use super::sweep::Sweep;
 use super::time::{Instant, Now};
 
 /// How long to wait for an introduction before asking again.
@@ -28,6 +29,7 @@ pub struct Node<S: Store> {
     replica: Replica<S>,
     peers: Peers,
     coordinator: Coordinator,
+    sweep: Sweep,
     rng: Rng,
     replies: VecDeque<(RequestId, Reply)>,
     /// Frames that wait for a cold read, with their sender's slot.
@@ -77,6 +79,7 @@ impl<S: Store> Node<S> {
             replica.confirm_past();
         }
         Ok(Node {
+            sweep: Sweep::new(layout.partitions(), config.sweep_interval, now.mono),
             keys,
             layout,
             replica,
@@ -451,6 +454,13 @@ impl<S: Store> Node<S> {
             }
         }
         self.turn(now).expire();
+        self.sweep.handle_timeout(now, &mut self.replica);
+    }
+
+    /// Gives the store its share of the turn, to keep itself in order: to be called once a turn, whatever
+    /// else happens in it.
+    pub fn maintain(&mut self, now: Now) {
+        self.replica.store_mut().maintain(now.mono);
     }
 
     /// The next thing to do, until `None`. Frames come last, so that a drain packs all messages to one
@@ -473,7 +483,9 @@ impl<S: Store> Node<S> {
 
     /// When to call `handle_timeout` if nothing else happens; [`Instant::NEVER`] if it need not.
     pub fn deadline(&self) -> Instant {
-        self.coordinator.deadline().min(self.replica.sync_deadline()).min(self.hello_at)
+        let requests = self.coordinator.deadline().min(self.hello_at);
+        let store = self.replica.sync_deadline().min(self.replica.store().deadline());
+        requests.min(store).min(self.sweep.deadline(&self.replica))
     }
 
     /// Gives back the buffer of a `Send` that was carried, to be filled again.
@@ -510,6 +522,7 @@ impl<S: Store> Node<S> {
                 },
             }
         });
+        let store = self.replica.store().status();
         Status {
             name: self.config.name.clone(),
             cluster: self.config.cluster.clone(),
@@ -518,10 +531,12 @@ impl<S: Store> Node<S> {
             layout_hash: self.layout.hash(),
             partitions: self.layout.partitions(),
             records: self.replica.store().len(),
-            read_only: self.replica.read_only(),
+            read_only: store.read_only,
+            disk_full: store.is_full,
+            incomplete: store.incomplete,
             degraded: self.layout.degraded(0),
             members: members.collect(),
-            counters: self.counters(),
+            counters: self.counters().into_iter().chain(store.figures).collect(),
         }
     }
 
@@ -541,6 +556,8 @@ impl<S: Store> Node<S> {
             ("clocks_ahead", replica.clock_ahead),
             ("records_damaged", replica.damaged),
             ("sibling_warnings", replica.sibling_warnings),
+            ("expired_shed", self.sweep.counters.shed),
+            ("expired_nominated", self.sweep.counters.nominated),
             ("messages_sent", self.peers.sent),
             ("messages_too_large", self.peers.oversized),
             ("frames_taken", own.frames_taken),
@@ -577,8 +594,12 @@ pub struct Status {
     pub partitions: u32,
     /// Records held here, tombstones included.
     pub records: u64,
-    /// Whether the store is read-only since a failed sync.
+    /// Whether the store is read-only since a failed write or sync.
     pub read_only: bool,
+    /// Whether the disk is full: only deletes are taken.
+    pub disk_full: bool,
+    /// Partitions of which the store lost records.
+    pub incomplete: u64,
     /// Fewer machines than N: served, with fewer replicas.
     pub degraded: bool,
     /// All members.

@@ -1,10 +1,10 @@
 //! This node's own copy of the data: every record enters the store here, and nowhere else.
 //!
 //! [`Replica::apply`] merges a copy that came from elsewhere (a put's fan-out, a repair); all of them are
-//! idempotent. [`Replica::write`] issues a dot, which only a coordinator may ask for. Whoever waits until
-//! a record is safe is parked in the order of sequences and released when the store's marks pass.
+//! idempotent. [`Replica::write`] issues a dot, which only a coordinator may ask for. [`Replica::shed`] drops
+//! the bytes of expired values, which changes nothing that others see. Whoever waits until a record is safe
+//! is parked in the order of sequences and released when the store's marks pass.
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use super::config::Config;
@@ -77,6 +77,15 @@ pub struct Written {
     pub seen: Context,
 }
 
+/// What was shed of a record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shed {
+    /// Values whose bytes were dropped.
+    pub values: u64,
+    /// The record was rewritten, and nothing in it can be shown any more.
+    pub is_dead: bool,
+}
+
 /// Who waits for a record to become safe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Waiter {
@@ -132,6 +141,9 @@ pub struct Replica<S> {
     waiting_written: VecDeque<(Sequence, Waiter)>,
     waiting_durable: VecDeque<(Sequence, Waiter)>,
     last_put: Sequence,
+    partitions: u32,
+    /// False only if no record in the store has an expiry.
+    has_expiring: bool,
     /// A put came after the last `take_sync`.
     unflushed: bool,
     /// Everything up to here was asked to become durable.
@@ -154,7 +166,7 @@ impl<S: Store> Replica<S> {
         let bound = Hlc(identity.hlc_bound);
         let went_back = bound.millis() > wall.0 + limits::HLC_LEASE_MS;
         let begin = if identity.clean || went_back { bound } else { Hlc::default() };
-        Replica {
+        let mut replica = Replica {
             identity,
             hash_key,
             clock: HybridClock::starting_above(begin),
@@ -165,13 +177,17 @@ impl<S: Store> Replica<S> {
             waiting_written: VecDeque::new(),
             waiting_durable: VecDeque::new(),
             last_put: Sequence::default(),
+            partitions: config.partitions,
+            has_expiring: false,
             unflushed: false,
             sync_requested: Sequence::default(),
             unsynced_since: None,
             encoded: Vec::new(),
             counters: ReplicaCounters::default(),
             store,
-        }
+        };
+        replica.recount_expiring();
+        replica
     }
 
     /// The store.
@@ -212,9 +228,19 @@ impl<S: Store> Replica<S> {
         self.trusts_past = false;
     }
 
-    /// The encoded object of the last [`Replica::write`], or of the last [`Replica::apply`] that merged.
+    /// The encoded object of the last [`Replica::write`], or of the last call of another kind that encoded one.
     pub fn encoded(&self) -> &[u8] {
         &self.encoded
+    }
+
+    /// Whether any record in the store may have an expiry.
+    pub fn has_expiring(&self) -> bool {
+        self.has_expiring
+    }
+
+    /// Asks the store anew whether a record has an expiry.
+    pub fn recount_expiring(&mut self) {
+        self.has_expiring = (0..self.partitions).any(|partition| self.store.expiring(partition as u16) > 0);
     }
 
     /// Whether a sync failed: reads go on, writes do not.
@@ -231,7 +257,8 @@ impl<S: Store> Replica<S> {
             Ok(Lookup::Found(record)) => Ok(Held::Record(record)),
             Ok(Lookup::Absent) => Ok(Held::Absent),
             Ok(Lookup::Pending(ticket)) => Err(ticket),
-            Ok(Lookup::Incomplete) => Ok(Held::Unknown),
+            // Trap T4: what may have been superseded by a lost record is no evidence.
+            Ok(Lookup::Incomplete | Lookup::Suspect(_)) => Ok(Held::Unknown),
             Err(_) => {
                 self.counters.damaged += 1;
                 Ok(Held::Unknown)
@@ -247,39 +274,34 @@ impl<S: Store> Replica<S> {
     pub fn apply(&mut self, now: Now, key: &KeyRef<'_>, bytes: &[u8]) -> Result<Sequence, Refusal> {
         let incoming = Object::decode(bytes).map_err(Refusal::Malformed)?;
         let newest = incoming.newest().map(|sibling| sibling.hlc);
-        let record = trusted(&self.store, key, &mut self.counters)?;
+        let (record, is_suspect) = held(&self.store, key, &mut self.counters)?;
         let local = record.as_ref().and_then(|record| Object::decode(&record.object).ok());
         let put = match (&record, local) {
-            (Some(record), Some(_)) if *record.object == *bytes => Err(record.sequence),
-            (Some(record), Some(held)) if supersedes(&incoming, &held) => {
-                let item_hash = incoming.item_hash(&self.hash_key, key.keyspace, key.key);
-                Ok((record.local, bytes, item_hash))
+            (Some(record), Some(_)) if *record.object == *bytes && !is_suspect => Err(record.sequence),
+            (Some(record), Some(held)) if incoming.supersedes(&held) => {
+                Ok(new_record(&self.hash_key, key, record.local, &incoming, bytes))
             }
             (Some(record), Some(mut merged)) => {
                 self.counters.alarms += u64::from(merged.merge(incoming));
                 self.encoded.clear();
                 merged.encode(&mut self.encoded);
-                if *record.object == *self.encoded {
+                if *record.object == *self.encoded && !is_suspect {
                     Err(record.sequence)
                 } else {
-                    let item_hash = merged.item_hash(&self.hash_key, key.keyspace, key.key);
-                    Ok((record.local, &self.encoded[..], item_hash))
+                    Ok(new_record(&self.hash_key, key, record.local, &merged, &self.encoded))
                 }
             }
-            _ => {
-                let item_hash = incoming.item_hash(&self.hash_key, key.keyspace, key.key);
-                Ok((LocalPart::default(), bytes, item_hash))
-            }
+            _ => Ok(new_record(&self.hash_key, key, LocalPart::default(), &incoming, bytes)),
         };
         let sequence = match put {
             Err(unchanged) => {
                 self.counters.unchanged += 1;
                 unchanged
             }
-            Ok((local, object, item_hash)) => {
-                let record = NewRecord { local, object, item_hash };
+            Ok(record) => {
+                let expires_ms = record.expires_ms;
                 let sequence = self.store.put(key, &record).map_err(Refusal::Store)?;
-                self.note_put(now, sequence);
+                self.note_put(now, sequence, expires_ms);
                 self.counters.applied += 1;
                 sequence
             }
@@ -324,16 +346,16 @@ impl<S: Store> Replica<S> {
         };
         let dot = Dot { actor, counter };
         let NewVersion { tombstone, value, expires_ms } = new;
-        let sibling = Sibling { dot, hlc, tombstone, expires_ms, value: Cow::Borrowed(value) };
+        let sibling = Sibling { dot, hlc, tombstone, expires_ms, value: value.into() };
         object.write(&seen.clock, |old| seen.covers(old), sibling);
         self.encoded.clear();
         object.encode(&mut self.encoded);
-        let item_hash = object.item_hash(&self.hash_key, key.keyspace, key.key);
         let local = LocalPart { epoch: Some(actor.epoch) };
+        let new = new_record(&self.hash_key, key, local, &object, &self.encoded);
         drop(object);
         drop(record);
-        let record = NewRecord { local, object: &self.encoded, item_hash };
-        let sequence = self.store.put(key, &record).map_err(Refusal::Store)?;
+        let expires_ms = new.expires_ms;
+        let sequence = self.store.put(key, &new).map_err(Refusal::Store)?;
         if fresh {
             self.spare_epoch = None;
             self.counters.epochs += 1;
@@ -341,10 +363,33 @@ impl<S: Store> Replica<S> {
         self.counters.sibling_warnings += u64::from(warned);
         let issued = self.clock.tick(now.wall);
         self.store.note_hlc(issued.0);
-        self.note_put(now, sequence);
+        self.note_put(now, sequence, expires_ms);
         let mut seen = seen;
         seen.see(dot);
         Ok(Written { sequence, dot, seen })
+    }
+
+    /// Drops the bytes of what expired before a wall-clock time, and rewrites the record with everything else as
+    /// it is, the local part too (trap T10). Nothing is put if there is nothing to drop.
+    ///
+    /// # Errors
+    /// See [`Refusal`].
+    pub fn shed(&mut self, now: Now, key: &KeyRef<'_>, before_ms: u64) -> Result<Shed, Refusal> {
+        let Some(record) = trusted(&self.store, key, &mut self.counters)? else { return Ok(Shed::default()) };
+        let Ok(mut object) = Object::decode(&record.object) else { return Ok(Shed::default()) };
+        let values = object.shed(&self.hash_key, before_ms);
+        if values == 0 {
+            return Ok(Shed::default());
+        }
+        self.encoded.clear();
+        object.encode(&mut self.encoded);
+        let new = new_record(&self.hash_key, key, record.local, &object, &self.encoded);
+        let (expires_ms, is_dead) = (new.expires_ms, object.is_dead());
+        drop(object);
+        drop(record);
+        let sequence = self.store.put(key, &new).map_err(Refusal::Store)?;
+        self.note_put(now, sequence, expires_ms);
+        Ok(Shed { values, is_dead })
     }
 
     /// Everything a dot needs that could be missing, before anything is borrowed or changed.
@@ -388,7 +433,7 @@ impl<S: Store> Replica<S> {
     fn check_siblings(&self, object: &Object<'_>, seen: &Context, value: usize) -> Result<bool, Refusal> {
         let stay = object.siblings().iter().filter(|sibling| !seen.covers(sibling.dot));
         let (left, bytes) =
-            stay.fold((0, value), |(left, bytes), sibling| (left + 1, bytes + sibling.value.len()));
+            stay.fold((0, value), |(left, bytes), sibling| (left + 1, bytes + sibling.value.held()));
         // An entry takes at most 36 bytes; a context this long has at least as many entries.
         let long = object.context().len() * 36 > limits::CONTEXT_WARN;
         let large = bytes > limits::SIBLING_BYTES_MAX;
@@ -398,13 +443,14 @@ impl<S: Store> Replica<S> {
         Ok(left + 1 == limits::SIBLINGS_WARN)
     }
 
-    fn note_put(&mut self, now: Now, sequence: Sequence) {
+    fn note_put(&mut self, now: Now, sequence: Sequence, expires_ms: Option<u64>) {
         assert!(sequence > self.last_put, "sequences rise");
         if self.sync_deadline() == Instant::NEVER {
             self.unsynced_since = Some(now.mono);
         }
         self.last_put = sequence;
         self.unflushed = true;
+        self.has_expiring |= expires_ms.is_some();
     }
 
     /// Whether the record of `sequence` is as safe as `durability` asks; if not, `waiter` is released when
@@ -478,32 +524,49 @@ impl<S: Store> Replica<S> {
 }
 
 /// The record under a key, if there is one that can be trusted. A damaged or lost one is *no record*: what is
-/// put in its place begins a fresh epoch (rule V2).
+/// put in its place begins a fresh epoch (rule V2). So is a suspect one: it must not be offered to others
+/// under a new dot (trap T4).
 fn trusted<'s, S: Store>(
     store: &'s S,
     key: &KeyRef<'_>,
     counters: &mut ReplicaCounters,
 ) -> Result<Option<Record<'s>>, Refusal> {
+    let (record, is_suspect) = held(store, key, counters)?;
+    Ok(record.filter(|_| !is_suspect))
+}
+
+/// The record under a key, if it can be read, and whether it is suspect: it may be merged with a version
+/// that a peer holds, and counts again once it was put anew (trap T4).
+fn held<'s, S: Store>(
+    store: &'s S,
+    key: &KeyRef<'_>,
+    counters: &mut ReplicaCounters,
+) -> Result<(Option<Record<'s>>, bool), Refusal> {
     match store.get(key) {
-        Ok(Lookup::Found(record)) => Ok(Some(record)),
+        Ok(Lookup::Found(record)) => Ok((Some(record), false)),
+        Ok(Lookup::Suspect(record)) => Ok((Some(record), true)),
         Ok(Lookup::Pending(ticket)) => Err(Refusal::Pending(ticket)),
-        Ok(Lookup::Absent | Lookup::Incomplete) => Ok(None),
+        Ok(Lookup::Absent | Lookup::Incomplete) => Ok((None, false)),
         Err(_) => {
             counters.damaged += 1;
-            Ok(None)
+            Ok((None, false))
         }
     }
 }
 
-/// Whether merging `incoming` into `held` gives `incoming` itself, so that its bytes can be stored as they
-/// came.
-fn supersedes(incoming: &Object<'_>, held: &Object<'_>) -> bool {
-    incoming.context().descends(held.context())
-        && incoming.siblings().iter().all(|sibling| {
-            !held.context().covers(sibling.dot) || held.siblings().iter().any(|ours| ours == sibling)
-        })
-        && held
-            .siblings()
-            .iter()
-            .all(|ours| incoming.siblings().iter().all(|sibling| sibling.dot != ours.dot || sibling == ours))
+/// What the store is told of an object beside its bytes.
+fn new_record<'b>(
+    hash_key: &Key,
+    key: &KeyRef<'_>,
+    local: LocalPart,
+    object: &Object<'_>,
+    bytes: &'b [u8],
+) -> NewRecord<'b> {
+    NewRecord {
+        local,
+        object: bytes,
+        item_hash: object.item_hash(hash_key, key.keyspace, key.key),
+        expires_ms: object.first_expiry_ms(),
+        is_delete: object.is_delete(),
+    }
 }

@@ -5,6 +5,7 @@ use core::fmt;
 use core::ops::ControlFlow;
 use std::borrow::Cow;
 
+use super::time::Instant;
 use super::version::Epoch;
 
 /// When an acknowledgement may be given.
@@ -66,6 +67,11 @@ pub struct NewRecord<'a> {
     pub object: &'a [u8],
     /// The keyed hash of the object's canonical form (trap T10).
     pub item_hash: u64,
+    /// The earliest expiry of a value in it that still has its bytes, in wall-clock milliseconds: there is
+    /// something in it to be shed (trap T13).
+    pub expires_ms: Option<u64>,
+    /// It only says that the key is deleted: all its siblings are tombstones. Taken even when the disk is full.
+    pub is_delete: bool,
 }
 
 /// A record as found.
@@ -96,6 +102,9 @@ pub enum Lookup<'a> {
     Pending(Ticket),
     /// The partition lost records: what is not found may have been here (trap T4).
     Incomplete,
+    /// A record from before its partition lost others: a newer version of this key may be among them. It
+    /// is good to be merged with what peers hold, and no evidence by itself (trap T4).
+    Suspect(Record<'a>),
 }
 
 /// Why a store refused.
@@ -105,6 +114,8 @@ pub enum StoreError {
     Overloaded,
     /// No room on the disk; deletes still go.
     Full,
+    /// A new key would take the store over its memory ceiling; known keys can still be written.
+    Memory,
     /// A sync failed; no write is taken until the store is opened again.
     ReadOnly,
     /// A record's checksum does not hold; treat the key as unknown, never as absent.
@@ -116,6 +127,7 @@ impl fmt::Display for StoreError {
         f.write_str(match self {
             StoreError::Overloaded => "the staging buffer is full",
             StoreError::Full => "the disk is full",
+            StoreError::Memory => "the store is at its memory ceiling",
             StoreError::ReadOnly => "the store is read-only since a sync failed",
             StoreError::Damaged => "a record's checksum does not hold",
         })
@@ -159,6 +171,64 @@ pub struct MemberMemory {
     pub boot: u64,
     /// Its highest sequence seen under that open count.
     pub sequence: Sequence,
+}
+
+/// What a partition holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct PartitionStats {
+    /// Records, tombstones included.
+    pub keys: u64,
+    /// Bytes that they take in the store.
+    pub bytes: u64,
+    /// Records with a sibling that will expire and has its value.
+    pub expiring: u64,
+}
+
+/// A place in the order of a store's changes; good for the generation that gave it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct ChangeCursor {
+    /// The generation of the store.
+    pub generation: u64,
+    /// Everything up to here was seen.
+    pub sequence: Sequence,
+    /// Where the store may begin to look, if that place still exists: its own matter.
+    pub hint: (u64, u64),
+}
+
+/// One change of a partition.
+#[derive(Clone, Debug)]
+pub enum Change<'a> {
+    /// This is the record now under the key.
+    Put(KeyRef<'a>, Record<'a>),
+    /// The key left the store, unless it is put again later.
+    Removed(KeyRef<'a>, Sequence),
+    /// All keys of the partition left the store, unless they are put again later.
+    Dropped(Sequence),
+}
+
+/// How a look at the changes ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Changes {
+    /// There is more behind this place.
+    More(ChangeCursor),
+    /// This was the last change so far.
+    End(ChangeCursor),
+    /// What changed since the cursor cannot be told: it is of another generation, of before an unclean
+    /// stop, or older than what the store kept. Begin with a scan and then with this cursor.
+    Gap(ChangeCursor),
+}
+
+/// The state of a store, for operators.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct StoreStatus {
+    /// A write or a sync failed: no writes any more.
+    pub read_only: bool,
+    /// No room on the disk: deletes only.
+    pub is_full: bool,
+    /// Partitions that lost records.
+    pub incomplete: u64,
+    /// Figures with their names, in a fixed order.
+    pub figures: Vec<(&'static str, u64)>,
 }
 
 /// A key-value store of records. One thread drives it; none of its calls waits for the disk.
@@ -209,6 +279,59 @@ pub trait Store {
         from: u128,
         visit: &mut dyn FnMut(&KeyRef<'_>, &Record<'_>) -> ControlFlow<()>,
     );
+
+    /// Takes a key out with everything it holds: what proof has shown to be deleted everywhere. Nothing is
+    /// stored where nothing is held.
+    ///
+    /// # Errors
+    /// As [`Store::put`].
+    fn remove(&mut self, key: &KeyRef<'_>) -> Result<Sequence, StoreError>;
+
+    /// Takes all keys of a partition out.
+    ///
+    /// # Errors
+    /// As [`Store::put`].
+    fn drop_partition(&mut self, partition: u16) -> Result<Sequence, StoreError>;
+
+    /// What a partition holds.
+    fn partition_stats(&self, partition: u16) -> PartitionStats;
+
+    /// Records with a sibling that will expire and has its value.
+    fn expiring(&self, partition: u16) -> u64 {
+        self.partition_stats(partition).expiring
+    }
+
+    /// Where changes are now: a cursor behind the last one.
+    fn change_cursor(&self) -> ChangeCursor;
+
+    /// Visits what changed in a partition since a cursor, in the order of sequences, until told to break
+    /// or after about `effort` bytes of the store were read. A key that changed again is visited once, for
+    /// its last change, though perhaps again in a later call.
+    fn changes(
+        &self,
+        partition: u16,
+        since: &ChangeCursor,
+        effort: u64,
+        visit: &mut dyn FnMut(&Change<'_>) -> ControlFlow<()>,
+    ) -> Changes;
+
+    /// A bounded share of background work; to be called each turn. Returns [`Store::deadline`].
+    fn maintain(&mut self, now: Instant) -> Instant {
+        let _ = now;
+        Instant::NEVER
+    }
+
+    /// When [`Store::maintain`] is due although nothing else happens.
+    fn deadline(&self) -> Instant {
+        Instant::NEVER
+    }
+
+    /// How the store is.
+    fn status(&self) -> StoreStatus;
+
+    /// Says that a partition which lost records has been compared with every other copy: what is not in it
+    /// is absent now, and what is in it is evidence.
+    fn complete(&mut self, partition: u16);
 
     /// Records held, tombstones included.
     fn len(&self) -> u64;

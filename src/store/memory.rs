@@ -11,8 +11,8 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::proto::store::{
-    Durability, Identity, KeyRef, LocalPart, Lookup, Marks, MemberMemory, NewRecord, Record, Sequence, Store,
-    StoreError, Ticket,
+    Change, ChangeCursor, Changes, Durability, Identity, KeyRef, LocalPart, Lookup, Marks, MemberMemory,
+    NewRecord, PartitionStats, Record, Sequence, Store, StoreError, StoreStatus, Ticket,
 };
 
 /// Order of keys. Two keys in one place are as good as impossible, but not quite: see [`Held`].
@@ -25,8 +25,18 @@ struct Held {
     local: LocalPart,
     object: Vec<u8>,
     item_hash: u64,
+    expires_ms: Option<u64>,
     sequence: Sequence,
 }
+
+/// What left the store, for those who follow the changes.
+enum Gone {
+    Key(u16, Vec<u8>, u128),
+    Partition,
+}
+
+/// Removals and drops that are remembered; older ones are a gap.
+const GONE_MAX: usize = 4_096;
 
 /// Records in memory. Everything put is durable at once, as far as memory can be.
 pub struct MemoryStore {
@@ -34,6 +44,11 @@ pub struct MemoryStore {
     /// Each list is sorted by keyspace and key, and hardly ever longer than one.
     records: BTreeMap<Place, Vec<Held>>,
     len: u64,
+    stats: BTreeMap<u16, PartitionStats>,
+    /// By sequence: partition and what left it.
+    gone: BTreeMap<Sequence, (u16, Gone)>,
+    /// Changes up to here may have been forgotten.
+    floor: Sequence,
     last: Sequence,
     next_epoch: u64,
     members: Vec<MemberMemory>,
@@ -68,6 +83,9 @@ impl MemoryStore {
             },
             records: BTreeMap::new(),
             len: 0,
+            stats: BTreeMap::new(),
+            gone: BTreeMap::new(),
+            floor: Sequence(0),
             last: Sequence(0),
             next_epoch: 0,
             members: Vec::new(),
@@ -105,6 +123,27 @@ impl MemoryStore {
     }
 }
 
+impl MemoryStore {
+    fn count(&mut self, partition: u16, counted: PartitionStats, sign: i64) {
+        let stats = self.stats.entry(partition).or_default();
+        let sum = |held: u64, change: u64| held.saturating_add_signed(change as i64 * sign);
+        stats.keys = sum(stats.keys, counted.keys);
+        stats.bytes = sum(stats.bytes, counted.bytes);
+        stats.expiring = sum(stats.expiring, counted.expiring);
+    }
+
+    fn note_gone(&mut self, partition: u16, gone: Gone) -> Sequence {
+        self.last = Sequence(self.last.0 + 1);
+        self.gone.insert(self.last, (partition, gone));
+        if self.gone.len() > GONE_MAX
+            && let Some((sequence, _)) = self.gone.pop_first()
+        {
+            self.floor = sequence;
+        }
+        self.last
+    }
+}
+
 fn place_of(key: &KeyRef<'_>) -> Place {
     (key.partition, key.position)
 }
@@ -115,6 +154,11 @@ fn search(list: &[Held], key: &KeyRef<'_>) -> Result<usize, usize> {
 }
 
 impl Held {
+    fn weight(&self) -> PartitionStats {
+        let bytes = (self.key.len() + self.object.len()) as u64;
+        PartitionStats { keys: 1, bytes, expiring: u64::from(self.expires_ms.is_some()) }
+    }
+
     fn record(&self) -> Record<'_> {
         Record {
             local: self.local,
@@ -153,12 +197,18 @@ impl Store for MemoryStore {
         if let Ok(at) = found {
             // Its buffer is used again.
             let held = &mut list[at];
+            let before = held.weight();
             held.object.clear();
             held.object.extend_from_slice(record.object);
             (held.local, held.item_hash, held.sequence) = (record.local, record.item_hash, self.last);
+            held.expires_ms = record.expires_ms;
+            let after = held.weight();
+            self.count(key.partition, before, -1);
+            self.count(key.partition, after, 1);
             return Ok(self.last);
         }
         let held = Held {
+            expires_ms: record.expires_ms,
             keyspace: key.keyspace,
             key: key.key.to_vec(),
             local: record.local,
@@ -167,10 +217,86 @@ impl Store for MemoryStore {
             sequence: self.last,
         };
         let at = found.unwrap_or_else(|at| at);
+        let weight = held.weight();
         list.insert(at, held);
+        self.count(key.partition, weight, 1);
         self.len += 1;
         Ok(self.last)
     }
+
+    fn remove(&mut self, key: &KeyRef<'_>) -> Result<Sequence, StoreError> {
+        let place = place_of(key);
+        let Some(list) = self.records.get_mut(&place) else { return Ok(self.last) };
+        let Ok(at) = search(list, key) else { return Ok(self.last) };
+        let weight = list.remove(at).weight();
+        if list.is_empty() {
+            self.records.remove(&place);
+        }
+        self.count(key.partition, weight, -1);
+        self.len -= 1;
+        Ok(self.note_gone(key.partition, Gone::Key(key.keyspace, key.key.to_vec(), key.position)))
+    }
+
+    fn drop_partition(&mut self, partition: u16) -> Result<Sequence, StoreError> {
+        let stats = self.stats.remove(&partition).unwrap_or_default();
+        self.len -= stats.keys;
+        self.records.retain(|(other, _), _| *other != partition);
+        Ok(self.note_gone(partition, Gone::Partition))
+    }
+
+    fn partition_stats(&self, partition: u16) -> PartitionStats {
+        self.stats.get(&partition).copied().unwrap_or_default()
+    }
+
+    fn change_cursor(&self) -> ChangeCursor {
+        ChangeCursor { generation: self.identity.generation, sequence: self.last, hint: (0, 0) }
+    }
+
+    fn changes(
+        &self,
+        partition: u16,
+        since: &ChangeCursor,
+        _effort: u64,
+        visit: &mut dyn FnMut(&Change<'_>) -> ControlFlow<()>,
+    ) -> Changes {
+        if since.generation != self.identity.generation || since.sequence < self.floor {
+            return Changes::Gap(self.change_cursor());
+        }
+        let range = (partition, 0)..=(partition, u128::MAX);
+        let held = self.records.range(range).flat_map(|((_, position), list)| {
+            list.iter().map(|held| {
+                let (keyspace, key, position) = (held.keyspace, &held.key[..], *position);
+                let key = KeyRef { keyspace, key, position, partition };
+                (held.sequence, Change::Put(key, held.record()))
+            })
+        });
+        let is_ours = |(_, (other, _)): &(&Sequence, &(u16, Gone))| *other == partition;
+        let gone = self.gone.iter().filter(is_ours).map(|(sequence, (_, gone))| {
+            let change = match gone {
+                Gone::Partition => Change::Dropped(*sequence),
+                Gone::Key(keyspace, key, position) => {
+                    let (keyspace, key, position) = (*keyspace, &key[..], *position);
+                    Change::Removed(KeyRef { keyspace, key, position, partition }, *sequence)
+                }
+            };
+            (*sequence, change)
+        });
+        let mut changes: Vec<(Sequence, Change<'_>)> =
+            held.chain(gone).filter(|(sequence, _)| *sequence > since.sequence).collect();
+        changes.sort_by_key(|(sequence, _)| *sequence);
+        for (sequence, change) in &changes {
+            if visit(change).is_break() {
+                return Changes::More(ChangeCursor { sequence: *sequence, ..*since });
+            }
+        }
+        Changes::End(self.change_cursor())
+    }
+
+    fn status(&self) -> StoreStatus {
+        StoreStatus::default()
+    }
+
+    fn complete(&mut self, _partition: u16) {}
 
     fn marks(&self) -> Marks {
         Marks { written: self.last, durable: self.last, failed: false }

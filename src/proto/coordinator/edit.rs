@@ -35,13 +35,13 @@ pub fn decide(edit: &Edit<'_>, live: Option<&Sibling<'_>>) -> Change {
             Change::Value { value: value.to_vec(), expires_ms: edited(expiry, expiry_now) }
         }
         Edit::Append(tail) => {
-            let head = live.map_or(&[][..], |sibling| &sibling.value);
+            let head = live.map_or(&[][..], Sibling::bytes);
             Change::Value { value: [head, tail].concat(), expires_ms: expiry_now }
         }
         Edit::Delete if live.is_some() => Change::Tombstone,
         Edit::Expire { expiry, when } => match live {
             Some(sibling) if expiry_applies(when, expiry_now, expiry) => {
-                Change::Value { value: sibling.value.to_vec(), expires_ms: edited(expiry, expiry_now) }
+                Change::Value { value: sibling.bytes().to_vec(), expires_ms: edited(expiry, expiry_now) }
             }
             _ => Change::None,
         },
@@ -73,15 +73,13 @@ fn expiry_applies(when: ExpiryWhen, now: Option<u64>, edit: ExpiryEdit) -> bool 
 
 #[cfg(test)]
 mod tests {
-    use std::borrow::Cow;
-
     use super::*;
     use crate::proto::version::{Actor, Dot, Epoch, Hlc};
 
     fn live(value: &str, expires_ms: Option<u64>) -> Sibling<'_> {
         let actor = Actor { generation: 1, epoch: Epoch { nonce: 1, number: 1 } };
         let dot = Dot { actor, counter: 1 };
-        Sibling { dot, hlc: Hlc(1), tombstone: false, expires_ms, value: Cow::Borrowed(value.as_bytes()) }
+        Sibling { dot, hlc: Hlc(1), tombstone: false, expires_ms, value: value.as_bytes().into() }
     }
 
     fn value(value: &str, expires_ms: Option<u64>) -> Change {

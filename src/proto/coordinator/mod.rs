@@ -632,6 +632,7 @@ fn value_length(operation: &Operation<'_>) -> usize {
 fn outcome_of(refusal: &Refusal) -> Outcome {
     match refusal {
         Refusal::Store(StoreError::Full) => Outcome::DiskFull,
+        Refusal::Store(StoreError::Memory) => Outcome::MemoryCeiling,
         Refusal::Store(StoreError::ReadOnly) => Outcome::ReadOnly,
         Refusal::Store(StoreError::Damaged) => Outcome::Incomplete,
         Refusal::TooManySiblings(count) => Outcome::TooManySiblings(*count),

@@ -519,10 +519,10 @@ fn majority(reading: &Reading, n: u8) -> Option<Option<Sibling<'_>>> {
         .map(|sibling| Some(sibling.clone()))
 }
 
-/// A sibling as a caller sees it.
+/// A live sibling as a caller sees it.
 pub(super) fn view_of(sibling: &Sibling<'_>) -> SiblingView {
     SiblingView {
-        value: sibling.value.to_vec(),
+        value: sibling.bytes().to_vec(),
         dot: sibling.dot,
         hlc: sibling.hlc,
         expires_ms: sibling.expires_ms,

@@ -286,6 +286,7 @@ fn put_outcome(out: &mut Vec<u8>, outcome: &Outcome) {
         Outcome::ReadOnly => (13, 0, ""),
         Outcome::Incomplete => (14, 0, ""),
         Outcome::Timeout => (15, 0, ""),
+        Outcome::MemoryCeiling => (16, 0, ""),
     };
     out.push(tag);
     put_varint(out, number);
@@ -314,6 +315,7 @@ fn read_outcome(reader: &mut Reader<'_>) -> Result<Outcome, WireError> {
         13 => Outcome::ReadOnly,
         14 => Outcome::Incomplete,
         15 => Outcome::Timeout,
+        16 => Outcome::MemoryCeiling,
         _ => return Err(WireError { what: "outcome" }),
     })
 }

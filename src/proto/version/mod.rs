@@ -17,4 +17,4 @@ pub use actor::{Actor, Dot, Epoch};
 pub use clock::{Causality, LamportClock, VectorClock};
 pub use context::Context;
 pub use hlc::{Hlc, HybridClock};
-pub use object::{Object, Sibling};
+pub use object::{Object, Sibling, Value};

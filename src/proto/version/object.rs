@@ -4,10 +4,14 @@
 //! object   version u8 = 1 | entries varint | entry… | siblings varint | sibling…
 //! entry    generation u64 | nonce u64 | number varint | counter varint         (sorted by actor)
 //! sibling  entry index varint | counter varint | hlc u64 | flags u8 | expiry u64 if flagged
-//!          | length varint | value                                            (sorted by dot)
+//!          | length varint | value, or value hash u64 if shed                 (sorted by dot)
+//! flags    1 tombstone | 2 expires | 4 shed: only with 2 and without 1
 //! ```
 //!
-//! Equal objects have equal bytes. The same bytes travel between nodes and lie in the log.
+//! Equal objects have equal bytes, and the same bytes travel between nodes and lie in the log. One thing only
+//! may differ between equal replicas: a value that has expired may be *shed*, its bytes dropped and their
+//! hash kept. Item hashes do not tell the two forms apart, no reader sees either, and where they meet the
+//! whole one stays.
 
 use std::borrow::Cow;
 
@@ -21,6 +25,58 @@ use crate::proto::wire::{Reader, WireError, put_bytes, put_varint};
 const VERSION: u8 = 1;
 const FLAG_TOMBSTONE: u8 = 1;
 const FLAG_EXPIRES: u8 = 2;
+const FLAG_SHED: u8 = 4;
+
+/// What a sibling says. A whole value sorts before the same one shed, which merging relies on.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Value<'a> {
+    /// The bytes; none for a tombstone.
+    Whole(Cow<'a, [u8]>),
+    /// The bytes were dropped after their expiry. This is the hash of them that the item hash covers.
+    Shed(u64),
+}
+
+impl Value<'_> {
+    /// Bytes that are held.
+    pub fn held(&self) -> usize {
+        match self {
+            Value::Whole(bytes) => bytes.len(),
+            Value::Shed(_) => 0,
+        }
+    }
+
+    fn hash(&self, key: &Key) -> u64 {
+        match self {
+            Value::Whole(bytes) => key.hash64(&[bytes]),
+            Value::Shed(hash) => *hash,
+        }
+    }
+
+    fn into_owned(self) -> Value<'static> {
+        match self {
+            Value::Whole(bytes) => Value::Whole(Cow::Owned(bytes.into_owned())),
+            Value::Shed(hash) => Value::Shed(hash),
+        }
+    }
+}
+
+impl<'a> From<&'a [u8]> for Value<'a> {
+    fn from(bytes: &'a [u8]) -> Value<'a> {
+        Value::Whole(Cow::Borrowed(bytes))
+    }
+}
+
+impl<'a, const LENGTH: usize> From<&'a [u8; LENGTH]> for Value<'a> {
+    fn from(bytes: &'a [u8; LENGTH]) -> Value<'a> {
+        Value::Whole(Cow::Borrowed(bytes))
+    }
+}
+
+impl From<Vec<u8>> for Value<'_> {
+    fn from(bytes: Vec<u8>) -> Self {
+        Value::Whole(Cow::Owned(bytes))
+    }
+}
 
 /// One version that no other supersedes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,22 +89,55 @@ pub struct Sibling<'a> {
     pub tombstone: bool,
     /// Absolute expiry in wall-clock milliseconds; from then on it is a tombstone (trap T13).
     pub expires_ms: Option<u64>,
-    /// The value; empty for a tombstone.
-    pub value: Cow<'a, [u8]>,
+    /// The value. Shed only if it expires and is no tombstone.
+    pub value: Value<'a>,
 }
 
 impl Sibling<'_> {
-    /// Whether it has a value at this wall-clock time.
+    /// Whether it has a value at this wall-clock time. A shed one has none, whatever the time: it was
+    /// expired by the clock of whoever shed it, and ours may be behind.
     pub fn is_live(&self, wall_ms: u64) -> bool {
-        !self.tombstone && self.expires_ms.is_none_or(|expires| expires > wall_ms)
+        !self.tombstone && !self.is_shed() && self.expires_ms.is_none_or(|expires| expires > wall_ms)
+    }
+
+    /// Whether its bytes were dropped.
+    pub const fn is_shed(&self) -> bool {
+        matches!(self.value, Value::Shed(_))
+    }
+
+    /// The bytes of a live sibling.
+    ///
+    /// # Panics
+    /// If it is shed, and so not live.
+    pub fn bytes(&self) -> &[u8] {
+        match &self.value {
+            Value::Whole(bytes) => bytes,
+            Value::Shed(_) => panic!("a shed sibling is not live"),
+        }
+    }
+
+    /// When its value expires, if there is one that is still whole.
+    pub fn value_expires_ms(&self) -> Option<u64> {
+        self.expires_ms.filter(|_| !self.tombstone && !self.is_shed())
+    }
+
+    /// Whether it is the same as `other`, or the same version that `other` has only shed: all that was
+    /// known of `other` is known of it.
+    fn stands_for(&self, other: &Sibling<'_>) -> bool {
+        let same_head = self.dot == other.dot
+            && self.hlc == other.hlc
+            && self.tombstone == other.tombstone
+            && self.expires_ms == other.expires_ms;
+        same_head && (self.value == other.value || (!self.is_shed() && other.is_shed()))
     }
 
     fn into_owned(self) -> Sibling<'static> {
-        Sibling { value: Cow::Owned(self.value.into_owned()), ..self }
+        Sibling { value: self.value.into_owned(), ..self }
     }
 }
 
-/// Everything a key holds. Invariant: the context covers the dot of every sibling; siblings are sorted.
+/// Everything a key holds. Invariant: the context covers the dot of every sibling; siblings are sorted, and
+/// none of them stands for another.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Object<'a> {
     context: VectorClock,
@@ -82,8 +171,9 @@ impl<'a> Object<'a> {
 
     /// Merges another copy into this one (rule V3): a sibling stays if both have it, or the other side's
     /// context does not cover its dot; the context is the pointwise maximum. Commutative, associative and
-    /// idempotent. Returns whether one dot was met with two contents, which no correct history makes:
-    /// both are kept, and the caller raises the alarm.
+    /// idempotent. A version that is whole on one side and shed on the other is one, and stays whole: no
+    /// bytes are lost but by [`Object::shed`]. Returns whether one dot was met with two contents, which no
+    /// correct history makes: both are kept, and the caller raises the alarm.
     pub fn merge(&mut self, other: Object<'a>) -> bool {
         let mut merged = Vec::with_capacity(self.siblings.len() + other.siblings.len());
         for sibling in self.siblings.drain(..) {
@@ -99,8 +189,7 @@ impl<'a> Object<'a> {
                 merged.push(sibling);
             }
         }
-        merged.sort();
-        merged.dedup();
+        put_in_order(&mut merged);
         #[cfg(not(mutant = "merge_context_one_side"))]
         self.context.merge(&other.context);
         #[cfg(mutant = "merge_context_one_side")]
@@ -109,6 +198,47 @@ impl<'a> Object<'a> {
         }
         self.siblings = merged;
         self.siblings.windows(2).any(|pair| pair[0].dot == pair[1].dot)
+    }
+
+    /// Whether merging this into `held` gives just this, so that its bytes can be stored as they came.
+    pub fn supersedes(&self, held: &Object<'_>) -> bool {
+        self.context.descends(&held.context)
+            && self.siblings.iter().all(|sibling| {
+                !held.context.covers(sibling.dot) || held.siblings.iter().any(|ours| sibling.stands_for(ours))
+            })
+            && held.siblings.iter().all(|ours| {
+                self.siblings.iter().all(|sibling| sibling.dot != ours.dot || sibling.stands_for(ours))
+            })
+    }
+
+    /// Drops the bytes of each value that expired before this wall-clock time and keeps their hash; says
+    /// how many. The item hash stays, and so does everything that a reader with a good clock sees.
+    pub fn shed(&mut self, key: &Key, before_ms: u64) -> u64 {
+        let mut count = 0;
+        for sibling in &mut self.siblings {
+            if sibling.value_expires_ms().is_some_and(|expires_ms| expires_ms < before_ms) {
+                sibling.value = Value::Shed(sibling.value.hash(key));
+                count += 1;
+            }
+        }
+        // Two contents of one dot may lie the other way round by their hashes.
+        put_in_order(&mut self.siblings);
+        count
+    }
+
+    /// The earliest expiry of a value that is still whole.
+    pub fn first_expiry_ms(&self) -> Option<u64> {
+        self.siblings.iter().filter_map(Sibling::value_expires_ms).min()
+    }
+
+    /// Whether it only says that the key is deleted.
+    pub fn is_delete(&self) -> bool {
+        self.siblings.iter().all(|sibling| sibling.tombstone)
+    }
+
+    /// Whether nothing in it can be shown any more, by whatever clock.
+    pub fn is_dead(&self) -> bool {
+        self.siblings.iter().all(|sibling| sibling.tombstone || sibling.is_shed())
     }
 
     /// The newest live sibling by hybrid timestamp, then dot.
@@ -136,18 +266,23 @@ impl<'a> Object<'a> {
             put_varint(out, sibling.dot.counter);
             out.extend_from_slice(&sibling.hlc.0.to_le_bytes());
             let expires = if sibling.expires_ms.is_some() { FLAG_EXPIRES } else { 0 };
-            out.push(if sibling.tombstone { FLAG_TOMBSTONE } else { 0 } | expires);
+            let shed = if sibling.is_shed() { FLAG_SHED } else { 0 };
+            out.push(if sibling.tombstone { FLAG_TOMBSTONE } else { 0 } | expires | shed);
             if let Some(expires_ms) = sibling.expires_ms {
                 out.extend_from_slice(&expires_ms.to_le_bytes());
             }
-            put_bytes(out, &sibling.value);
+            match &sibling.value {
+                Value::Whole(bytes) => put_bytes(out, bytes),
+                Value::Shed(hash) => out.extend_from_slice(&hash.to_le_bytes()),
+            }
         }
     }
 
     /// Reads an encoding; values stay borrowed.
     ///
     /// # Errors
-    /// Names the first field that is wrong: cut off, out of order, not covered by the context.
+    /// Names the first field that is wrong: cut off, out of order, not covered by the context, shed
+    /// without an expiry or beside itself.
     pub fn decode(bytes: &'a [u8]) -> Result<Object<'a>, WireError> {
         let mut reader = Reader::new(bytes);
         if reader.u8("object version")? != VERSION {
@@ -162,7 +297,7 @@ impl<'a> Object<'a> {
         }
         for _ in 0..reader.varint("sibling count")? {
             let sibling = read_sibling(&mut reader, &object.context)?;
-            if object.siblings.last().is_some_and(|last| *last >= sibling) {
+            if object.siblings.last().is_some_and(|last| *last >= sibling || last.stands_for(&sibling)) {
                 return Err(WireError { what: "sibling order" });
             }
             object.siblings.push(sibling);
@@ -171,8 +306,8 @@ impl<'a> Object<'a> {
         Ok(object)
     }
 
-    /// The item hash: equal for equal objects whatever their encoding or anything local to a node (trap
-    /// T10). Keyed, so that nobody outside can make two objects collide.
+    /// The item hash: equal for equal objects whatever their encoding, what they have shed or anything local
+    /// to a node (traps T10, T13). Keyed, so that nobody outside can make two objects collide.
     pub fn item_hash(&self, key: &Key, keyspace: u16, name: &[u8]) -> u64 {
         let mut canonical = Vec::with_capacity(64 + 40 * (self.context.len() + self.siblings.len()));
         canonical.extend_from_slice(&keyspace.to_le_bytes());
@@ -185,7 +320,7 @@ impl<'a> Object<'a> {
         }
         for sibling in &self.siblings {
             let actor = sibling.dot.actor;
-            let value = key.hash64(&[&sibling.value]);
+            let value = sibling.value.hash(key);
             let fields = [actor.generation, actor.epoch.nonce, actor.epoch.number, sibling.dot.counter];
             for field in fields.into_iter().chain([sibling.hlc.0, sibling.expires_ms.unwrap_or(0), value]) {
                 canonical.extend_from_slice(&field.to_le_bytes());
@@ -203,6 +338,12 @@ impl<'a> Object<'a> {
     }
 }
 
+/// Sorts siblings and leaves out those that another stands for.
+fn put_in_order(siblings: &mut Vec<Sibling<'_>>) {
+    siblings.sort();
+    siblings.dedup_by(|next, kept| kept.stands_for(next));
+}
+
 fn read_sibling<'a>(reader: &mut Reader<'a>, context: &VectorClock) -> Result<Sibling<'a>, WireError> {
     let entry = reader.varint("sibling actor")?;
     let counter = reader.varint("sibling counter")?;
@@ -213,11 +354,17 @@ fn read_sibling<'a>(reader: &mut Reader<'a>, context: &VectorClock) -> Result<Si
     }
     let hlc = Hlc(reader.u64("sibling timestamp")?);
     let flags = reader.u8("sibling flags")?;
-    if flags & !(FLAG_TOMBSTONE | FLAG_EXPIRES) != 0 {
+    let shed = flags & FLAG_SHED != 0;
+    let may_be_shed = flags & FLAG_EXPIRES != 0 && flags & FLAG_TOMBSTONE == 0;
+    if flags & !(FLAG_TOMBSTONE | FLAG_EXPIRES | FLAG_SHED) != 0 || (shed && !may_be_shed) {
         return Err(WireError { what: "sibling flags" });
     }
     let expires_ms = if flags & FLAG_EXPIRES == 0 { None } else { Some(reader.u64("sibling expiry")?) };
-    let value = Cow::Borrowed(reader.bytes(limits::VALUE_MAX, "sibling value")?);
+    let value = if shed {
+        Value::Shed(reader.u64("sibling value hash")?)
+    } else {
+        Value::from(reader.bytes(limits::VALUE_MAX, "sibling value")?)
+    };
     let tombstone = flags & FLAG_TOMBSTONE != 0;
     Ok(Sibling { dot: Dot { actor, counter }, hlc, tombstone, expires_ms, value })
 }

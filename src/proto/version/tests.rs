@@ -1,11 +1,13 @@
 //! Laws of objects and contexts, over random histories of real writes and merges.
 
-use std::borrow::Cow;
-
 use proptest::prelude::*;
 
 use super::*;
-use crate::proto::keys::ClusterKeys;
+use crate::proto::keys::{ClusterKeys, Key};
+
+fn hash_key() -> Key {
+    ClusterKeys::derive("c", &ClusterKeys::PUBLIC).hash
+}
 
 fn actor(number: u64) -> Actor {
     Actor { generation: 7, epoch: Epoch { nonce: 3, number } }
@@ -13,14 +15,24 @@ fn actor(number: u64) -> Actor {
 
 /// Writes as replica `number` does: covering what `context` has seen.
 fn write(object: &mut Object<'static>, number: u64, context: &Context, value: &str) {
+    write_expiring(object, number, context, value, None);
+}
+
+fn write_expiring(
+    object: &mut Object<'static>,
+    number: u64,
+    context: &Context,
+    value: &str,
+    expires_ms: Option<u64>,
+) {
     let actor = actor(number);
     let counter = object.context().counter(actor).max(context.clock.counter(actor)) + 1;
     let sibling = Sibling {
         dot: Dot { actor, counter },
         hlc: Hlc(counter),
         tombstone: value.is_empty(),
-        expires_ms: None,
-        value: Cow::Owned(value.as_bytes().to_vec()),
+        expires_ms,
+        value: value.as_bytes().to_vec().into(),
     };
     object.write(&context.clock.clone(), |dot| context.covers(dot), sibling);
 }
@@ -31,21 +43,35 @@ fn merged(a: &Object<'static>, b: &Object<'static>) -> Object<'static> {
     all
 }
 
-/// Three replicas after a random history. A step is (kind, replica, other).
+fn shed(object: &Object<'static>, before_ms: u64) -> Object<'static> {
+    let mut shed = object.clone();
+    shed.shed(&hash_key(), before_ms);
+    shed
+}
+
+fn item_hash(object: &Object<'_>) -> u64 {
+    object.item_hash(&hash_key(), 0, b"k")
+}
+
+/// Three replicas after a random history. A step is (kind, replica, other). Every other value expires, a while
+/// after the step that writes it, and replicas with clocks of their own shed some of them.
 fn replicas() -> impl Strategy<Value = Vec<Object<'static>>> {
-    proptest::collection::vec((0..4_u8, 0..3_usize, 0..3_usize), 0..24).prop_map(|steps| {
+    proptest::collection::vec((0..5_u8, 0..3_usize, 0..3_usize), 0..24).prop_map(|steps| {
         let mut replicas = vec![Object::default(); 3];
         let mut seen = vec![Context::default(); 3];
         for (at, (kind, one, other)) in steps.into_iter().enumerate() {
             match kind {
                 0 => seen[other] = Context::of(&replicas[one]),
                 1 => replicas[one] = merged(&replicas[one], &replicas[other]),
+                2 => replicas[one] = shed(&replicas[one], (at + 5 * other) as u64),
                 _ => {
                     // A client that is ahead of this replica's own actor would need a fresh epoch.
                     let ahead = seen[other].clock.counter(actor(one as u64));
                     if ahead <= replicas[one].context().counter(actor(one as u64)) {
                         let context = seen[other].clone();
-                        write(&mut replicas[one], one as u64, &context, &format!("v{at}"));
+                        let expires_ms = (at % 2 == 0).then_some(at as u64 + 3);
+                        let value = format!("v{at}");
+                        write_expiring(&mut replicas[one], one as u64, &context, &value, expires_ms);
                     }
                 }
             }
@@ -64,6 +90,47 @@ proptest! {
     }
 
     #[test]
+    fn an_object_supersedes_another_just_if_it_is_what_merging_gives(replicas in replicas()) {
+        for incoming in &replicas {
+            for held in &replicas {
+                prop_assert_eq!(incoming.supersedes(held), merged(held, incoming) == *incoming);
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_shed_where_shows_in_no_hash_and_raises_no_alarm(replicas in replicas(), before in 0..40_u64) {
+        let [a, b, _] = &replicas[..] else { unreachable!("three replicas") };
+        let less = shed(a, before);
+        prop_assert_eq!(item_hash(&less), item_hash(a));
+        let (whole, part) = (merged(a, b), merged(&less, b));
+        prop_assert_eq!(item_hash(&whole), item_hash(&part));
+        prop_assert_eq!(shed(&whole, before), shed(&part, before));
+        // What one of the two still has whole, the merge has.
+        for sibling in part.siblings().iter().filter(|sibling| sibling.is_shed()) {
+            let both = less.siblings().iter().chain(b.siblings());
+            prop_assert!(both.filter(|other| other.dot == sibling.dot).all(Sibling::is_shed));
+        }
+        prop_assert_eq!(merged(a, &less), a.clone());
+    }
+
+    #[test]
+    fn what_is_shed_is_expired_and_the_rest_stays(replicas in replicas(), before in 0..40_u64) {
+        for object in &replicas {
+            let (mut less, old) = (object.clone(), object.siblings());
+            let due = old.iter().filter(|sib| sib.value_expires_ms().is_some_and(|at| at < before)).count();
+            prop_assert_eq!(less.shed(&hash_key(), before), due as u64);
+            prop_assert_eq!(less.siblings().len(), old.len());
+            for (new, old) in less.siblings().iter().zip(old) {
+                prop_assert!(new == old || (new.is_shed() && !old.is_live(before)));
+                prop_assert!(!new.is_shed() || !new.is_live(0), "whatever the clock");
+            }
+            prop_assert!(less.first_expiry_ms().is_none_or(|at| at >= before));
+            prop_assert_eq!(less.shed(&hash_key(), before), 0);
+        }
+    }
+
+    #[test]
     fn the_encoding_comes_back_and_every_cut_is_refused(replicas in replicas()) {
         for object in &replicas {
             let mut bytes = Vec::new();
@@ -77,10 +144,9 @@ proptest! {
 
     #[test]
     fn equal_objects_and_only_they_have_equal_hashes(replicas in replicas()) {
-        let key = ClusterKeys::derive("c", &ClusterKeys::PUBLIC).hash;
         for (a, b) in [(0, 1), (1, 2), (0, 2)] {
             let (a, b) = (&replicas[a], &replicas[b]);
-            prop_assert_eq!(a.item_hash(&key, 0, b"k") == b.item_hash(&key, 0, b"k"), a == b);
+            prop_assert_eq!(item_hash(a) == item_hash(b), shed(a, u64::MAX) == shed(b, u64::MAX));
         }
     }
 
@@ -94,7 +160,7 @@ proptest! {
             prop_assert_eq!(context.covers(sibling.dot), shown.contains(&sibling.dot));
         }
         for replica in &replicas {
-            for old in replica.siblings().iter().filter(|old| !all.siblings().contains(old)) {
+            for old in replica.siblings().iter().filter(|old| all.siblings().iter().all(|sib| sib.dot != old.dot)) {
                 let hidden = all.siblings().iter().any(|sib| {
                     sib.dot.actor == old.dot.actor && sib.dot.counter < old.dot.counter && !shown.contains(&sib.dot)
                 });
@@ -114,7 +180,7 @@ fn blind_writes_stay_side_by_side_and_a_context_replaces_what_it_saw() {
     let seen = Context::of(&object);
     write(&mut object, 1, &Context::default(), "d");
     write(&mut object, 1, &seen, "e");
-    let values: Vec<_> = object.siblings().iter().map(|sib| sib.value.to_vec()).collect();
+    let values: Vec<_> = object.siblings().iter().map(|sib| sib.bytes().to_vec()).collect();
     assert_eq!(values, [b"d", b"e"]);
 }
 
@@ -173,4 +239,50 @@ fn an_expired_sibling_is_a_tombstone_from_its_expiry_on() {
     expiring.expires_ms = Some(100);
     assert!(expiring.is_live(99));
     assert!(!expiring.is_live(100));
+    expiring.value = Value::Shed(7);
+    assert!(!expiring.is_live(99), "whoever shed it knew a later time");
+}
+
+#[test]
+fn only_an_expiring_value_may_come_shed_and_never_beside_itself() {
+    let mut object = Object::default();
+    write_expiring(&mut object, 1, &Context::default(), "value", Some(100));
+    let bytes_of = |object: &Object<'_>| {
+        let mut bytes = Vec::new();
+        object.encode(&mut bytes);
+        bytes
+    };
+    let whole = bytes_of(&object);
+    let less = bytes_of(&shed(&object, 101));
+    assert!(Object::decode(&less).unwrap().siblings()[0].is_shed());
+    let (flags, head) = (less.len() - 17, less.len() - 27);
+    assert_eq!((less[flags], whole[flags]), (6, 2));
+    for (wrong, may) in [(4, false), (5, false), (7, false), (14, false), (6, true)] {
+        let mut bent = less.clone();
+        bent[flags] = wrong;
+        assert_eq!(Object::decode(&bent).is_ok(), may, "flags {wrong}");
+    }
+    let mut both = whole.clone();
+    both[head - 1] = 2;
+    both.extend_from_slice(&less[head..]);
+    assert!(Object::decode(&both).is_err(), "one version in both forms");
+    both[head + 2] ^= 1;
+    assert_eq!(Object::decode(&both).is_ok(), both[head + 2] < less[head + 2], "two versions of one dot");
+}
+
+#[test]
+fn two_contents_of_one_dot_stay_two_when_they_are_shed() {
+    let (mut one, mut other) = (Object::default(), Object::default());
+    write_expiring(&mut one, 1, &Context::default(), "this", Some(5));
+    write_expiring(&mut other, 1, &Context::default(), "that", Some(5));
+    let mut both = one.clone();
+    assert!(both.merge(other));
+    let less = shed(&both, 9);
+    assert_eq!(less.siblings().len(), 2);
+    let mut again = shed(&one, 9);
+    assert!(again.merge(less.clone()), "the alarm is raised whatever was shed");
+    assert_eq!(again, less);
+    let mut bytes = Vec::new();
+    less.encode(&mut bytes);
+    assert_eq!(Object::decode(&bytes), Ok(less));
 }
