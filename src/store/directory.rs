@@ -6,6 +6,8 @@
 //!  identity   generation, opens, leases, floor, place      replaced at each opening and lease
 //!  members    what is remembered of other members          replaced on change
 //!  clean      how far the log was synced                   written at a clean close, removed at opening
+//!  manifest   which segments make the log, what is lost    replaced by compaction
+//!  checkpoint the index, as of some place in the log       replaced now and then
 //!  log/       segments
 //! ```
 //!
@@ -21,8 +23,10 @@ use core::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use super::checkpoint::CHECKPOINT;
 use super::disk::{Disk, LockError, Place};
-use super::record::{Mark, u32_at, u64_at};
+use super::manifest::Manifest;
+use super::record::{Mark, u64_at};
 use super::segment;
 use super::worker::Leases;
 use crate::proto::keys::Key;
@@ -37,14 +41,21 @@ pub const IDENTITY: &str = "identity";
 pub const MEMBERS: &str = "members";
 /// Name of the clean marker.
 pub const CLEAN: &str = "clean";
+/// Name of the manifest.
+pub const MANIFEST: &str = "manifest";
 
 /// The version of the directory's format that this code writes, and the newest that it reads.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 const FORMAT_TITLE: &str = "quorate data directory";
-const IDENTITY_LENGTH: usize = 80;
+const IDENTITY_LENGTH: usize = 88;
+/// Length before it had a floor of sequences.
+const IDENTITY_LENGTH_1: usize = 80;
 const CLEAN_LENGTH: usize = 32;
-const SMALL_FILE_MAX: usize = 1 << 20;
+/// Longest small file that is read, in bytes.
+pub(super) const SMALL_FILE_MAX: usize = 1 << 20;
+/// A manifest names at most as many segments as a log can have.
+pub(super) const MANIFEST_MAX: usize = 64 << 20;
 /// Names that a directory may hold before its format was written: an opener was stopped there.
 const NAMES_BEFORE_FORMAT: [&str; 2] = ["LOCK", "FORMAT.tmp"];
 
@@ -138,6 +149,8 @@ impl OpenError {
 /// What a directory was created as; never changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Format {
+    /// The version it has: an older one is raised at the opening.
+    pub version: u32,
     /// Partitions: the fingerprints in its checkpoints begin below them.
     pub partitions: u32,
     /// Random id, in the header of each of its segments.
@@ -152,13 +165,36 @@ impl Format {
         hash_key.hash64(&[b"quorate data directory"])
     }
 
+    /// Raises the directory to this version, before anything is written that an older one cannot read.
+    pub fn raise<D: Disk>(&self, disk: &D) -> Result<(), OpenError> {
+        let raised = Format { version: VERSION, ..*self };
+        if raised == *self {
+            return Ok(());
+        }
+        disk.replace(FORMAT, raised.text().as_bytes()).map_err(|error| OpenError::io(disk, FORMAT, error))
+    }
+
     fn text(&self) -> String {
-        let Format { partitions, directory, cluster } = self;
+        let Format { version, partitions, directory, cluster } = self;
         let body = format!(
-            "{FORMAT_TITLE}\nversion {VERSION}\npartitions {partitions}\ndirectory {directory:016x}\ncluster {cluster:016x}\n"
+            "{FORMAT_TITLE}\nversion {version}\npartitions {partitions}\ndirectory {directory:016x}\ncluster {cluster:016x}\n"
         );
         let check = crc32c::crc32c(body.as_bytes());
         format!("{body}check {check:08x}\n")
+    }
+
+    /// Reads the format file of a disk.
+    pub(super) fn of<D: Disk>(disk: &D, text: &[u8]) -> Result<Format, OpenError> {
+        let path = disk.path().join(FORMAT);
+        Format::read(text).map_err(|flaw| match flaw {
+            FormatFlaw::Foreign => {
+                OpenError::Foreign { path, problem: "it is no FORMAT file of ours".to_owned() }
+            }
+            FormatFlaw::Newer(found) => OpenError::Newer { path, found, known: VERSION },
+            FormatFlaw::Damaged => {
+                OpenError::Corrupt { path, problem: "its lines or their check do not hold".to_owned() }
+            }
+        })
     }
 
     fn read(text: &[u8]) -> Result<Format, FormatFlaw> {
@@ -182,7 +218,7 @@ impl Format {
         let (Some(partitions), Some(directory), Some(cluster)) = (partitions, directory, cluster) else {
             return Err(FormatFlaw::Damaged);
         };
-        let format = Format { partitions, directory, cluster };
+        let format = Format { version, partitions, directory, cluster };
         if format.text() != text || !partitions.is_power_of_two() || partitions > 1 << 16 {
             return Err(FormatFlaw::Damaged);
         }
@@ -207,6 +243,8 @@ pub struct IdentityRecord {
     pub leases: Leases,
     /// Epochs with a lower number are from before the last unclean stop.
     pub epoch_floor: u64,
+    /// Sequences below it are from before the last unclean stop: some that were seen may be lost.
+    pub sequence_floor: u64,
     /// Where it was when this was written.
     pub place: Place,
 }
@@ -215,7 +253,7 @@ impl IdentityRecord {
     /// The content of the identity file.
     pub fn bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(IDENTITY_LENGTH);
-        bytes.extend_from_slice(b"qrt.id1\n");
+        bytes.extend_from_slice(b"qrt.id2\n");
         let Leases { epoch_end, sequence_end, hlc_bound } = self.leases;
         let Place { machine, inode } = self.place;
         let numbers = [
@@ -227,6 +265,7 @@ impl IdentityRecord {
             self.epoch_floor,
             machine,
             inode,
+            self.sequence_floor,
         ];
         for number in numbers {
             bytes.extend_from_slice(&number.to_le_bytes());
@@ -234,21 +273,27 @@ impl IdentityRecord {
         with_checksum(bytes)
     }
 
-    fn read(bytes: &[u8]) -> Option<IdentityRecord> {
-        let body = checked(bytes, b"qrt.id1\n", IDENTITY_LENGTH - 8)?;
+    /// Reads the identity file.
+    pub(super) fn read(bytes: &[u8]) -> Option<IdentityRecord> {
+        let (body, has_floor) = match checked(bytes, b"qrt.id2\n", IDENTITY_LENGTH - 8) {
+            Some(body) => (body, true),
+            None => (checked(bytes, b"qrt.id1\n", IDENTITY_LENGTH_1 - 8)?, false),
+        };
         let number = |at: usize| u64_at(body, 8 + at * 8);
         Some(IdentityRecord {
             generation: number(0),
             opens: number(1),
             leases: Leases { epoch_end: number(2), sequence_end: number(3), hlc_bound: number(4) },
             epoch_floor: number(5),
+            // Who does not know it tells everybody that there is a gap.
+            sequence_floor: if has_floor { number(8) } else { number(2) },
             place: Place { machine: number(6), inode: number(7) },
         })
     }
 }
 
 /// Appends the checksum, and zeros to a multiple of 8.
-fn with_checksum(mut bytes: Vec<u8>) -> Vec<u8> {
+pub(super) fn with_checksum(mut bytes: Vec<u8>) -> Vec<u8> {
     let checksum = crc32c::crc32c(&bytes);
     bytes.extend_from_slice(&checksum.to_le_bytes());
     bytes.extend_from_slice(&[0; 4]);
@@ -256,11 +301,11 @@ fn with_checksum(mut bytes: Vec<u8>) -> Vec<u8> {
 }
 
 /// The body of a small file of known length whose magic and checksum hold.
-fn checked<'a>(bytes: &'a [u8], magic: &[u8; 8], body_length: usize) -> Option<&'a [u8]> {
+pub(super) fn checked<'a>(bytes: &'a [u8], magic: &[u8; 8], body_length: usize) -> Option<&'a [u8]> {
     let body = bytes.get(..body_length)?;
     let sound = bytes.len() == body_length + 8
         && body.starts_with(magic)
-        && u32_at(bytes, body_length) == crc32c::crc32c(body);
+        && u64_at(bytes, body_length) == u64::from(crc32c::crc32c(body));
     sound.then_some(body)
 }
 
@@ -273,7 +318,8 @@ pub fn clean_bytes(mark: &Mark) -> Vec<u8> {
     with_checksum(bytes)
 }
 
-fn read_clean(bytes: &[u8]) -> Option<Mark> {
+/// Reads the clean marker.
+pub(super) fn read_clean(bytes: &[u8]) -> Option<Mark> {
     let body = checked(bytes, b"qrt.cln\n", CLEAN_LENGTH)?;
     Some(Mark { sequence: Sequence(u64_at(body, 8)), number: u64_at(body, 16), offset: u64_at(body, 24) })
 }
@@ -291,7 +337,8 @@ pub fn members_bytes(members: &[MemberMemory]) -> Vec<u8> {
     with_checksum(bytes)
 }
 
-fn read_members(bytes: &[u8]) -> Option<Vec<MemberMemory>> {
+/// Reads the members file.
+pub(super) fn read_members(bytes: &[u8]) -> Option<Vec<MemberMemory>> {
     let body = checked(bytes, b"qrt.mem\n", bytes.len().checked_sub(8)?)?;
     let mut rest = &body[8..];
     let mut members = Vec::new();
@@ -328,6 +375,10 @@ pub struct Contents {
     pub members: Vec<MemberMemory>,
     /// Numbers of the segments, rising.
     pub segments: Vec<u64>,
+    /// The manifest; `None` if there is none, or it does not hold.
+    pub manifest: Option<Manifest>,
+    /// Whether there is a checkpoint.
+    pub has_checkpoint: bool,
 }
 
 /// Locks a directory and reads everything in it but the log. A new one is given its format.
@@ -351,6 +402,10 @@ pub fn open<D: Disk>(
     })?;
     disk.lock().map_err(|error| match error {
         LockError::Held(holder) => OpenError::Locked { path: disk.path().to_owned(), holder },
+        // A file system that the kernel turned read-only says so only here.
+        LockError::Io(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+            OpenError::NotWritable { path: disk.path().to_owned(), error }
+        }
         LockError::Io(error) => OpenError::io(disk, "LOCK", error),
     })?;
     let segments = segments(disk)?;
@@ -358,7 +413,8 @@ pub fn open<D: Disk>(
     let format = match read(FORMAT)? {
         Some(text) => check_format(disk, &text, partitions, hash_key)?,
         None if segments.is_empty() => {
-            let format = Format { partitions, directory: random(), cluster: Format::cluster_of(hash_key) };
+            let cluster = Format::cluster_of(hash_key);
+            let format = Format { version: VERSION, partitions, directory: random(), cluster };
             disk.replace(FORMAT, format.text().as_bytes())
                 .map_err(|error| OpenError::io(disk, FORMAT, error))?;
             format
@@ -373,8 +429,12 @@ pub fn open<D: Disk>(
     let identity = read(IDENTITY)?.as_deref().and_then(IdentityRecord::read);
     let members = read(MEMBERS)?.as_deref().and_then(read_members).unwrap_or_default();
     let clean = read(CLEAN)?.as_deref().and_then(read_clean);
+    let manifest = disk.read(MANIFEST, MANIFEST_MAX).map_err(|error| OpenError::io(disk, MANIFEST, error))?;
+    let manifest = manifest.as_deref().and_then(Manifest::read);
+    let names = disk.list("").map_err(|error| OpenError::io(disk, "", error))?;
+    let has_checkpoint = names.iter().any(|name| name == CHECKPOINT);
     let place = disk.place().map_err(|error| OpenError::io(disk, "", error))?;
-    Ok(Contents { format, identity, place, clean, members, segments })
+    Ok(Contents { format, identity, place, clean, members, segments, manifest, has_checkpoint })
 }
 
 /// A directory with files in it but no format is somebody else's; nothing must be created there.
@@ -394,7 +454,8 @@ fn refuse_foreign<D: Disk>(disk: &D) -> Result<(), OpenError> {
     }
 }
 
-fn segments<D: Disk>(disk: &D) -> Result<Vec<u64>, OpenError> {
+/// Numbers of the segments, rising.
+pub(super) fn segments<D: Disk>(disk: &D) -> Result<Vec<u64>, OpenError> {
     use super::disk::LOG_DIRECTORY;
     let names = disk.list(LOG_DIRECTORY).map_err(|error| OpenError::io(disk, LOG_DIRECTORY, error))?;
     let mut numbers = Vec::new();
@@ -419,17 +480,7 @@ fn check_format<D: Disk>(
     partitions: u32,
     hash_key: &Key,
 ) -> Result<Format, OpenError> {
-    let path = disk.path().join(FORMAT);
-    let format = Format::read(text).map_err(|flaw| match flaw {
-        FormatFlaw::Foreign => {
-            OpenError::Foreign { path: path.clone(), problem: "it is no FORMAT file of ours".to_owned() }
-        }
-        FormatFlaw::Newer(found) => OpenError::Newer { path: path.clone(), found, known: VERSION },
-        FormatFlaw::Damaged => OpenError::Corrupt {
-            path: path.clone(),
-            problem: "its lines or their check do not hold".to_owned(),
-        },
-    })?;
+    let format = Format::of(disk, text)?;
     if format.cluster != Format::cluster_of(hash_key) {
         let problem = "it belongs to a cluster of another name or key".to_owned();
         return Err(OpenError::Foreign { path: disk.path().to_owned(), problem });

@@ -10,10 +10,13 @@
 //! * [`File::write_at`] is not durable. Until a [`File::sync`] of the same file *that began after the
 //!   write returned* has returned `Ok`, a crash may leave any mixture of old and new bytes in its range
 //!   (in units of a sector, or torn inside one), in any order with respect to other writes.
-//! * [`Disk::create`], [`Disk::replace`], [`Disk::remove`] and [`Disk::shorten`] are durable when they
+//! * [`Disk::create`], [`Disk::replace`], [`Disk::retire`], [`Disk::remove`] and [`Disk::shorten`] are durable when they
 //!   return `Ok`. A crash in the middle leaves for `replace` the old or the new content, never a mixture;
 //!   for `create` nothing, or a file of any length up to `size` whose header may be missing or torn and
-//!   whose rest reads as zeros; for `remove` the file or nothing; for `shorten` the old or the new length.
+//!   whose rest reads as zeros; for `remove` and `retire` the file or nothing; for `shorten` the old or the new length.
+//! * A [`Draft`] is nothing until it was committed: a crash before, and in the middle, leaves the old file
+//!   of that name, or none, or the whole new one. What was never committed is gone after a restart, or lies
+//!   under the draft's own name, which [`Disk::draft`] uses again.
 //! * After a `sync` or `write_at` that failed nothing is known about the unsynced writes of that file:
 //!   the log treats it as final and never tries again.
 
@@ -29,11 +32,15 @@ pub const LOG_DIRECTORY: &str = "log";
 pub trait Disk: Send + Sync + 'static {
     /// A segment file of this directory.
     type File: File;
+    /// A file that is being written.
+    type Draft: Draft;
 
     /// Where the directory is, for messages.
     fn path(&self) -> &Path;
 
-    /// Creates the directory (mode 0700) and [`LOG_DIRECTORY`] in it, as far as they are missing.
+    /// Creates the directory (mode 0700) and [`LOG_DIRECTORY`] in it, as far as they are missing. Whatever
+    /// file is found there afterwards is durably there: an operation that a kill cut short may have left one
+    /// that a power cut would take away, with everything that was synced in it since.
     ///
     /// # Errors
     /// `PermissionDenied`, `ReadOnlyFilesystem` or `NotADirectory` if it cannot be written.
@@ -64,11 +71,22 @@ pub trait Disk: Send + Sync + 'static {
     /// The file cannot be read, or is longer than `limit` (`InvalidData`).
     fn read(&self, name: &str, limit: usize) -> io::Result<Option<Vec<u8>>>;
 
-    /// Replaces a small file as a whole, or creates it. Durable and atomic.
+    /// Replaces a small file as a whole, or creates it. Durable and atomic. As far as that can be, what is
+    /// replaced keeps room for the next content, so that a full disk does not keep small files from being
+    /// replaced: what makes room has to be noted in one.
     ///
     /// # Errors
     /// The old content or the new one stands there.
     fn replace(&self, name: &str, content: &[u8]) -> io::Result<()>;
+
+    /// Takes a small file away, if there is one, and keeps room for its next content, as far as that can be.
+    /// Durable.
+    ///
+    /// # Errors
+    /// The file may be there or not.
+    fn retire(&self, name: &str) -> io::Result<()> {
+        self.remove(name)
+    }
 
     /// Removes a file; nothing happens if there is none. Durable.
     ///
@@ -83,17 +101,71 @@ pub trait Disk: Send + Sync + 'static {
     /// `StorageFull` or `QuotaExceeded` if there is no room; nothing is left behind then.
     fn create(&self, name: &str, size: u64, header: &[u8]) -> io::Result<Self::File>;
 
+    /// Bytes for which there is room, about; what is not known is plenty.
+    fn room(&self) -> u64 {
+        u64::MAX
+    }
+
     /// Opens an existing segment.
     ///
     /// # Errors
     /// The file is not there or cannot be opened.
     fn open(&self, name: &str) -> io::Result<Self::File>;
 
-    /// Shortens a segment that is not open to `size` bytes. Durable.
+    /// Shortens a segment to `size` bytes. Durable. If it is open, nothing behind `size` is asked of it any
+    /// more.
     ///
     /// # Errors
     /// The old or the new length stands.
     fn shorten(&self, name: &str, size: u64) -> io::Result<()>;
+
+    /// Begins a file that takes the place of `name` once it is committed. One draft of a name at a time.
+    ///
+    /// # Errors
+    /// The file cannot be made.
+    fn draft(&self, name: &str) -> io::Result<Self::Draft>;
+
+    /// Gives a file a second name in a directory elsewhere on the same file system. Or, if a length is given,
+    /// copies so many bytes of it there, or all if it has fewer: the copy is as long as the file, and zeros
+    /// follow. What [`Disk::replace`] writes must be copied, as it may write over old content in place. Not
+    /// durable until [`Disk::sync_elsewhere`].
+    ///
+    /// # Errors
+    /// The file is not there, the other file is there already or cannot be made, or this disk cannot do it.
+    fn copy_elsewhere(&self, name: &str, directory: &Path, length: Option<u64>) -> io::Result<()> {
+        let _ = (name, directory, length);
+        Err(io::Error::from(io::ErrorKind::Unsupported))
+    }
+
+    /// Makes what was copied to a directory elsewhere durable.
+    ///
+    /// # Errors
+    /// Nothing is known about the copies.
+    fn sync_elsewhere(&self, directory: &Path) -> io::Result<()> {
+        let _ = directory;
+        Err(io::Error::from(io::ErrorKind::Unsupported))
+    }
+}
+
+/// A file that is being written from its start to its end. Dropped without a commit, it never was.
+pub trait Draft: Send + 'static {
+    /// Adds bytes.
+    ///
+    /// # Errors
+    /// The draft is lost; `StorageFull` or `QuotaExceeded` if there is no room.
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Hands what was added to the disk, so that the commit has less to wait for.
+    ///
+    /// # Errors
+    /// The draft is lost.
+    fn sync(&mut self) -> io::Result<()>;
+
+    /// Puts the file in its place. Durable and atomic.
+    ///
+    /// # Errors
+    /// The old or the new file stands there.
+    fn commit(self) -> io::Result<()>;
 }
 
 /// An open segment of fixed size. The log never writes the same bytes twice, and reads no byte through
@@ -124,6 +196,13 @@ pub trait File: Send + Sync + 'static {
     /// Says that everything in it was synced and that only `view` will be called from now on, so that it
     /// need not hold a descriptor: a large log has thousands of segments.
     fn settle(&self) {}
+
+    /// Whether the file still reaches up to `end`: somebody may have shortened it behind our back, and what
+    /// is gone must not be viewed. Cheap enough for each turn.
+    fn is_whole(&self, end: u64) -> bool {
+        let _ = end;
+        true
+    }
 
     /// Bytes `offset..offset + length`, without a copy where the file is mapped; `None` if that is not
     /// inside the file.

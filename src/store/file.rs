@@ -3,6 +3,9 @@
 //! Files are 0600, the directory 0700. A directory is owned by one opener: an open-file-description lock
 //! on `LOCK` keeps other processes out, and a registry by device and inode keeps out a second opener of
 //! this process with a message that says so. Both end with the [`FileDisk`].
+//!
+//! A directory can also be opened to be read only: then the lock is a shared one, which needs no right to
+//! write, and every call that would change something fails.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -14,7 +17,7 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::disk::{Disk, File, LOG_DIRECTORY, LockError, Place};
+use super::disk::{Disk, Draft, File, LOG_DIRECTORY, LockError, Place};
 use super::map::Map;
 
 const LOCK: &str = "LOCK";
@@ -27,6 +30,7 @@ static OPENED: Mutex<BTreeSet<(u64, u64)>> = Mutex::new(BTreeSet::new());
 #[derive(Debug)]
 pub struct FileDisk {
     path: PathBuf,
+    is_read_only: bool,
     lock: Mutex<Option<Lock>>,
 }
 
@@ -47,21 +51,35 @@ pub struct FileSegment {
     size: u64,
 }
 
+/// A file under its draft's name.
+pub struct FileDraft {
+    file: fs::File,
+    path: PathBuf,
+    temporary: PathBuf,
+    is_committed: bool,
+}
+
 impl FileDisk {
     /// The directory at `path`, which need not exist yet. Nothing is touched.
     pub fn new(path: impl Into<PathBuf>) -> FileDisk {
-        FileDisk { path: path.into(), lock: Mutex::new(None) }
+        FileDisk { path: path.into(), is_read_only: false, lock: Mutex::new(None) }
     }
 
-    /// Makes the entry `of` of its directory durable.
-    fn sync_directory(&self, of: &Path) -> io::Result<()> {
-        let parent = match of.parent() {
-            // A bare name lies in the working directory.
-            Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
-            Some(parent) => parent,
-            None => &self.path,
-        };
-        fs::File::open(parent)?.sync_all()
+    /// The directory at `path`, in which nothing will be changed.
+    pub fn read_only(path: impl Into<PathBuf>) -> FileDisk {
+        FileDisk { is_read_only: true, ..FileDisk::new(path) }
+    }
+
+    fn check_writable(&self) -> io::Result<()> {
+        match self.is_read_only {
+            true => Err(io::Error::from(io::ErrorKind::ReadOnlyFilesystem)),
+            false => Ok(()),
+        }
+    }
+
+    /// Where the content of a file is written before it takes its place.
+    fn temporary(&self, name: &str) -> PathBuf {
+        self.path.join(format!("{name}{TEMPORARY}"))
     }
 }
 
@@ -83,50 +101,90 @@ impl Drop for Lock {
     }
 }
 
+impl Draft for FileDraft {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    fn commit(mut self) -> io::Result<()> {
+        self.file.sync_data()?;
+        fs::rename(&self.temporary, &self.path)?;
+        self.is_committed = true;
+        sync_parent(&self.path)
+    }
+}
+
+impl Drop for FileDraft {
+    fn drop(&mut self) {
+        if !self.is_committed {
+            // It would be used again; its room is better given back at once.
+            let _ = fs::remove_file(&self.temporary);
+        }
+    }
+}
+
+/// Makes the entry `of` of its directory durable.
+fn sync_parent(of: &Path) -> io::Result<()> {
+    let parent = match of.parent() {
+        // A bare name lies in the working directory.
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        Some(_) => Path::new("."),
+        None => of,
+    };
+    fs::File::open(parent)?.sync_all()
+}
+
 impl Disk for FileDisk {
     type File = FileSegment;
+    type Draft = FileDraft;
 
     fn path(&self) -> &Path {
         &self.path
     }
 
     fn prepare(&self) -> io::Result<()> {
+        self.check_writable()?;
         let log = self.path.join(LOG_DIRECTORY);
         if !log.is_dir() {
             DirBuilder::new().recursive(true).mode(0o700).create(&log)?;
-            self.sync_directory(&log)?;
-            self.sync_directory(&self.path)?;
+            sync_parent(&log)?;
+            sync_parent(&self.path)?;
         }
         // Asked of the kernel, as a mode says nothing about read-only mounts or the superuser.
-        for directory in [&self.path, &log] {
-            if !is_writable(directory)? {
-                return Err(io::Error::from(io::ErrorKind::PermissionDenied));
-            }
-        }
-        Ok(())
+        [&self.path, &log].into_iter().try_for_each(|directory| check_writable(directory))?;
+        // A process that was killed between a change of these and its sync left one that can be undone.
+        fs::File::open(&log)?.sync_all()?;
+        fs::File::open(&self.path)?.sync_all()
     }
 
     fn lock(&self) -> Result<(), LockError> {
         let path = self.path.join(LOCK);
-        let opened =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
-        let file = opened.map_err(LockError::Io)?;
+        let is_owner = !self.is_read_only;
+        let mut options = OpenOptions::new();
+        options.read(true).write(is_owner).create(is_owner).truncate(false).mode(0o600);
+        let file = options.open(path).map_err(LockError::Io)?;
         let about = fs::metadata(&self.path).map_err(LockError::Io)?;
         let key = (about.dev(), about.ino());
         if !OPENED.lock().unwrap_or_else(PoisonError::into_inner).insert(key) {
             return Err(LockError::Held("this process has it open already".to_owned()));
         }
         let lock = Lock { key, file };
-        if !lock_whole_file(&lock.file).map_err(LockError::Io)? {
+        if !lock_whole_file(&lock.file, is_owner).map_err(LockError::Io)? {
             let mut holder = String::new();
             let named =
                 (&lock.file).take(64).read_to_string(&mut holder).is_ok() && !holder.trim().is_empty();
             let who = if named { holder.trim() } else { "another process" };
             return Err(LockError::Held(format!("{who} has it open")));
         }
-        // Who holds it, for the message of the next one; the lock itself does not depend on it.
-        let name = format!("process {}\n", std::process::id());
-        let _ = lock.file.set_len(0).and_then(|()| lock.file.write_all_at(name.as_bytes(), 0));
+        if is_owner {
+            // Who holds it, for the message of the next one; the lock itself does not depend on it.
+            let name = format!("process {}\n", std::process::id());
+            let _ = lock.file.set_len(0).and_then(|()| lock.file.write_all_at(name.as_bytes(), 0));
+        }
         *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = Some(lock);
         Ok(())
     }
@@ -165,26 +223,52 @@ impl Disk for FileDisk {
     }
 
     fn replace(&self, name: &str, content: &[u8]) -> io::Result<()> {
-        let path = self.path.join(name);
-        let temporary = self.path.join(format!("{name}{TEMPORARY}"));
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-        file.write_all(content)?;
+        self.check_writable()?;
+        let (path, temporary) = (self.path.join(name), self.temporary(name));
+        // Written over the content before the last, whose blocks it takes: no room is needed.
+        let mut open = OpenOptions::new();
+        let file = open.write(true).create(true).truncate(false).mode(0o600).open(&temporary)?;
+        file.write_all_at(content, 0)?;
+        file.set_len(content.len() as u64)?;
         file.sync_data()?;
-        fs::rename(&temporary, &path)?;
-        self.sync_directory(&path)
+        if !exchange(&temporary, &path)? {
+            fs::rename(&temporary, &path)?;
+            // The room for the next time. Without it that needs some.
+            let _ = keep_room(&temporary, content.len() as u64);
+        }
+        let synced = sync_parent(&path);
+        if synced.is_err() {
+            // The names may change back, and then this would be the content that is written over.
+            let _ = fs::remove_file(&temporary);
+        }
+        synced
+    }
+
+    fn retire(&self, name: &str) -> io::Result<()> {
+        self.check_writable()?;
+        let (path, temporary) = (self.path.join(name), self.temporary(name));
+        match fs::rename(&path, &temporary) {
+            Ok(()) => sync_parent(&path),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let _ = keep_room(&temporary, 1);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
+        self.check_writable()?;
         let path = self.path.join(name);
         match fs::remove_file(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(error),
-            Ok(()) => self.sync_directory(&path),
+            Ok(()) => sync_parent(&path),
         }
     }
 
     fn create(&self, name: &str, size: u64, header: &[u8]) -> io::Result<FileSegment> {
+        self.check_writable()?;
         let path = self.path.join(name);
         let made = (|| {
             let file = OpenOptions::new()
@@ -197,7 +281,7 @@ impl Disk for FileDisk {
             allocate(&file, size)?;
             file.write_all_at(header, 0)?;
             file.sync_all()?;
-            self.sync_directory(&path)?;
+            sync_parent(&path)?;
             FileSegment::over(file, size)
         })();
         if made.is_err() {
@@ -207,16 +291,58 @@ impl Disk for FileDisk {
         made
     }
 
+    fn room(&self) -> u64 {
+        use std::os::unix::ffi::OsStrExt;
+        let Ok(name) = CString::new(self.path.as_os_str().as_bytes()) else { return u64::MAX };
+        // SAFETY: a `statvfs` of zeros is a valid value of that C struct.
+        let mut about: libc::statvfs = unsafe { core::mem::zeroed() };
+        // SAFETY: `name` is a C string that lives over the call; `about` is valid for writing.
+        match unsafe { libc::statvfs(name.as_ptr(), &mut about) } {
+            0 => about.f_bavail.saturating_mul(about.f_frsize),
+            _ => u64::MAX,
+        }
+    }
+
     fn open(&self, name: &str) -> io::Result<FileSegment> {
-        let file = OpenOptions::new().read(true).write(true).open(self.path.join(name))?;
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(!self.is_read_only).open(self.path.join(name))?;
         let size = file.metadata()?.len();
         FileSegment::over(file, size)
     }
 
     fn shorten(&self, name: &str, size: u64) -> io::Result<()> {
+        self.check_writable()?;
         let file = OpenOptions::new().write(true).open(self.path.join(name))?;
         file.set_len(size)?;
         file.sync_all()
+    }
+
+    fn draft(&self, name: &str) -> io::Result<FileDraft> {
+        self.check_writable()?;
+        let temporary = self.temporary(name);
+        let options = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).clone();
+        let file = options.open(&temporary)?;
+        Ok(FileDraft { file, path: self.path.join(name), temporary, is_committed: false })
+    }
+
+    fn copy_elsewhere(&self, name: &str, directory: &Path, length: Option<u64>) -> io::Result<()> {
+        let target = directory.join(name);
+        let Some(length) = length else { return fs::hard_link(self.path.join(name), target) };
+        let source = fs::File::open(self.path.join(name))?;
+        let whole = source.metadata()?.len();
+        let length = length.min(whole);
+        let mut source = source.take(length);
+        let mut copy = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&target)?;
+        if io::copy(&mut source, &mut copy)? < length {
+            return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
+        }
+        copy.set_len(whole)?;
+        copy.sync_all()
+    }
+
+    fn sync_elsewhere(&self, directory: &Path) -> io::Result<()> {
+        fs::File::open(directory.join(LOG_DIRECTORY))?.sync_all()?;
+        fs::File::open(directory)?.sync_all()
     }
 }
 
@@ -251,9 +377,42 @@ impl File for FileSegment {
         self.file.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
+    fn is_whole(&self, end: u64) -> bool {
+        self.map.as_ref().is_none_or(|map| map.is_whole(end))
+    }
+
     fn view(&self, offset: u64, length: usize) -> Option<Cow<'_, [u8]>> {
         self.map.as_ref()?.view(offset, length).map(Cow::Borrowed)
     }
+}
+
+/// Lets two files change places; false if one of them is missing, or the file system cannot do it.
+fn exchange(one: &Path, other: &Path) -> io::Result<bool> {
+    use std::os::unix::ffi::OsStrExt;
+    let one = CString::new(one.as_os_str().as_bytes())?;
+    let other = CString::new(other.as_os_str().as_bytes())?;
+    let here = libc::AT_FDCWD;
+    // SAFETY: both names are C strings that live over the call. By number, as not every libc has a name.
+    let result = unsafe {
+        libc::syscall(libc::SYS_renameat2, here, one.as_ptr(), here, other.as_ptr(), libc::RENAME_EXCHANGE)
+    };
+    if result == 0 {
+        return Ok(true);
+    }
+    let error = io::Error::last_os_error();
+    match error.raw_os_error() {
+        Some(libc::ENOENT | libc::EINVAL | libc::ENOSYS) => Ok(false),
+        _ => Err(error),
+    }
+}
+
+/// Makes a file that takes up room, unless it is there.
+fn keep_room(path: &Path, length: u64) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    if file.metadata()?.len() == 0 {
+        allocate(&file, length)?;
+    }
+    Ok(())
 }
 
 /// Reserves disk space for a file, so that no later write can meet a full disk.
@@ -269,11 +428,12 @@ fn allocate(file: &fs::File, size: u64) -> io::Result<()> {
     }
 }
 
-/// Takes a write lock on a whole file, owned by the open file; false if somebody else has one.
-fn lock_whole_file(file: &fs::File) -> io::Result<bool> {
+/// Takes a lock on a whole file, owned by the open file: for itself alone, or shared with other readers.
+/// False if somebody else has one that does not go with it.
+fn lock_whole_file(file: &fs::File, is_alone: bool) -> io::Result<bool> {
     // SAFETY: a `flock` of zeros is a valid value of that C struct.
     let mut lock: libc::flock = unsafe { core::mem::zeroed() };
-    lock.l_type = libc::F_WRLCK as libc::c_short;
+    lock.l_type = if is_alone { libc::F_WRLCK } else { libc::F_RDLCK } as libc::c_short;
     lock.l_whence = libc::SEEK_SET as libc::c_short;
     // SAFETY: the descriptor is open and `lock` is a valid `flock` that the kernel only reads.
     let result = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &lock) };
@@ -287,20 +447,13 @@ fn lock_whole_file(file: &fs::File) -> io::Result<bool> {
     }
 }
 
-fn is_writable(directory: &Path) -> io::Result<bool> {
+fn check_writable(directory: &Path) -> io::Result<()> {
     use std::os::unix::ffi::OsStrExt;
     let name = CString::new(directory.as_os_str().as_bytes())?;
     // SAFETY: `name` is a C string that lives over the call.
     let result =
         unsafe { libc::faccessat(libc::AT_FDCWD, name.as_ptr(), libc::W_OK | libc::X_OK, libc::AT_EACCESS) };
-    if result == 0 {
-        return Ok(true);
-    }
-    let error = io::Error::last_os_error();
-    match error.raw_os_error() {
-        Some(libc::EACCES | libc::EROFS | libc::EPERM) => Ok(false),
-        _ => Err(error),
-    }
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Runs `start` with every signal blocked in this thread, so that a thread it starts inherits that and
@@ -328,9 +481,8 @@ mod tests {
 
     #[test]
     fn entries_of_the_working_directory_can_be_made_durable() {
-        let disk = FileDisk::new("data");
-        disk.sync_directory(Path::new("data")).unwrap();
-        assert!(disk.sync_directory(Path::new("no such directory/data")).is_err());
+        sync_parent(Path::new("data")).unwrap();
+        assert!(sync_parent(Path::new("no such directory/data")).is_err());
     }
 
     #[test]
@@ -343,10 +495,37 @@ mod tests {
         disk.replace("name", b"second").unwrap();
         assert_eq!(disk.read("name", 6).unwrap().as_deref(), Some(&b"second"[..]));
         assert_eq!(disk.read("name", 5).unwrap_err().kind(), io::ErrorKind::InvalidData);
-        assert_eq!(disk.list("").unwrap(), ["name"]);
+        assert_eq!(names(&disk), ["name", "name.tmp"]);
         disk.remove("name").unwrap();
         disk.remove("name").unwrap();
-        assert!(disk.list("").unwrap().is_empty());
+        assert_eq!(names(&disk), ["name.tmp"]);
+    }
+
+    fn names(disk: &FileDisk) -> Vec<String> {
+        let mut names = disk.list("").unwrap();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_small_file_keeps_the_room_for_its_next_content() {
+        use std::os::unix::fs::MetadataExt;
+        let home = tempfile::tempdir().unwrap();
+        let disk = FileDisk::new(home.path());
+        let inode = |name: &str| fs::metadata(home.path().join(name)).unwrap().ino();
+        disk.replace("name", &[1; 5_000]).unwrap();
+        let (first, second) = (inode("name"), inode("name.tmp"));
+        assert!(fs::metadata(home.path().join("name.tmp")).unwrap().len() >= 5_000);
+        disk.replace("name", b"short").unwrap();
+        assert_eq!((inode("name"), inode("name.tmp")), (second, first));
+        assert_eq!(disk.read("name", 10).unwrap().as_deref(), Some(&b"short"[..]));
+        disk.retire("name").unwrap();
+        assert_eq!((disk.read("name", 10).unwrap(), inode("name.tmp")), (None, second));
+        disk.replace("name", b"again").unwrap();
+        assert_eq!((disk.read("name", 10).unwrap().as_deref(), inode("name")), (Some(&b"again"[..]), second));
+        // Also of one that never was.
+        disk.retire("clean").unwrap();
+        assert_eq!(names(&disk), ["clean.tmp", "name", "name.tmp"]);
     }
 
     #[test]

@@ -13,8 +13,12 @@
 //!
 //! A shard grows by a quarter when it is four fifths full. One that is too large, or whose probe runs get
 //! long because the keys of one `{tag}` share the upper bits, is split in two by its next fingerprint bit.
-//! Nothing ever rehashes more than one shard, and growth never reads the log.
+//! Nothing ever rehashes more than one shard, and growth never reads the log. A checkpoint copies a shard
+//! as it lies, and an index is put together again from such copies.
+//!
+//! A key whose object lies in chunks has a slot for each of them besides its own, with its fingerprint.
 
+use super::prefetch::prefetch;
 use super::segment::Location;
 
 /// Bits of a fingerprint.
@@ -38,6 +42,8 @@ pub struct Index {
     shift: u32,
     partitions: Vec<Partition>,
     len: u64,
+    /// Bytes of memory that slots and directories take.
+    heap: usize,
 }
 
 /// The slots of one partition. `directory` has `2^depth` entries, each the number of a shard; it and
@@ -47,6 +53,8 @@ struct Partition {
     depth: u32,
     directory: Vec<u32>,
     shards: Vec<Shard>,
+    /// Bytes of memory that directory and shards take.
+    heap_bytes: usize,
 }
 
 /// The slots whose fingerprints begin with the `depth` bits of `prefix`. Invariants: occupied slots are
@@ -57,6 +65,29 @@ struct Shard {
     len: usize,
     depth: u32,
     prefix: u32,
+}
+
+/// A shard as it lies: what a checkpoint keeps of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShardImage<'a> {
+    /// Bits that its fingerprints begin with, and how many these are.
+    pub prefix: u32,
+    /// See `prefix`.
+    pub depth: u32,
+    /// Homes of the table.
+    pub homes: u32,
+    /// Slots that are taken.
+    pub len: u32,
+    /// All slots, free ones as 0.
+    pub slots: &'a [u64],
+}
+
+impl ShardImage<'_> {
+    /// The first fingerprint behind it; `None` if it is the last of its partition.
+    pub const fn end(&self) -> Option<u32> {
+        let end = (self.prefix + 1) << (FINGERPRINT_BITS - self.depth);
+        if end == 1 << FINGERPRINT_BITS { None } else { Some(end) }
+    }
 }
 
 /// A slot that a search has found; good until the index is changed.
@@ -92,28 +123,45 @@ impl Index {
             shift: 128 - partitions.trailing_zeros() - FINGERPRINT_BITS,
             partitions: (0..partitions).map(|_| Partition::default()).collect(),
             len: 0,
+            heap: partitions as usize * size_of::<Partition>(),
         }
     }
 
     /// The fingerprint of a position.
     pub fn fingerprint(&self, position: u128) -> u32 {
-        (position >> self.shift) as u32 & ((1 << FINGERPRINT_BITS) - 1)
+        fingerprint(position, self.shift)
     }
 
-    /// Keys held.
+    /// How far a position is shifted right to leave the fingerprint at the bottom.
+    pub const fn shift(&self) -> u32 {
+        self.shift
+    }
+
+    /// Slots taken: keys, and chunks of their objects.
+    #[cfg(test)]
     pub fn len(&self) -> u64 {
         self.len
     }
 
     /// Bytes of memory that slots and directories take.
-    pub fn heap_bytes(&self) -> usize {
-        let shard = |shard: &Shard| shard.slots.capacity() * 8 + size_of::<Shard>();
-        let partition = |partition: &Partition| {
-            size_of::<Partition>()
-                + partition.directory.capacity() * 4
-                + partition.shards.iter().map(shard).sum::<usize>()
-        };
-        self.partitions.iter().map(partition).sum()
+    pub const fn heap_bytes(&self) -> usize {
+        self.heap
+    }
+
+    /// Asks for the memory that a search for this fingerprint begins with.
+    #[inline]
+    pub fn prefetch(&self, partition: u16, fingerprint: u32) {
+        let partition = &self.partitions[usize::from(partition)];
+        if let Some(number) = partition.shard_of(fingerprint) {
+            let shard = &partition.shards[number];
+            prefetch(&shard.slots[shard.home(fingerprint)..][..2]);
+        }
+    }
+
+    /// The first location under a fingerprint, whether it is the one that is wanted or not.
+    #[inline]
+    pub fn first(&self, partition: u16, fingerprint: u32) -> Option<Location> {
+        self.find(partition, fingerprint, |_| true).map(|found| found.location)
     }
 
     /// Finds the slot with this fingerprint that `is_it` recognises by its record.
@@ -144,7 +192,10 @@ impl Index {
     /// Adds a key that is not there.
     pub fn insert(&mut self, partition: u16, fingerprint: u32, location: Location) {
         debug_assert!(location.0 != 0 && location.0 <= LOCATION_MASK);
-        self.partitions[usize::from(partition)].insert(entry(fingerprint, location));
+        let partition = &mut self.partitions[usize::from(partition)];
+        let before = partition.heap_bytes;
+        partition.insert(entry(fingerprint, location));
+        self.heap = self.heap + partition.heap_bytes - before;
         self.len += 1;
     }
 
@@ -155,8 +206,7 @@ impl Index {
         *slot = entry(fingerprint_of(*slot), location);
     }
 
-    /// Takes a key out.
-    #[cfg_attr(not(test), expect(dead_code, reason = "nothing leaves a store before it can reap"))]
+    /// Takes a slot out.
     pub fn remove(&mut self, found: &Found) {
         let shard = &mut self.partitions[found.partition].shards[found.shard];
         assert!(
@@ -165,6 +215,82 @@ impl Index {
         );
         shard.remove(found.slot);
         self.len -= 1;
+    }
+
+    /// Takes all slots of a partition out; returns them.
+    pub fn take_partition(&mut self, partition: u16) -> Vec<(u32, Location)> {
+        let taken = core::mem::take(&mut self.partitions[usize::from(partition)]);
+        self.heap -= taken.heap_bytes;
+        let mut slots = Vec::new();
+        let mut last = None;
+        for &number in &taken.directory {
+            // A shard stands in the directory as often as it is wide.
+            if last.replace(number) != Some(number) {
+                let used = taken.shards[number as usize].slots.iter().filter(|&&slot| slot != 0);
+                slots.extend(used.map(|&slot| (fingerprint_of(slot), location_of(slot))));
+            }
+        }
+        self.len -= slots.len() as u64;
+        slots
+    }
+
+    /// The shard that holds this fingerprint; `None` if the partition is empty.
+    pub fn shard(&self, partition: u16, fingerprint: u32) -> Option<ShardImage<'_>> {
+        let partition = &self.partitions[usize::from(partition)];
+        let shard = &partition.shards[partition.shard_of(fingerprint)?];
+        Some(ShardImage {
+            prefix: shard.prefix,
+            depth: shard.depth,
+            homes: shard.homes as u32,
+            len: shard.len as u32,
+            slots: &shard.slots,
+        })
+    }
+
+    /// Adds a shard that was copied, the next one of its partition in order. False if it does not fit what
+    /// is there, or is no shard.
+    pub fn load(&mut self, partition: u16, image: &ShardImage<'_>, slots: Vec<u64>) -> bool {
+        let Some(partition) = self.partitions.get_mut(usize::from(partition)) else { return false };
+        let taken = slots.iter().filter(|&&slot| slot != 0).count();
+        let homes = image.homes as usize;
+        let is_shard = image.depth <= DEPTH_MAX
+            && u64::from(image.prefix) < 1 << image.depth
+            && homes >= 1
+            && homes < slots.len()
+            && taken == image.len as usize;
+        let begins = (image.prefix << (FINGERPRINT_BITS - image.depth.min(DEPTH_MAX))) as u64;
+        let follows = partition.shards.last().map_or(0, |last| u64::from(last.end())) == begins;
+        if !is_shard || !follows {
+            return false;
+        }
+        let shard = Shard { slots, homes, len: taken, depth: image.depth, prefix: image.prefix };
+        partition.heap_bytes += shard.heap_bytes();
+        self.heap += shard.heap_bytes();
+        self.len += taken as u64;
+        partition.shards.push(shard);
+        true
+    }
+
+    /// Ends a series of [`Index::load`]: makes the directories. False if a partition is not whole.
+    pub fn finish_loading(&mut self) -> bool {
+        for partition in &mut self.partitions {
+            let Some(last) = partition.shards.last() else { continue };
+            if u64::from(last.end()) != 1 << FINGERPRINT_BITS {
+                return false;
+            }
+            partition.depth = partition.shards.iter().map(|shard| shard.depth).max().unwrap_or(0);
+            let width = |shard: &Shard| 1_usize << (partition.depth - shard.depth);
+            partition.directory = partition
+                .shards
+                .iter()
+                .zip(0..)
+                .flat_map(|(shard, number)| vec![number; width(shard)])
+                .collect();
+            let before = partition.heap_bytes;
+            partition.heap_bytes = partition.count_heap();
+            self.heap = self.heap + partition.heap_bytes - before;
+        }
+        true
     }
 
     /// Fingerprints and locations of a partition in order, from the first fingerprint at or above `from`.
@@ -196,10 +322,15 @@ impl Partition {
         self.directory.get(next as usize).map(|number| *number as usize)
     }
 
+    fn count_heap(&self) -> usize {
+        self.directory.capacity() * 4 + self.shards.iter().map(Shard::heap_bytes).sum::<usize>()
+    }
+
     fn insert(&mut self, new: u64) {
         if self.directory.is_empty() {
             self.shards.push(Shard::new(0, 0, &[]));
             self.directory.push(0);
+            self.heap_bytes = self.count_heap();
         }
         loop {
             let number = self.shard_of(fingerprint_of(new)).expect("the directory covers all fingerprints");
@@ -213,7 +344,11 @@ impl Partition {
                     return;
                 }
                 Inserted::Full if shard.homes >= HOMES_MAX && can_split => self.split(number),
-                Inserted::Full => shard.grow(),
+                Inserted::Full => {
+                    let before = shard.heap_bytes();
+                    shard.grow();
+                    self.heap_bytes = self.heap_bytes + shard.heap_bytes() - before;
+                }
             }
         }
     }
@@ -235,7 +370,13 @@ impl Partition {
         let width = 1_usize << (self.depth - depth);
         let first = ((prefix | 1) as usize) * width;
         self.directory[first..first + width].fill(u32::try_from(upper_number).expect("2^14 shards at most"));
+        self.heap_bytes = self.count_heap();
     }
+}
+
+/// The fingerprint of a position, see [`Index::shift`].
+pub fn fingerprint(position: u128, shift: u32) -> u32 {
+    (position >> shift) as u32 & ((1 << FINGERPRINT_BITS) - 1)
 }
 
 /// How an insertion ended.
@@ -251,6 +392,15 @@ impl Shard {
         let mut shard = Shard { slots: Vec::new(), homes, len: entries.len(), depth, prefix };
         shard.lay_out(entries);
         shard
+    }
+
+    fn heap_bytes(&self) -> usize {
+        self.slots.capacity() * 8 + size_of::<Shard>()
+    }
+
+    /// The first fingerprint behind it.
+    const fn end(&self) -> u32 {
+        (self.prefix + 1) << (FINGERPRINT_BITS - self.depth)
     }
 
     #[inline]
@@ -356,7 +506,22 @@ mod tests {
             }
             assert_eq!(index.len(), model.len() as u64);
         }
+        let mut copy = Index::new(partitions);
         for partition in 0..partitions as u16 {
+            let mut next = Some(0);
+            while let Some(from) = next {
+                let Some(image) = index.shard(partition, from) else { break };
+                assert!(copy.load(partition, &image, image.slots.to_vec()));
+                next = image.end();
+            }
+        }
+        assert!(copy.finish_loading());
+        let counted: usize = index.partitions.iter().map(Partition::count_heap).sum();
+        assert_eq!(index.heap_bytes(), counted + partitions as usize * size_of::<Partition>());
+        for partition in 0..partitions as u16 {
+            assert!(index.iter(partition, 0).eq(copy.iter(partition, 0)));
+            assert!(copy.take_partition(partition).into_iter().eq(index.iter(partition, 0)));
+            assert!(copy.shard(partition, 0).is_none());
             for from in [0, 1 << 12, 0x80_0000, 0xFF_FFFF] {
                 let walked: Vec<u32> =
                     index.iter(partition, from).map(|(fingerprint, _)| fingerprint).collect();

@@ -13,8 +13,11 @@
 //! is neither hashed nor sent (trap T10). Lengths are bounded before anything is read by them, and no
 //! field is believed before the checksum holds.
 //!
-//! Kinds 2 (removal), 4 (partition drop) and 5 (chunk) are reserved; a segment that holds them was
-//! written by a newer version.
+//! An object that is too long for one record lies in *chunks*, records of their own with the sequences just
+//! below that of its put, whose value is then only the length of the whole and the number of chunks. A
+//! chunk has no key: its field for the item hash holds the upper half of the key's position.
+//!
+//! Kinds 2, 4 and 5, the expiry and the chunks came with version 2 of segments.
 
 use core::ops::Range;
 
@@ -29,17 +32,28 @@ pub const ALIGNMENT: usize = 8;
 
 const LOCAL_LENGTH: usize = 16;
 const KEYSPACE_LENGTH: usize = 2;
+const EXPIRY_LENGTH: usize = 8;
+const CHUNK_TABLE_LENGTH: usize = 12;
 const FLAG_LOCAL: u8 = 1;
+const FLAG_EXPIRES: u8 = 2;
+const FLAG_CHUNKED: u8 = 4;
+const FLAGS: u8 = FLAG_LOCAL | FLAG_EXPIRES | FLAG_CHUNKED;
 
 /// What a record is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Kind {
     /// An object under a key.
     Put = 1,
+    /// The key left the store with everything older (a store tombstone).
+    Removal = 2,
     /// States how far the log was durable when it was written; see [`Mark`]. Carries the sequence of
     /// the last put before it.
     SyncMark = 3,
+    /// Everything older of a partition left the store.
+    Drop = 4,
+    /// A part of the object of the put that follows.
+    Chunk = 5,
     /// The last record of a segment that was left: bytes per partition; see [`encode_seal`].
     Seal = 6,
 }
@@ -86,12 +100,25 @@ pub struct Decoded {
     pub item_hash: u64,
     /// The local part.
     pub local: LocalPart,
+    /// The earliest expiry in it, in wall-clock milliseconds.
+    pub expires_ms: Option<u64>,
+    /// Whether the value is a [`ChunkTable`].
+    pub is_chunked: bool,
     /// Where keyspace and key lie, as [`stored_key`] reads them.
     pub key: Range<usize>,
     /// Where the value lies: the encoded object.
     pub value: Range<usize>,
     /// Length with padding.
     pub length: usize,
+}
+
+/// What stands in a put whose object lies in chunks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChunkTable {
+    /// Bytes of the object.
+    pub length: u64,
+    /// How many chunks it has. Their sequences are the last ones below that of the put.
+    pub count: u32,
 }
 
 /// How far the log was durable: everything before `offset` in segment `number`, and all segments before.
@@ -129,11 +156,35 @@ const fn padded(length: usize) -> usize {
     length.next_multiple_of(ALIGNMENT)
 }
 
+/// Length of the record that [`encode_put`] would write with a value of so many bytes.
+fn put_length_with(key: &KeyRef<'_>, record: &NewRecord<'_>, value: usize) -> usize {
+    let local = if record.local.epoch.is_some() { LOCAL_LENGTH } else { 0 };
+    let expiry = if record.expires_ms.is_some() { EXPIRY_LENGTH } else { 0 };
+    padded(HEADER_LENGTH + local + expiry + KEYSPACE_LENGTH + key.key.len() + value)
+}
+
 /// Length of the record that [`encode_put`] would write, in bytes.
 pub fn put_length(key: &KeyRef<'_>, record: &NewRecord<'_>) -> usize {
-    let local = if record.local.epoch.is_some() { LOCAL_LENGTH } else { 0 };
-    padded(HEADER_LENGTH + local + KEYSPACE_LENGTH + key.key.len() + record.object.len())
+    put_length_with(key, record, record.object.len())
 }
+
+/// Length of the put whose object lies in chunks, in bytes.
+pub fn chunked_put_length(key: &KeyRef<'_>, record: &NewRecord<'_>) -> usize {
+    put_length_with(key, record, CHUNK_TABLE_LENGTH)
+}
+
+/// Length of a chunk of so many bytes, in bytes.
+pub const fn chunk_length(bytes: usize) -> usize {
+    padded(HEADER_LENGTH + bytes)
+}
+
+/// Length of a removal, in bytes.
+pub const fn removal_length(key: &KeyRef<'_>) -> usize {
+    padded(HEADER_LENGTH + KEYSPACE_LENGTH + key.key.len())
+}
+
+/// Length of a partition drop, in bytes.
+pub const DROP_LENGTH: usize = HEADER_LENGTH;
 
 /// Length of a seal with so many partitions, in bytes.
 pub const fn seal_length(partitions: usize) -> usize {
@@ -151,34 +202,107 @@ pub fn encode_put(
     key: &KeyRef<'_>,
     record: &NewRecord<'_>,
 ) {
+    encode_value(into, seed, sequence, key, record, None);
+}
+
+/// Appends a put whose object lies in the chunks before it.
+///
+/// # Panics
+/// As [`encode_put`].
+pub fn encode_chunked_put(
+    into: &mut Vec<u8>,
+    seed: u32,
+    sequence: Sequence,
+    key: &KeyRef<'_>,
+    record: &NewRecord<'_>,
+    count: u32,
+) {
+    encode_value(into, seed, sequence, key, record, Some(count));
+}
+
+fn encode_value(
+    into: &mut Vec<u8>,
+    seed: u32,
+    sequence: Sequence,
+    key: &KeyRef<'_>,
+    record: &NewRecord<'_>,
+    chunks: Option<u32>,
+) {
     assert!(key.key.len() <= KEY_MAX, "a key over the limit reached the store");
     assert!(record.object.len() <= FRAME_MAX, "an object over the limit reached the store");
-    into.reserve(put_length(key, record));
-    let start = into.len();
+    let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
+    let value_length = if chunks.is_some() { CHUNK_TABLE_LENGTH } else { record.object.len() };
+    into.reserve(put_length_with(key, record, value_length));
     let header = Header {
         checksum: 0,
         kind: Kind::Put as u8,
-        flags: if record.local.epoch.is_some() { FLAG_LOCAL } else { 0 },
+        flags: flag(record.local.epoch.is_some(), FLAG_LOCAL)
+            | flag(record.expires_ms.is_some(), FLAG_EXPIRES)
+            | flag(chunks.is_some(), FLAG_CHUNKED),
         key_length: KEYSPACE_LENGTH + key.key.len(),
-        value_length: record.object.len(),
+        value_length,
         partition: u32::from(key.partition),
         sequence,
         item_hash: record.item_hash,
     };
-    into.extend_from_slice(&header.bytes());
+    let start = begin(into, &header);
     if let Some(epoch) = record.local.epoch {
         into.extend_from_slice(&epoch.nonce.to_le_bytes());
         into.extend_from_slice(&epoch.number.to_le_bytes());
     }
+    if let Some(expires_ms) = record.expires_ms {
+        into.extend_from_slice(&expires_ms.to_le_bytes());
+    }
     into.extend_from_slice(&key.keyspace.to_le_bytes());
     into.extend_from_slice(key.key);
-    into.extend_from_slice(record.object);
+    match chunks {
+        None => into.extend_from_slice(record.object),
+        Some(count) => {
+            into.extend_from_slice(&(record.object.len() as u64).to_le_bytes());
+            into.extend_from_slice(&count.to_le_bytes());
+        }
+    }
+    finish(into, start, seed);
+}
+
+/// Appends a chunk to `into`.
+pub fn encode_chunk(into: &mut Vec<u8>, seed: u32, sequence: Sequence, key: &KeyRef<'_>, bytes: &[u8]) {
+    let start = begin(
+        into,
+        &Header {
+            item_hash: (key.position >> 64) as u64,
+            ..control(Kind::Chunk, bytes.len(), key.partition, sequence)
+        },
+    );
+    into.extend_from_slice(bytes);
+    finish(into, start, seed);
+}
+
+/// Appends a removal to `into`.
+pub fn encode_removal(into: &mut Vec<u8>, seed: u32, sequence: Sequence, key: &KeyRef<'_>) {
+    let key_length = KEYSPACE_LENGTH + key.key.len();
+    let start = begin(into, &Header { key_length, ..control(Kind::Removal, 0, key.partition, sequence) });
+    into.extend_from_slice(&key.keyspace.to_le_bytes());
+    into.extend_from_slice(key.key);
+    finish(into, start, seed);
+}
+
+/// Appends a partition drop to `into`.
+pub fn encode_drop(into: &mut Vec<u8>, seed: u32, sequence: Sequence, partition: u16) {
+    let start = begin(into, &control(Kind::Drop, 0, partition, sequence));
+    finish(into, start, seed);
+}
+
+/// Appends a sound record of another segment, under this one's seed.
+pub fn encode_moved(into: &mut Vec<u8>, seed: u32, record: &[u8]) {
+    let start = into.len();
+    into.extend_from_slice(record);
     finish(into, start, seed);
 }
 
 /// Appends a sync mark to `into`. `sequence` is that of the last put before it.
 pub fn encode_mark(into: &mut Vec<u8>, seed: u32, sequence: Sequence, mark: &Mark) {
-    let start = begin_control(into, Kind::SyncMark, MARK_LENGTH, sequence);
+    let start = begin(into, &control(Kind::SyncMark, MARK_LENGTH, 0, sequence));
     into.extend_from_slice(&mark.sequence.0.to_le_bytes());
     into.extend_from_slice(&mark.number.to_le_bytes());
     into.extend_from_slice(&mark.offset.to_le_bytes());
@@ -188,7 +312,7 @@ pub fn encode_mark(into: &mut Vec<u8>, seed: u32, sequence: Sequence, mark: &Mar
 /// Appends a seal to `into`: for each partition with records in the segment, 4 bytes of partition and 8
 /// bytes of how many bytes it has there.
 pub fn encode_seal(into: &mut Vec<u8>, seed: u32, sequence: Sequence, counts: &[(u16, u64)]) {
-    let start = begin_control(into, Kind::Seal, counts.len() * SEAL_ENTRY_LENGTH, sequence);
+    let start = begin(into, &control(Kind::Seal, counts.len() * SEAL_ENTRY_LENGTH, 0, sequence));
     for (partition, bytes) in counts {
         into.extend_from_slice(&u32::from(*partition).to_le_bytes());
         into.extend_from_slice(&bytes.to_le_bytes());
@@ -196,18 +320,23 @@ pub fn encode_seal(into: &mut Vec<u8>, seed: u32, sequence: Sequence, counts: &[
     finish(into, start, seed);
 }
 
-fn begin_control(into: &mut Vec<u8>, kind: Kind, value_length: usize, sequence: Sequence) -> usize {
-    let start = into.len();
-    let header = Header {
+/// A header without a key, an item hash or flags.
+const fn control(kind: Kind, value_length: usize, partition: u16, sequence: Sequence) -> Header {
+    Header {
         checksum: 0,
         kind: kind as u8,
         flags: 0,
         key_length: 0,
         value_length,
-        partition: 0,
+        partition: partition as u32,
         sequence,
         item_hash: 0,
-    };
+    }
+}
+
+/// Appends a header; returns where it begins.
+fn begin(into: &mut Vec<u8>, header: &Header) -> usize {
+    let start = into.len();
     into.extend_from_slice(&header.bytes());
     start
 }
@@ -216,8 +345,14 @@ fn begin_control(into: &mut Vec<u8>, kind: Kind, value_length: usize, sequence: 
 fn finish(into: &mut Vec<u8>, start: usize, seed: u32) {
     let length = padded(into.len() - start);
     into.resize(start + length, 0);
-    let checksum = crc32c::crc32c_append(seed, &into[start + 4..]);
+    let checksum = checksum(seed, &into[start + 4..]);
     into[start..start + 4].copy_from_slice(&checksum.to_le_bytes());
+}
+
+/// Seeded with the segment's random id, so that bytes of another segment do not hold (rule R5).
+fn checksum(seed: u32, bytes: &[u8]) -> u32 {
+    let seed = if cfg!(mutant = "checksum_seed") { 0 } else { seed };
+    crc32c::crc32c_append(seed, bytes)
 }
 
 impl Header {
@@ -262,8 +397,37 @@ impl Header {
 
     /// Whether it could be a record of this version: a cheap sieve for the search behind a damaged range.
     pub fn is_plausible(&self) -> bool {
-        let known = [Kind::Put as u8, Kind::SyncMark as u8, Kind::Seal as u8];
-        known.contains(&self.kind) && self.flags & !FLAG_LOCAL == 0 && self.partition <= 0xFFFF
+        (Kind::Put as u8..=Kind::Seal as u8).contains(&self.kind)
+            && self.flags & !FLAGS == 0
+            && self.partition <= 0xFFFF
+    }
+
+    /// What it says to be; `None` if it is no kind of this version.
+    pub const fn kind(&self) -> Option<Kind> {
+        Some(match self.kind {
+            1 => Kind::Put,
+            2 => Kind::Removal,
+            3 => Kind::SyncMark,
+            4 => Kind::Drop,
+            5 => Kind::Chunk,
+            6 => Kind::Seal,
+            _ => return None,
+        })
+    }
+
+    /// Whether it says to hold a sibling that expires.
+    pub const fn expires(&self) -> bool {
+        self.flags & FLAG_EXPIRES != 0
+    }
+
+    /// Whether its value says to be a [`ChunkTable`].
+    pub const fn is_chunked(&self) -> bool {
+        self.flags & FLAG_CHUNKED != 0
+    }
+
+    /// Where the value lies, if the header is to be believed.
+    pub const fn value(&self) -> Range<usize> {
+        self.value_start()..self.value_start() + self.value_length
     }
 
     /// Where the stored key lies, if the header is to be believed.
@@ -271,11 +435,15 @@ impl Header {
         self.key_start()..self.value_start()
     }
 
-    fn key_start(&self) -> usize {
+    const fn expiry_start(&self) -> usize {
         HEADER_LENGTH + if self.flags & FLAG_LOCAL == 0 { 0 } else { LOCAL_LENGTH }
     }
 
-    fn value_start(&self) -> usize {
+    const fn key_start(&self) -> usize {
+        self.expiry_start() + if self.flags & FLAG_EXPIRES == 0 { 0 } else { EXPIRY_LENGTH }
+    }
+
+    const fn value_start(&self) -> usize {
         self.key_start() + self.key_length
     }
 }
@@ -288,22 +456,23 @@ pub fn decode(bytes: &[u8], seed: u32) -> Result<Decoded, Flaw> {
     let header = Header::read(bytes)?;
     let length = header.length();
     let whole = bytes.get(..length).ok_or(Flaw::Length)?;
-    let holds = header.checksum == crc32c::crc32c_append(seed, &whole[4..]);
+    let holds = header.checksum == checksum(seed, &whole[4..]);
     // This one line tells a whole record from a torn tail, here and in every lookup.
     if !holds && !cfg!(mutant = "torn_tail") {
         return Err(Flaw::Checksum);
     }
-    let kind = match header.kind {
-        1 => Kind::Put,
-        3 => Kind::SyncMark,
-        6 => Kind::Seal,
-        other => return Err(Flaw::Unknown(other)),
-    };
-    if header.flags & !FLAG_LOCAL != 0 {
+    let kind = header.kind().ok_or(Flaw::Unknown(header.kind))?;
+    if header.flags & !FLAGS != 0 {
         return Err(Flaw::Unknown(header.flags));
     }
-    let is_put = kind == Kind::Put;
-    if (header.key_length >= KEYSPACE_LENGTH) != is_put || (!is_put && header.flags != 0) {
+    let (is_put, is_removal) = (kind == Kind::Put, kind == Kind::Removal);
+    let has_key = header.key_length >= KEYSPACE_LENGTH;
+    let fits = match kind {
+        Kind::Put => !header.is_chunked() || header.value_length == CHUNK_TABLE_LENGTH,
+        Kind::Removal | Kind::Drop => header.value_length == 0,
+        Kind::SyncMark | Kind::Chunk | Kind::Seal => true,
+    };
+    if has_key != (is_put || is_removal) || (!is_put && header.flags != 0) || !fits {
         return Err(Flaw::Content);
     }
     let local = LocalPart {
@@ -316,10 +485,18 @@ pub fn decode(bytes: &[u8], seed: u32) -> Result<Decoded, Flaw> {
         sequence: header.sequence,
         item_hash: header.item_hash,
         local,
+        expires_ms: header.expires().then(|| u64_at(whole, header.expiry_start())),
+        is_chunked: header.is_chunked(),
         key: header.key(),
-        value: header.value_start()..header.value_start() + header.value_length,
+        value: header.value(),
         length,
     })
+}
+
+/// Reads the value of a chunked put; `None` if it is none.
+pub fn decode_chunk_table(value: &[u8]) -> Option<ChunkTable> {
+    (value.len() == CHUNK_TABLE_LENGTH)
+        .then(|| ChunkTable { length: u64_at(value, 0), count: u32_at(value, 8) })
 }
 
 /// Splits a stored key into keyspace and key; `None` if it is too short for one.
@@ -348,7 +525,9 @@ mod tests {
     }
 
     fn put(epoch: Option<Epoch>, key_bytes: &[u8], object: &[u8]) -> Vec<u8> {
-        let record = NewRecord { local: LocalPart { epoch }, object, item_hash: 77 };
+        let expires_ms = epoch.map(|epoch| epoch.number + 1);
+        let record =
+            NewRecord { local: LocalPart { epoch }, object, item_hash: 77, expires_ms, is_delete: false };
         let mut bytes = Vec::new();
         encode_put(&mut bytes, SEED, Sequence(5), &key(key_bytes), &record);
         assert_eq!(bytes.len(), put_length(&key(key_bytes), &record));
@@ -368,6 +547,7 @@ mod tests {
                     assert_eq!(decoded.kind, Kind::Put);
                     assert_eq!((decoded.sequence, decoded.item_hash), (Sequence(5), 77));
                     assert_eq!((decoded.partition, decoded.local.epoch), (9, epoch));
+                    assert_eq!(decoded.expires_ms, epoch.map(|epoch| epoch.number + 1));
                     assert_eq!(stored_key(&bytes[decoded.key]), Some((3, key)));
                     assert_eq!(&bytes[decoded.value], object);
                     assert_eq!(decoded.length, bytes.len());
@@ -390,6 +570,50 @@ mod tests {
         encode_seal(&mut bytes, SEED, Sequence(9), &[(1, 100), (65_535, u64::MAX)]);
         assert_eq!(bytes.len(), seal_length(2));
         assert_eq!(decode(&bytes, SEED).unwrap().kind, Kind::Seal);
+    }
+
+    #[test]
+    fn removals_drops_and_chunks_come_back() {
+        let mut bytes = Vec::new();
+        let wide = KeyRef { position: 0xABCD << 112 | 5, ..key(b"key") };
+        encode_removal(&mut bytes, SEED, Sequence(9), &wide);
+        assert_eq!(bytes.len(), removal_length(&wide));
+        let decoded = decode(&bytes, SEED).unwrap();
+        assert_eq!((decoded.kind, decoded.partition), (Kind::Removal, 9));
+        assert_eq!(stored_key(&bytes[decoded.key]), Some((3, &b"key"[..])));
+
+        let mut bytes = Vec::new();
+        encode_drop(&mut bytes, SEED, Sequence(9), 65_535);
+        assert_eq!(bytes.len(), DROP_LENGTH);
+        let decoded = decode(&bytes, SEED).unwrap();
+        assert_eq!((decoded.kind, decoded.partition), (Kind::Drop, 65_535));
+
+        let mut bytes = Vec::new();
+        encode_chunk(&mut bytes, SEED, Sequence(9), &wide, &[1; 100]);
+        assert_eq!(bytes.len(), chunk_length(100));
+        let decoded = decode(&bytes, SEED).unwrap();
+        assert_eq!((decoded.kind, decoded.item_hash), (Kind::Chunk, 0xABCD << 48));
+        assert_eq!(bytes[decoded.value], [1; 100]);
+
+        let mut bytes = Vec::new();
+        let object = [7; 1_000];
+        let record = NewRecord {
+            local: LocalPart::default(),
+            object: &object,
+            item_hash: 5,
+            expires_ms: None,
+            is_delete: false,
+        };
+        encode_chunked_put(&mut bytes, SEED, Sequence(9), &wide, &record, 3);
+        assert_eq!(bytes.len(), chunked_put_length(&wide, &record));
+        let decoded = decode(&bytes, SEED).unwrap();
+        assert!(decoded.is_chunked);
+        let table = decode_chunk_table(&bytes[decoded.value]).unwrap();
+        assert_eq!(table, ChunkTable { length: 1_000, count: 3 });
+
+        let mut moved = Vec::new();
+        encode_moved(&mut moved, SEED + 1, &bytes);
+        assert_eq!(decode(&moved, SEED + 1).unwrap().sequence, Sequence(9));
     }
 
     #[test]

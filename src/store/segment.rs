@@ -1,17 +1,21 @@
 //! Segments: the files that the log is made of, `log/<number>.seg`.
 //!
 //! ```text
-//!  0       8         12          16       24               32     40     44          52       60
-//!  ┌───────┬─────────┬───────────┬────────┬────────────────┬──────┬──────┬───────────┬────────┬───────┐
-//!  │ magic │ version │ random id │ number │ first sequence │ size │ slot │ directory │ zeros  │ crc32c│
-//!  └───────┴─────────┴───────────┴────────┴────────────────┴──────┴──────┴───────────┴────────┴───────┘
+//!  0       8         12          16       24               32     40     44          52      56      60
+//!  ┌───────┬─────────┬───────────┬────────┬────────────────┬──────┬──────┬───────────┬───────┬───────┬───────┐
+//!  │ magic │ version │ random id │ number │ first sequence │ size │ slot │ directory │ flags │ zeros │ crc32c│
+//!  └───────┴─────────┴───────────┴────────┴────────────────┴──────┴──────┴───────────┴───────┴───────┴───────┘
 //!  then records, then either a seal (the segment was left) or zeros (or the end, where a tail was cut)
 //! ```
 //!
-//! Numbers rise in the order of appending and are never used twice by segments that hold records. No
-//! record of a segment has a sequence below its *first sequence*. A record larger than a segment gets a
-//! segment of its own, sized to fit, so every record lies in one piece and the format needs no lists of
-//! parts.
+//! Numbers rise in the order of creation and are never used twice by segments that hold records. Two
+//! kinds of segments make the log. Those that are *appended to*, one after the other: no record of theirs
+//! has a sequence below the *first sequence*. And those that are *compacted* (flag 1): they hold what was
+//! still live of others, with the sequences that it had; whatever had left the store when its compaction
+//! began, which was after *first sequence*, is not in it. A segment that was left is cut to its length.
+//!
+//! Version 1 had no flags and no compacted segments, and gave a record that was larger than a segment one
+//! of its own, sized to fit. It is still read.
 //!
 //! A *location* is 40 bits in units of 8 bytes: 8 TiB for one log. Each segment owns a run of *slots* of
 //! [`SLOT_LENGTH`] bytes in that space, recorded in its header, so that a location stays good over a
@@ -36,10 +40,11 @@ pub const SIZE_STEP: u64 = 4 << 10;
 /// Bytes of the location space that one slot covers.
 pub const SLOT_LENGTH: u64 = 4 << 20;
 /// The version of segments that this code writes, and the newest that it reads.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// The first bytes of every segment.
 pub const MAGIC: [u8; 8] = *b"qrt.seg\n";
+const FLAG_COMPACTED: u32 = 1;
 const SLOT_BITS: u32 = (SLOT_LENGTH / ALIGNMENT as u64).trailing_zeros();
 const LOCATION_BITS: u32 = 40;
 /// Slots in the location space.
@@ -63,13 +68,13 @@ impl Location {
 }
 
 /// What a segment is, or will be once the worker has created it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Plan {
     /// Its number.
     pub number: u64,
     /// Its random id: the seed of its records' checksums.
     pub seed: u32,
-    /// No record in it has a lower sequence.
+    /// No record in it has a lower sequence; or, of a compacted one, nothing in it had been removed by then.
     pub first: Sequence,
     /// Its size in bytes, this header included.
     pub size: u64,
@@ -77,6 +82,8 @@ pub struct Plan {
     pub slot: u32,
     /// The random id of the directory it belongs to.
     pub directory: u64,
+    /// Whether it holds what compaction kept of others.
+    pub is_compacted: bool,
 }
 
 /// Why bytes are no header of a segment of ours.
@@ -102,6 +109,8 @@ impl Plan {
         bytes[32..40].copy_from_slice(&self.size.to_le_bytes());
         bytes[40..44].copy_from_slice(&self.slot.to_le_bytes());
         bytes[44..52].copy_from_slice(&self.directory.to_le_bytes());
+        let flags = if self.is_compacted { FLAG_COMPACTED } else { 0 };
+        bytes[52..56].copy_from_slice(&flags.to_le_bytes());
         let checksum = crc32c::crc32c(&bytes[..60]);
         bytes[60..].copy_from_slice(&checksum.to_le_bytes());
         bytes
@@ -117,11 +126,12 @@ impl Plan {
             size: u64_at(bytes, 32),
             slot: u32_at(bytes, 40),
             directory: u64_at(bytes, 44),
+            is_compacted: u32_at(bytes, 52) & FLAG_COMPACTED != 0,
         };
         let sound = u32_at(bytes, 60) == crc32c::crc32c(&bytes[..60]);
         let version = u32_at(bytes, 8);
         let flaw = match (bytes[..8] == MAGIC, sound) {
-            (true, true) if version == VERSION => None,
+            (true, true) if version <= VERSION => None,
             (true, true) => Some(HeaderFlaw::Newer(version)),
             (true, false) => Some(HeaderFlaw::Damaged),
             (false, _) => {
@@ -208,6 +218,11 @@ impl SlotTable {
         self.claim(first, count, owner).then_some(first)
     }
 
+    /// Bytes of memory that the table takes.
+    pub fn heap_bytes(&self) -> usize {
+        self.owners.capacity() * size_of::<Option<u32>>()
+    }
+
     /// Frees slots.
     pub fn release(&mut self, first: u32, count: u32) {
         let range = first as usize..(first as usize + count as usize).min(self.owners.len());
@@ -234,7 +249,15 @@ mod tests {
     use super::*;
 
     fn plan() -> Plan {
-        Plan { number: 7, seed: 0xABCD, first: Sequence(99), size: SIZE_DEFAULT, slot: 3, directory: 42 }
+        Plan {
+            number: 7,
+            seed: 0xABCD,
+            first: Sequence(99),
+            size: SIZE_DEFAULT,
+            slot: 3,
+            directory: 42,
+            is_compacted: true,
+        }
     }
 
     #[test]

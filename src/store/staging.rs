@@ -68,6 +68,13 @@ impl Staging {
         self.held + length <= self.limit || (length > half && self.held <= half)
     }
 
+    /// Bytes of memory that it takes.
+    pub fn heap_bytes(&self) -> usize {
+        let spares: usize = self.spares.iter().map(Vec::capacity).sum();
+        let frozen: usize = self.frozen.iter().map(|chunk| chunk.bytes.capacity()).sum();
+        self.open.bytes.capacity() + frozen + spares
+    }
+
     /// The chunk that is being filled.
     pub fn open(&self) -> &Chunk {
         &self.open

@@ -12,7 +12,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::directory::{IDENTITY, IdentityRecord, MEMBERS};
@@ -20,6 +20,7 @@ use super::disk::{Disk, File};
 use super::record::Mark;
 use super::segment::{Plan, Segment, file_path};
 use super::staging::Chunk;
+use super::upkeep::{Crew, Done, Fingerprints, Piece, Upkeep};
 use crate::proto::store::{Marks, Sequence};
 
 /// Called by the worker when the host should look at the store again.
@@ -27,6 +28,9 @@ pub type Wake = Box<dyn Fn() + Send>;
 
 /// Writes and syncs after which waiting work of other kinds goes first once.
 const FOREGROUND_RUN_MAX: u32 = 4;
+
+/// With room for fewer segments than this it is scarce: somebody else may take it.
+const SEGMENTS_SCARCE: u64 = 8;
 
 /// What loop and worker share.
 pub struct Shared<F> {
@@ -37,7 +41,11 @@ pub struct Shared<F> {
     durable: AtomicU64,
     failed: AtomicBool,
     full: AtomicBool,
+    scarce: AtomicBool,
     news: AtomicBool,
+    /// Bytes of memory of waiting upkeep, and of what the worker holds between tasks.
+    waiting_bytes: AtomicUsize,
+    held_bytes: AtomicUsize,
     leases: AtomicLeases,
 }
 
@@ -76,8 +84,14 @@ struct State<F> {
     foreground_run: u32,
     creates: VecDeque<Plan>,
     removes: Vec<u64>,
+    /// Segments that nobody uses any more. To close the last handle of a removed file takes as long as
+    /// giving back all that it had.
+    released: Vec<Arc<Segment<F>>>,
     identity: Option<IdentityRecord>,
     members: Option<Vec<u8>>,
+    /// Tasks of upkeep, in order, and what came of them.
+    upkeep: VecDeque<Upkeep>,
+    done: Vec<Done>,
     /// Creations and small files failed for want of room, and are not tried again until asked.
     is_stalled: bool,
     created: Vec<Arc<Segment<F>>>,
@@ -105,14 +119,16 @@ enum Stop {
     Now,
 }
 
-enum Task {
+enum Task<F> {
     Write(Arc<Chunk>),
+    Release(Arc<Segment<F>>),
     Leave(u64, Mark),
     Sync(Mark),
     Create(Plan),
     Remove(u64),
     Identity(IdentityRecord),
     Members(Vec<u8>),
+    Upkeep(Upkeep),
 }
 
 impl<F> Shared<F> {
@@ -127,8 +143,11 @@ impl<F> Shared<F> {
                 foreground_run: 0,
                 creates: VecDeque::new(),
                 removes: Vec::new(),
+                released: Vec::new(),
                 identity: None,
                 members: None,
+                upkeep: VecDeque::new(),
+                done: Vec::new(),
                 is_stalled: false,
                 created: Vec::new(),
                 written: durable,
@@ -142,7 +161,10 @@ impl<F> Shared<F> {
             durable: AtomicU64::new(durable.sequence.0),
             failed: AtomicBool::new(false),
             full: AtomicBool::new(false),
+            scarce: AtomicBool::new(false),
             news: AtomicBool::new(false),
+            waiting_bytes: AtomicUsize::new(0),
+            held_bytes: AtomicUsize::new(0),
             leases: AtomicLeases::default(),
         };
         shared.publish_leases(leases);
@@ -171,6 +193,16 @@ impl<F> Shared<F> {
         self.full.load(Ordering::Acquire)
     }
 
+    /// Whether there may be no room for the next segments.
+    pub fn is_scarce(&self) -> bool {
+        self.scarce.load(Ordering::Acquire)
+    }
+
+    /// Notes how much room there is, where segments of this size are created.
+    pub fn note_room(&self, room: u64, size: u64) {
+        self.scarce.store(room < size.saturating_mul(SEGMENTS_SCARCE), Ordering::Release);
+    }
+
     /// How far the leases on disk reach.
     pub fn leases(&self) -> Leases {
         Leases {
@@ -191,14 +223,30 @@ impl<F> Shared<F> {
         self.lock().durable
     }
 
-    /// Segments that were created since the last call. Cheap when there are none.
-    pub fn take_created(&self) -> Vec<Arc<Segment<F>>> {
-        if !self.news.load(Ordering::Acquire) {
-            return Vec::new();
+    /// Whether [`Shared::take_news`] would return something. Cheap.
+    pub fn has_news(&self) -> bool {
+        self.news.load(Ordering::Acquire)
+    }
+
+    /// Segments that were created since the last call, and what came of upkeep. Cheap when there is none.
+    pub fn take_news(&self) -> (Vec<Arc<Segment<F>>>, Vec<Done>) {
+        if !self.has_news() {
+            return (Vec::new(), Vec::new());
         }
         let mut state = self.lock();
         self.news.store(false, Ordering::Release);
-        core::mem::take(&mut state.created)
+        (core::mem::take(&mut state.created), core::mem::take(&mut state.done))
+    }
+
+    fn tell(&self, state: &mut State<F>, done: Done) {
+        state.done.push(done);
+        self.news.store(true, Ordering::Release);
+    }
+
+    /// Asks for a task of upkeep, after those that were asked for before.
+    pub fn keep_up(&self, task: Upkeep) {
+        self.waiting_bytes.fetch_add(task.heap_bytes(), Ordering::Relaxed);
+        self.add(|state| state.upkeep.push_back(task));
     }
 
     /// Whether the loop may write by itself without overtaking anything: no job waits or is under way.
@@ -263,12 +311,37 @@ impl<F> Shared<F> {
         self.add(|state| state.creates.push_back(plan));
     }
 
+    /// Bytes of memory that upkeep takes.
+    pub fn heap_bytes(&self) -> usize {
+        self.waiting_bytes.load(Ordering::Relaxed) + self.held_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Whether something waits for the worker that it can begin now, as far as can be told without it.
+    pub fn has_work(&self) -> bool {
+        let state = self.lock();
+        let may_write = !state.is_failed && (!state.jobs.is_empty() || state.sync_first.is_some());
+        let may_create = !state.is_stalled
+            && (!state.creates.is_empty() || state.identity.is_some() || state.members.is_some());
+        let may_keep_up = !state.is_failed && !state.upkeep.is_empty();
+        may_write || may_create || may_keep_up || !state.removes.is_empty() || !state.released.is_empty()
+    }
+
+    /// How many tasks of upkeep wait.
+    pub fn tasks(&self) -> usize {
+        self.lock().upkeep.len()
+    }
+
     /// Asks for a segment without records to be removed; its creation is forgotten if it waits.
     pub fn remove(&self, number: u64) {
         self.add(|state| {
             state.creates.retain(|plan| plan.number != number);
             state.removes.push(number);
         });
+    }
+
+    /// Lets go of a segment, elsewhere than in the loop.
+    pub fn release(&self, segment: Arc<Segment<F>>) {
+        self.add(|state| state.released.push(segment));
     }
 
     /// Asks for the identity file to be replaced; its leases count once it is.
@@ -318,7 +391,7 @@ impl<F> Shared<F> {
 
 impl<F> State<F> {
     /// The next operation. `is_open` tells whether a segment can be written to.
-    fn next_task(&mut self, is_open: &dyn Fn(u64) -> bool) -> Option<Task> {
+    fn next_task(&mut self, is_open: &dyn Fn(u64) -> bool) -> Option<Task<F>> {
         let background_first = self.foreground_run >= FOREGROUND_RUN_MAX;
         let task = match background_first {
             true => self.next_background().or_else(|| self.next_foreground(is_open)),
@@ -333,7 +406,7 @@ impl<F> State<F> {
         Some(task)
     }
 
-    fn next_foreground(&mut self, is_open: &dyn Fn(u64) -> bool) -> Option<Task> {
+    fn next_foreground(&mut self, is_open: &dyn Fn(u64) -> bool) -> Option<Task<F>> {
         if self.is_failed {
             return None;
         }
@@ -349,24 +422,38 @@ impl<F> State<F> {
         }
     }
 
-    fn next_background(&mut self) -> Option<Task> {
-        if let Some(number) = self.removes.pop() {
+    fn next_background(&mut self) -> Option<Task<F>> {
+        if let Some(segment) = self.released.pop() {
+            return Some(Task::Release(segment));
+        }
+        // What a backup copies stays until it has.
+        let is_copied = matches!(self.upkeep.front(), Some(Upkeep::Backup(_)));
+        if !is_copied && let Some(number) = self.removes.pop() {
             return Some(Task::Remove(number));
         }
-        if self.is_stalled {
-            return None;
-        }
-        if let Some(plan) = self.creates.front() {
+        // A segment for copies is what makes room: it never waits behind one for which there is none.
+        let is_stalled = self.is_stalled;
+        if let Some(plan) = self.creates.iter().find(|plan| plan.is_compacted || !is_stalled) {
             return Some(Task::Create(*plan));
         }
-        let identity = self.identity.take().map(Task::Identity);
-        identity.or_else(|| self.members.take().map(Task::Members))
+        if !is_stalled {
+            let identity = self.identity.take().map(Task::Identity);
+            let small = identity.or_else(|| self.members.take().map(Task::Members));
+            if small.is_some() {
+                return small;
+            }
+        }
+        if self.is_failed {
+            return None;
+        }
+        self.upkeep.pop_front().map(Task::Upkeep)
     }
 }
 
 /// Carries out what [`Shared`] asks for.
 pub struct Worker<D: Disk> {
     disk: Arc<D>,
+    crew: Crew<D>,
     shared: Arc<Shared<D::File>>,
     /// Segments that may still be written to: few.
     open: Vec<Arc<Segment<D::File>>>,
@@ -379,9 +466,10 @@ impl<D: Disk> Worker<D> {
         disk: Arc<D>,
         shared: Arc<Shared<D::File>>,
         open: Vec<Arc<Segment<D::File>>>,
+        fingerprints: Fingerprints,
         wake: Wake,
     ) -> Worker<D> {
-        Worker { disk, shared, open, wake }
+        Worker { crew: Crew::new(Arc::clone(&disk), fingerprints), disk, shared, open, wake }
     }
 
     /// Carries out one operation; false if there is none.
@@ -408,7 +496,7 @@ impl<D: Disk> Worker<D> {
     }
 
     /// Takes the next operation. Waits for one if `wait` says so, until it is told to stop.
-    fn next_task(&self, wait: bool) -> Option<Task> {
+    fn next_task(&self, wait: bool) -> Option<Task<D::File>> {
         let is_open = |number| self.open.iter().any(|segment| segment.plan.number == number);
         let mut state = self.shared.lock();
         loop {
@@ -424,14 +512,16 @@ impl<D: Disk> Worker<D> {
         }
     }
 
-    fn carry_out(&mut self, task: Task) {
+    fn carry_out(&mut self, task: Task<D::File>) {
         match task {
+            Task::Release(segment) => drop(segment),
             Task::Write(chunk) => self.write(chunk),
             Task::Leave(number, mark) => {
                 let synced = self.sync(number, mark);
                 if synced.is_ok()
                     && let Ok(segment) = self.segment(number)
                 {
+                    self.crew.trim(&segment.plan, mark.offset);
                     segment.file.settle();
                 }
                 self.open.retain(|segment| segment.plan.number != number);
@@ -445,13 +535,60 @@ impl<D: Disk> Worker<D> {
             Task::Remove(number) => self.remove(number),
             Task::Identity(record) => self.replace_identity(record),
             Task::Members(content) => self.replace_members(content),
+            Task::Upkeep(task) => self.keep_up(task),
         }
         (self.wake)();
     }
 
-    fn segment(&self, number: u64) -> io::Result<&Segment<D::File>> {
+    fn segment(&self, number: u64) -> io::Result<&Arc<Segment<D::File>>> {
         let found = self.open.iter().find(|segment| segment.plan.number == number);
-        found.map(Arc::as_ref).ok_or_else(|| io::Error::other(format!("segment {number} is not open")))
+        found.ok_or_else(|| io::Error::other(format!("segment {number} is not open")))
+    }
+
+    fn keep_up(&mut self, task: Upkeep) {
+        self.shared.waiting_bytes.fetch_sub(task.heap_bytes(), Ordering::Relaxed);
+        let done = match task {
+            Upkeep::Survey(plan, range) => Some(Done::Surveyed(self.crew.survey(plan, &range))),
+            Upkeep::Copy(number, block, keep) => {
+                let segment = self.segment(number).cloned();
+                if self.crew.copy(segment, block, &keep).is_err() {
+                    self.shared.fail();
+                }
+                None
+            }
+            Upkeep::Close(number) => {
+                self.open.retain(|segment| segment.plan.number != number);
+                match self.crew.close() {
+                    Ok(closed) => Some(Done::Closed(closed)),
+                    // A copy that may not be on disk is no copy; and a disk that fails a sync is not tried
+                    // again.
+                    Err(_) => {
+                        self.shared.fail();
+                        None
+                    }
+                }
+            }
+            Upkeep::Manifest(bytes) => Some(Done::Manifest(self.crew.write_manifest(&bytes))),
+            Upkeep::Checkpoint(piece) => {
+                let is_given_up = matches!(piece, Piece::Abandon);
+                self.crew.checkpoint(piece).filter(|_| !is_given_up)
+            }
+            Upkeep::Forget => Some(Done::Forgotten(self.crew.forget_checkpoint())),
+            Upkeep::Shorten(number, size) => {
+                Some(Done::Shortened(self.disk.shorten(&file_path(number), size).is_ok()))
+            }
+            Upkeep::Backup(mut backup) => match self.crew.back_up(&mut backup) {
+                Some(result) => Some(Done::Backup(result)),
+                None => {
+                    self.shared.lock().upkeep.push_front(Upkeep::Backup(backup));
+                    None
+                }
+            },
+        };
+        self.shared.held_bytes.store(self.crew.heap_bytes(), Ordering::Relaxed);
+        if let Some(done) = done {
+            self.shared.tell(&mut self.shared.lock(), done);
+        }
     }
 
     fn write(&self, chunk: Arc<Chunk>) {
@@ -491,17 +628,27 @@ impl<D: Disk> Worker<D> {
     fn create(&mut self, plan: &Plan) {
         let created = self.disk.create(&plan.name(), plan.size, &plan.header());
         let mut state = self.shared.lock();
+        let place = state.creates.iter().position(|wanted| wanted.number == plan.number);
         match created {
             Ok(file) => {
                 let segment = Arc::new(Segment { plan: *plan, file });
                 self.open.push(Arc::clone(&segment));
-                let wanted = state.creates.front().is_some_and(|front| front.number == plan.number);
-                if wanted {
-                    state.creates.pop_front();
+                if let Some(place) = place {
+                    state.creates.remove(place);
                 }
                 state.created.push(segment);
-                self.shared.full.store(false, Ordering::Release);
+                if !plan.is_compacted {
+                    self.shared.full.store(false, Ordering::Release);
+                    self.shared.note_room(self.disk.room(), plan.size);
+                }
                 self.shared.news.store(true, Ordering::Release);
+            }
+            // A segment for copies is asked for again, or done without.
+            Err(_) if plan.is_compacted => {
+                if let Some(place) = place {
+                    state.creates.remove(place);
+                }
+                self.shared.tell(&mut state, Done::NotCreated(plan.number));
             }
             // Whatever the reason, the log so far is whole: no new segment is a full disk to the loop.
             Err(_) => {
@@ -513,8 +660,10 @@ impl<D: Disk> Worker<D> {
 
     fn remove(&mut self, number: u64) {
         self.open.retain(|segment| segment.plan.number != number);
-        // An empty segment that stays is found and used, or removed, at the next opening.
+        self.crew.let_go(number);
+        // One that stays is no part of the log any more, and is removed at the next opening.
         let _ = self.disk.remove(&file_path(number));
+        self.shared.tell(&mut self.shared.lock(), Done::Removed(number));
     }
 
     fn replace_identity(&mut self, record: IdentityRecord) {

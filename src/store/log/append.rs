@@ -2,71 +2,207 @@
 
 use std::sync::Arc;
 
+use super::LogStore;
+use super::segments::State;
 use crate::proto::store::{Durability, KeyRef, NewRecord, Sequence, StoreError};
 use crate::store::disk::{Disk, File};
-use crate::store::record::{self, Mark, SYNC_MARK_LENGTH};
-use crate::store::segment::{HEADER_LENGTH, Location, SIZE_STEP};
+use crate::store::ledger::{Spot, Weight};
+use crate::store::record::{self, Header, Mark, SYNC_MARK_LENGTH};
+use crate::store::segment::{HEADER_LENGTH, Location};
 use crate::store::staging::CHUNK_LENGTH;
-
-use super::LogStore;
 
 /// The loop writes at most so many bytes by itself: about 50 µs.
 const OWN_WRITE_MAX: usize = 128 << 10;
-/// A refused put in so many has the disk tried again.
-const RETRY_ONE_IN: u64 = 64;
+/// This part of a segment is kept for what makes room, until the next one is there.
+const RESERVE: u64 = 4;
+/// Longest part of an object that is a record; longer objects lie in several.
+const PART_MAX: u64 = 4 << 20;
 
 impl<D: Disk> LogStore<D> {
     pub(super) fn append(&mut self, key: &KeyRef<'_>, new: &NewRecord<'_>) -> Result<Sequence, StoreError> {
-        if self.is_closed || self.shared.marks().failed {
-            return Err(StoreError::ReadOnly);
+        let parts = self.parts_of(key, new);
+        let length = match parts {
+            0 => record::put_length(key, new),
+            _ => record::chunked_put_length(key, new),
+        };
+        let bytes = length + record::chunk_length(new.object.len()) * usize::from(parts > 0);
+        self.begin_append(parts as u64 + 1, bytes, new.is_delete)?;
+        let spot = Spot { partition: key.partition, fingerprint: self.index.fingerprint(key.position) };
+        let found = self.find_key(spot, key);
+        let is_new = found.is_none();
+        if is_new && !new.is_delete && self.memory_bytes() > self.options.memory_max {
+            self.counters.refused_memory += 1;
+            return Err(StoreError::Memory);
         }
-        self.absorb();
-        let sequence = self.next_sequence().ok_or(StoreError::Overloaded)?;
-        let length = record::put_length(key, new);
-        self.make_room(length)?;
-        let fingerprint = self.index.fingerprint(key.position);
-        let mut older_length = 0;
-        let found = self.index.find(key.partition, fingerprint, |location| {
-            let older = self.length_if_of(location, key);
-            older_length = older.unwrap_or(older_length);
-            older.is_some()
+        if is_new {
+            self.give_up_unreadable(spot);
+        }
+        if parts > 0 {
+            self.stage_parts(spot, key, new.object);
+        }
+        let sequence = self.next();
+        let location = self.stage(length, |into, seed| match parts {
+            0 => record::encode_put(into, seed, sequence, key, new),
+            _ => record::encode_chunked_put(into, seed, sequence, key, new, parts),
         });
-        let location = self.stage(sequence, key, new);
-        match found {
-            Some(found) => {
-                self.index.replace(&found, location);
-                let owner = self.slots.owner(found.location.slot()).expect("what the index names is ours");
-                // Its header was not checked against its sum, so it may say anything.
-                let live = &mut self.segments[owner as usize].live;
-                *live = live.saturating_sub(older_length);
+        self.count_staged(key.partition, length);
+        match &found {
+            Some((found, _)) if parts == 0 => self.index.replace(found, location),
+            Some((found, _)) => {
+                // Its parts went to slots of their own, and may have moved this one.
+                let again = self.index.find(spot.partition, spot.fingerprint, |at| at == found.location);
+                self.index.replace(&again.expect("slots were only added"), location);
             }
-            None => self.index.insert(key.partition, fingerprint, location),
+            None => self.index.insert(spot.partition, spot.fingerprint, location),
         }
-        self.segments[self.active].live += length as u64;
-        let counted = &mut self.counts[usize::from(key.partition)];
-        if *counted == 0 {
-            self.touched.push(key.partition);
+        let weight = Weight { length: length as u64, is_key: true, expires: new.expires_ms.is_some() };
+        self.ledger.add(spot, self.segments.active, weight);
+        if let Some((found, header)) = found {
+            self.leave_behind(spot, found.location, &header);
         }
-        *counted += length as u64;
         if self.staging.open().bytes.len() >= CHUNK_LENGTH {
             self.hand_on();
         }
         Ok(sequence)
     }
 
-    /// Encodes a put at the head of the active segment, which has room for it.
-    fn stage(&mut self, sequence: Sequence, key: &KeyRef<'_>, new: &NewRecord<'_>) -> Location {
-        let plan = self.segments[self.active].plan;
+    /// Whatever refuses an append, before anything is changed. Afterwards `count` sequences and `bytes` of
+    /// staging are free.
+    pub(super) fn begin_append(
+        &mut self,
+        count: u64,
+        bytes: usize,
+        goes_when_full: bool,
+    ) -> Result<(), StoreError> {
+        if self.is_closed || self.shared.marks().failed {
+            return Err(StoreError::ReadOnly);
+        }
+        self.absorb();
+        self.next_sequences(count).ok_or(StoreError::Overloaded)?;
+        if !self.staging.has_room(bytes + SYNC_MARK_LENGTH) {
+            self.hand_on();
+            return Err(StoreError::Overloaded);
+        }
+        let active = self.segments.at(self.segments.active);
+        let is_there = |owner: u32| self.segments.at(owner).segment.is_some();
+        let end = self.head + (bytes + self.overhead()) as u64;
+        if !self.shared.is_full() {
+            // With little room left, that for the next segment may be missing. Then what makes room needs a part
+            // of this one, and must not wait behind what waits for that.
+            let kept = if goes_when_full { 0 } else { active.plan.size / RESERVE };
+            let is_there = is_there(self.segments.spare);
+            if !is_there && self.shared.is_scarce() && end + kept > active.plan.size {
+                self.hand_on();
+                self.counters.refused_segment += 1;
+                return Err(StoreError::Overloaded);
+            }
+            return self.admit(bytes as u64);
+        }
+        let fits = end <= active.plan.size || is_there(self.segments.spare);
+        // What is left of the active segment, and a spare if there is one, is kept for what makes room.
+        if goes_when_full && is_there(self.segments.active) && fits {
+            return Ok(());
+        }
+        self.counters.refused_full += 1;
+        Err(StoreError::Full)
+    }
+
+    /// In how many parts an object must lie; 0 if it fits into its key's record.
+    fn parts_of(&self, key: &KeyRef<'_>, new: &NewRecord<'_>) -> u32 {
+        let alone = HEADER_LENGTH + SYNC_MARK_LENGTH + record::put_length(key, new) + record::seal_length(1);
+        let part = self.part_length();
+        if new.object.len() <= part && alone as u64 <= self.options.segment_size {
+            return 0;
+        }
+        new.object.len().div_ceil(part).max(1) as u32
+    }
+
+    /// Bytes of a part: at least two fit into a segment.
+    fn part_length(&self) -> usize {
+        let half = self.options.segment_size / 2 - 4_096;
+        PART_MAX.min(half) as usize
+    }
+
+    /// Stages an object in parts, which get slots of their own.
+    fn stage_parts(&mut self, spot: Spot, key: &KeyRef<'_>, object: &[u8]) {
+        let part = self.part_length();
+        // An object without a byte has a part, too: its key alone filled the record.
+        let empty = object.is_empty().then_some(&object[..0]);
+        for bytes in object.chunks(part).chain(empty) {
+            let length = record::chunk_length(bytes.len());
+            let sequence = self.next();
+            let location =
+                self.stage(length, |into, seed| record::encode_chunk(into, seed, sequence, key, bytes));
+            self.count_staged(key.partition, length);
+            self.index.insert(spot.partition, spot.fingerprint, location);
+            let weight = Weight { length: length as u64, is_key: false, expires: false };
+            self.ledger.add(spot, self.segments.active, weight);
+            if self.staging.open().bytes.len() >= CHUNK_LENGTH {
+                self.hand_on();
+            }
+        }
+    }
+
+    /// A record is no longer pointed at: takes it out of the sums, and its chunks out of the index.
+    pub(super) fn leave_behind(&mut self, spot: Spot, location: Location, header: &Header) {
+        let owner = self.segments.owner(location).expect("what the index names is ours");
+        self.ledger.take(spot, owner, Weight::of(header));
+        if header.is_chunked() {
+            for sequence in self.parts_at(location, header) {
+                self.leave_part(spot, sequence);
+            }
+        }
+    }
+
+    fn leave_part(&mut self, spot: Spot, sequence: Sequence) {
+        if let Some((found, header)) = self.find_part(spot, sequence) {
+            self.index.remove(&found);
+            let owner = self.segments.owner(found.location).expect("what the index names is ours");
+            self.ledger.take(spot, owner, Weight::of(&header));
+        }
+    }
+
+    /// The next sequence.
+    pub(super) fn next(&mut self) -> Sequence {
+        self.last = Sequence(self.last.0 + 1);
+        self.last
+    }
+
+    /// Encodes a record of this length at the head of the active segment, or of the next one if it does
+    /// not fit. It carries the last sequence.
+    pub(super) fn stage(&mut self, length: usize, encode: impl FnOnce(&mut Vec<u8>, u32)) -> Location {
+        let active = self.segments.at(self.segments.active);
+        // What somebody cut is not trusted with more: what is put there could not be read.
+        if active.is_lost.get() || self.head + (length + self.overhead()) as u64 > active.plan.size {
+            self.rotate();
+        }
+        let plan = self.segments.at(self.segments.active).plan;
         if let Some(mark) = self.next_mark() {
-            let last = self.last;
+            let last = Sequence(self.last.0 - 1);
             self.staging.append(last, |into| record::encode_mark(into, plan.seed, last, &mark));
             self.head += SYNC_MARK_LENGTH as u64;
         }
         let location = plan.location(self.head);
-        self.staging.append(sequence, |into| record::encode_put(into, plan.seed, sequence, key, new));
-        self.head = self.staging.open().end();
-        self.last = sequence;
+        self.staging.append(self.last, |into| encode(into, plan.seed));
+        let end = self.staging.open().end();
+        debug_assert_eq!(end - self.head, length as u64);
+        self.appended += end - self.head;
+        self.head = end;
         location
+    }
+
+    /// What a record may bring with it in its segment: a mark before it, and a seal behind.
+    fn overhead(&self) -> usize {
+        SYNC_MARK_LENGTH + record::seal_length(self.touched.len() + 1)
+    }
+
+    /// Counts what was staged last for the seal of its segment.
+    pub(super) fn count_staged(&mut self, partition: u16, length: usize) {
+        let counted = &mut self.counts[usize::from(partition)];
+        if *counted == 0 {
+            self.touched.push(partition);
+        }
+        *counted += length as u64;
     }
 
     /// The sync mark that the open chunk must begin with: it tells recovery what had been promised.
@@ -83,68 +219,34 @@ impl<D: Disk> LogStore<D> {
         Some(mark)
     }
 
-    /// Makes sure that a put of this length can be staged, in the active segment or a fresh one.
-    fn make_room(&mut self, length: usize) -> Result<(), StoreError> {
-        if !self.staging.has_room(length + SYNC_MARK_LENGTH) {
-            self.hand_on();
-            return Err(StoreError::Overloaded);
-        }
-        let active = &self.segments[self.active];
-        if active.segment.is_none() && self.shared.is_full() {
-            return Err(self.refuse_full());
-        }
-        let needed = (SYNC_MARK_LENGTH + length + record::seal_length(self.touched.len() + 1)) as u64;
-        if self.head + needed <= active.plan.size {
-            return Ok(());
-        }
-        let alone = HEADER_LENGTH + SYNC_MARK_LENGTH + length + record::seal_length(1);
-        self.rotate(alone as u64)
-    }
-
-    fn refuse_full(&mut self) -> StoreError {
-        if self.refused.is_multiple_of(RETRY_ONE_IN) {
-            self.shared.retry();
-        }
-        self.refused += 1;
-        StoreError::Full
-    }
-
-    /// Leaves the active segment for the spare one, or for one made to fit a record that needs `alone`
-    /// bytes. Waits for nothing: the worker writes and syncs the old one before it touches the new.
-    fn rotate(&mut self, alone: u64) -> Result<(), StoreError> {
-        let spare = self.segments.last().expect("a spare is always planned");
-        if spare.segment.is_none() && self.shared.is_full() {
-            return Err(self.refuse_full());
-        }
+    /// Leaves the active segment for the spare one. Waits for nothing: the worker writes and syncs the old
+    /// one before it touches the new.
+    fn rotate(&mut self) {
         self.seal();
-        if alone > self.options.segment_size {
-            // Numbers must rise in the order of use, so the spare makes way.
-            let spare = self.segments.pop().expect("a spare is always planned");
-            self.slots.release(spare.plan.slot, spare.plan.slots());
-            self.shared.remove(spare.plan.number);
-            self.plan_segment(alone.next_multiple_of(SIZE_STEP));
-        }
-        self.active = self.segments.len() - 1;
+        self.segments.active = self.segments.spare;
         self.head = HEADER_LENGTH as u64;
-        self.staging.begin(self.segments[self.active].plan.number, self.head);
-        self.plan_segment(self.options.segment_size);
-        Ok(())
+        self.staging.begin(self.segments.at(self.segments.active).plan.number, self.head);
+        self.segments.spare = self.plan_segment();
     }
 
-    /// Ends the active segment and hands it on.
+    /// Ends the active segment and hands it on. The last sequence given out is not in it yet.
     fn seal(&mut self) {
-        let plan = self.segments[self.active].plan;
+        let active = self.segments.active;
+        let plan = self.segments.at(active).plan;
         self.touched.sort_unstable();
         let counts: Vec<(u16, u64)> = self
             .touched
             .drain(..)
             .map(|at| (at, core::mem::take(&mut self.counts[usize::from(at)])))
             .collect();
-        let last = self.last;
+        let last = Sequence(self.last.0 - 1);
         self.staging.append(last, |into| record::encode_seal(into, plan.seed, last, &counts));
         let end = self.staging.open().end();
         self.hand_on();
         self.shared.leave(plan.number);
+        let entry = self.segments.at_mut(active);
+        (entry.state, entry.end, entry.newest) = (State::Left, end, last);
+        self.segments.resize(active, end.min(plan.size));
         // True by the time it is written: the old segment is synced before.
         self.mark_due = Some(Mark { sequence: last, number: plan.number, offset: end });
     }
@@ -155,7 +257,7 @@ impl<D: Disk> LogStore<D> {
         }
         self.absorb();
         if !self.staging.open().bytes.is_empty() {
-            match self.segments[self.active].segment.clone() {
+            match self.segments.at(self.segments.active).segment.clone() {
                 Some(segment) if self.is_small() && self.may_write(need) => self.write_here(&segment.file),
                 _ => self.hand_on(),
             }
@@ -188,13 +290,13 @@ impl<D: Disk> LogStore<D> {
             return;
         }
         let mark = Mark { sequence: chunk.last, number: chunk.number, offset: chunk.end() };
-        self.segments[self.active].staged_from = mark.offset;
+        self.segments.at_mut(self.segments.active).staged_from = mark.offset;
         self.staging.clear_open();
         self.shared.note_written(mark);
     }
 
     /// Gives the open chunk to the worker, joined to the one before if that has not been begun.
-    fn hand_on(&mut self) {
+    pub(super) fn hand_on(&mut self) {
         if self.staging.open().bytes.is_empty() {
             return;
         }
@@ -207,22 +309,24 @@ impl<D: Disk> LogStore<D> {
         }
     }
 
-    /// Takes over what the worker has done: segments created, chunks written.
-    fn absorb(&mut self) {
+    /// Takes over what the worker has done: segments created, chunks written, upkeep.
+    pub(super) fn absorb(&mut self) {
         // The mark first: a segment that was written to was created before, so it is taken over below.
         let written = self.shared.marks().written;
-        for created in self.shared.take_created() {
-            let is_it = |entry: &&mut super::Entry<D::File>| entry.plan.number == created.plan.number;
-            // One that was planned and made way meanwhile is nobody's.
-            if let Some(entry) = self.segments.iter_mut().rev().find(is_it) {
+        let (created, done) = self.shared.take_news();
+        for created in created {
+            if let Some(entry) = self.segments.by_number(created.plan.number) {
                 entry.segment = Some(Arc::clone(&created));
             }
         }
         let segments = &mut self.segments;
         self.staging.reclaim(written, |number, end| {
-            if let Some(entry) = segments.iter_mut().rev().find(|entry| entry.plan.number == number) {
+            if let Some(entry) = segments.by_number(number) {
                 entry.staged_from = entry.staged_from.max(end);
             }
         });
+        for done in done {
+            self.take_done(done);
+        }
     }
 }

@@ -5,6 +5,8 @@
 //!                                            │ flush
 //!         nothing queued: one pwrite here    │ else: a chunk for the worker ─► pwrite ─► fdatasync
 //!  get ─► index ─► staging, if not written yet ─► else the map of its segment (borrowed, checksummed)
+//!
+//!  maintain ─► compaction, checkpoint, scrub, sweep of drops: a bounded share each turn
 //! ```
 //!
 //! No call waits for the disk. The loop writes by itself when the worker has no write to do, as that costs
@@ -14,112 +16,55 @@
 //! A `LogStore` that is dropped without [`LogStore::close`] stops as a killed process does.
 
 mod append;
+mod backup;
+mod changes;
+mod checkpointing;
+mod close;
+mod compaction;
+mod figures;
 mod lookup;
+mod maintain;
 mod numbers;
+mod options;
+mod removal;
+mod scrub;
+mod segments;
+mod space;
 
 use core::ops::ControlFlow;
+use std::cell::Cell;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
+pub use self::close::CloseError;
+pub use self::figures::{Finding, LogStats};
+pub use self::options::{LogOptions, WorkerMode};
+pub use super::recovery::Progress;
+
+use self::checkpointing::Checkpointing;
+use self::compaction::Compaction;
 use self::numbers::{SEQUENCE_LEASE, identify};
+use self::scrub::Scrub;
+use self::segments::{Entry, Segments, State};
 use super::directory::{self, CLEAN, IDENTITY, IdentityRecord, OpenError};
-use super::disk::{Disk, File};
+use super::disk::Disk;
 use super::file::with_signals_blocked;
 use super::index::Index;
+use super::ledger::Ledger;
+use super::manifest::Manifest;
 use super::record::Mark;
-use super::recovery::{self, RecoveredSegment};
-use super::segment::{self, HEADER_LENGTH, Plan, Segment, SlotTable};
-use super::staging::{self, Staging};
-use super::worker::{Leases, Shared, Wake, Worker};
-use crate::proto::keys::Key;
+use super::recovery::{self, Recovered};
+use super::segment::{self, HEADER_LENGTH, Plan};
+use super::staging::Staging;
+use super::upkeep::Fingerprints;
+use super::worker::{Shared, Wake, Worker};
 use crate::proto::limits::{EPOCH_LEASE, MEMBERS_MAX};
 use crate::proto::rng::Rng;
 use crate::proto::store::{
-    Durability, Identity, KeyRef, Lookup, Marks, MemberMemory, NewRecord, Record, Sequence, Store, StoreError,
+    Change, ChangeCursor, Changes, Durability, Identity, KeyRef, Lookup, Marks, MemberMemory, NewRecord,
+    PartitionStats, Record, Sequence, Store, StoreError, StoreStatus,
 };
-
-/// Who carries out what may wait for the disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum WorkerMode {
-    /// A thread of ours, named `quorate-log`, with all signals blocked.
-    #[default]
-    Thread,
-    /// Nobody, until [`LogStore::disk_step`] or [`DiskWorker::disk_step`] is called.
-    Host,
-}
-
-/// How to open a [`LogStore`].
-#[derive(Clone, Debug)]
-pub struct LogOptions {
-    /// Partitions of the cluster, as [`Config::check`](crate::proto::config::Config::check) allows them.
-    /// A directory keeps what it was created with.
-    pub partitions: u32,
-    /// The cluster's hash key: positions are computed from it, they are not stored.
-    pub hash_key: Key,
-    /// Size of new segments in bytes: a multiple of [`SEGMENT_SIZE_STEP`](crate::store::SEGMENT_SIZE_STEP)
-    /// from [`SEGMENT_SIZE_MIN`](crate::store::SEGMENT_SIZE_MIN) to
-    /// [`SEGMENT_SIZE_MAX`](crate::store::SEGMENT_SIZE_MAX).
-    pub segment_size: u64,
-    /// Bytes that may wait in the staging buffer; half of it may be exceeded by one larger record.
-    pub staging_limit: usize,
-    /// Who waits for the disk.
-    pub worker: WorkerMode,
-    /// The hybrid timestamp of the moment, if the caller knows it: the first lease on timestamps is taken
-    /// with the opening then. 0 if not.
-    pub hlc_now: u64,
-}
-
-impl LogOptions {
-    /// The defaults: segments of 64 MiB, 8 MiB of staging, a thread of ours.
-    pub fn new(partitions: u32, hash_key: Key) -> LogOptions {
-        LogOptions {
-            partitions,
-            hash_key,
-            segment_size: segment::SIZE_DEFAULT,
-            staging_limit: staging::LIMIT_DEFAULT,
-            worker: WorkerMode::Thread,
-            hlc_now: 0,
-        }
-    }
-}
-
-/// Why a clean close did not happen. The next opening counts as after an unclean stop.
-#[derive(Debug)]
-pub enum CloseError {
-    /// A write or a sync has failed, now or before.
-    Failed,
-    /// Something could not be written for want of room.
-    Full,
-    /// The marker could not be written.
-    Io(std::io::Error),
-}
-
-impl core::fmt::Display for CloseError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self {
-            CloseError::Failed => f.write_str("a write or a sync of the log failed"),
-            CloseError::Full => f.write_str("the disk is full; the last records were not written"),
-            CloseError::Io(error) => write!(f, "the clean marker could not be written: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for CloseError {}
-
-/// Figures for operators.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LogStats {
-    /// Segments, unused ones included.
-    pub segments: u64,
-    /// Bytes of disk they take.
-    pub disk_bytes: u64,
-    /// Bytes of records that are the newest of their key.
-    pub live_bytes: u64,
-    /// Bytes of memory that the index takes.
-    pub index_bytes: u64,
-    /// Partitions that lost records.
-    pub incomplete: u64,
-}
+use crate::proto::time::Instant;
 
 /// An append log on a disk. One thread drives it.
 pub struct LogStore<D: Disk> {
@@ -128,12 +73,9 @@ pub struct LogStore<D: Disk> {
     runner: Runner<D>,
     options: LogOptions,
     index: Index,
-    slots: SlotTable,
-    /// Owners in `slots` are indices into it. The last one is the spare, unless it is the active one.
-    segments: Vec<Entry<D::File>>,
-    /// The segment that is appended to, as an index.
-    active: usize,
-    /// Where the next record goes in it.
+    segments: Segments<D::File>,
+    ledger: Ledger,
+    /// Where the next record goes in the active segment.
     head: u64,
     /// Bytes of each partition in the active segment, and which partitions have any.
     counts: Vec<u64>,
@@ -152,23 +94,35 @@ pub struct LogStore<D: Disk> {
     next_epoch: u64,
     hlc_used: u64,
     members: Vec<MemberMemory>,
-    /// Partitions that lost records.
+    manifest: Manifest,
+    /// Partitions that lost records, as the manifest has them.
     incomplete: Vec<bool>,
+    /// For each partition, the sequence up to which changes may be missing from the log.
+    floors: Vec<Sequence>,
+    compaction: Compaction,
+    checkpointing: Checkpointing,
+    copied: Option<checkpointing::Copied>,
+    scrub: Scrub,
+    /// Slots of dropped partitions whose bytes are still counted as live.
+    dropped: Vec<Vec<(u32, segment::Location)>>,
+    /// What a backup under way is called back with.
+    backup: backup::State,
+    /// Bytes appended since the opening.
+    appended: u64,
+    /// Counts calls of `maintain`.
+    turn: Cell<u64>,
+    /// When `maintain` is due.
+    due: Instant,
+    /// When creations that failed for want of room are tried again.
+    retry_at: Instant,
+    /// When the active segment is looked at again.
+    look_at: Instant,
     /// Nothing may follow the clean marker.
     is_closed: bool,
-    refused: u64,
     next_number: u64,
     /// Feeds the random ids of segments.
     ids: Rng,
-}
-
-struct Entry<F> {
-    plan: Plan,
-    /// None until the worker has created it.
-    segment: Option<Arc<Segment<F>>>,
-    /// Records from this offset on are in the staging buffer.
-    staged_from: u64,
-    live: u64,
+    counters: figures::Counters,
 }
 
 enum Runner<D: Disk> {
@@ -209,43 +163,75 @@ impl<D: Disk> LogStore<D> {
         random: &mut dyn FnMut() -> u64,
         wake: Wake,
     ) -> Result<LogStore<D>, OpenError> {
-        let sizes = segment::SIZE_MIN..=segment::SIZE_MAX;
-        if !sizes.contains(&options.segment_size) || !options.segment_size.is_multiple_of(segment::SIZE_STEP)
-        {
-            let problem = format!("segments of {} bytes are not possible", options.segment_size);
-            return Err(OpenError::Settings { path: disk.path().to_owned(), problem });
-        }
-        let contents = directory::open(&disk, options.partitions, &options.hash_key, random)?;
-        let recovered = recovery::recover(&disk, &contents, &options.hash_key, options.segment_size)?;
-        let (identity, record) = identify(&contents, &recovered, options.hlc_now, random);
-        disk.remove(CLEAN).map_err(|error| OpenError::io(&disk, CLEAN, error))?;
-        disk.replace(IDENTITY, &record.bytes()).map_err(|error| OpenError::io(&disk, IDENTITY, error))?;
+        LogStore::open_with_progress(disk, options, random, wake, &mut |_| {})
+    }
 
+    /// As [`LogStore::open`]; `progress` is called now and then while the log is read.
+    ///
+    /// # Errors
+    /// As [`LogStore::open`].
+    pub fn open_with_progress(
+        disk: D,
+        options: LogOptions,
+        random: &mut dyn FnMut() -> u64,
+        wake: Wake,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<LogStore<D>, OpenError> {
+        options.check(&disk)?;
+        let contents = directory::open(&disk, options.partitions, &options.hash_key, random)?;
+        let mut recovered =
+            recovery::recover(&disk, &contents, &options.hash_key, Some(options.segment_size), progress)?;
+        recovered.mend(&disk)?;
+        contents.format.raise(&disk)?;
+        let (identity, record) = identify(&contents, &recovered, options.hlc_now, random);
+        disk.retire(CLEAN).map_err(|error| OpenError::io(&disk, CLEAN, error))?;
+        disk.replace(IDENTITY, &record.bytes()).map_err(|error| OpenError::io(&disk, IDENTITY, error))?;
+        LogStore::start(disk, options, contents, recovered, (identity, record), random, wake)
+    }
+
+    fn start(
+        disk: D,
+        options: LogOptions,
+        contents: directory::Contents,
+        recovered: Recovered<D::File>,
+        (identity, record): (Identity, IdentityRecord),
+        random: &mut dyn FnMut() -> u64,
+        wake: Wake,
+    ) -> Result<LogStore<D>, OpenError> {
+        let counters = figures::Counters::opened(&recovered);
         let last = Sequence(record.leases.sequence_end - SEQUENCE_LEASE - 1);
         let mut durable = Mark { sequence: last, ..Mark::default() };
-        if let Some(newest) = recovered.segments.last() {
-            durable.number = newest.segment.plan.number;
-            durable.offset = newest.end;
+        let newest = recovered.newest.and_then(|at| recovered.segments[at as usize].as_ref());
+        if let Some(newest) = newest {
+            (durable.number, durable.offset) = (newest.segment.plan.number, newest.end);
         }
-        let is_appendable = recovered.appendable.is_some();
         let writable =
-            recovered.segments.last().filter(|_| is_appendable).map(|last| Arc::clone(&last.segment));
+            newest.filter(|_| recovered.appendable.is_some()).map(|last| Arc::clone(&last.segment));
         let writable = writable.into_iter().chain(recovered.spare.clone()).collect();
         let shared = Arc::new(Shared::new(durable, record.leases));
         let disk = Arc::new(disk);
-        let worker = Worker::new(Arc::clone(&disk), Arc::clone(&shared), writable, wake);
+        let fingerprints = Fingerprints {
+            hash_key: Some(options.hash_key),
+            partitions: options.partitions,
+            shift: recovered.index.shift(),
+        };
+        let worker = Worker::new(Arc::clone(&disk), Arc::clone(&shared), writable, fingerprints, wake);
         let runner = Runner::start(worker, options.worker)
             .map_err(|error| OpenError::Io { path: disk.path().to_owned(), error })?;
 
         let partitions = options.partitions as usize;
+        let lost = recovered.manifest.incomplete.as_ref().map_or(&[][..], |lost| &lost.partitions);
+        let is_lost = |partition| lost.binary_search(&partition).is_ok();
+        let incomplete = (0..=u16::MAX).take(partitions).map(is_lost).collect();
+        let appendable = recovered.appendable.as_ref().map(|(at, _)| *at);
+        let segments = (0..).zip(recovered.segments);
+        let entries = segments.map(|(at, found)| Some(Entry::recovered(found?, Some(at) == appendable)));
         let mut store = LogStore {
-            disk,
             shared,
             runner,
             index: recovered.index,
-            slots: recovered.slots,
-            segments: recovered.segments.into_iter().map(Entry::recovered).collect(),
-            active: 0,
+            segments: Segments::new(recovered.slots, entries.collect()),
+            ledger: recovered.ledger,
             head: durable.offset,
             counts: vec![0; partitions],
             touched: Vec::new(),
@@ -259,63 +245,88 @@ impl<D: Disk> LogStore<D> {
             identity,
             record,
             members: contents.members,
-            incomplete: vec![recovered.is_damaged; partitions],
+            manifest: recovered.manifest,
+            incomplete,
+            floors: recovered.floors,
+            compaction: Compaction::default(),
+            checkpointing: Checkpointing::standing(recovered.checkpoint),
+            copied: None,
+            scrub: Scrub::default(),
+            dropped: Vec::new(),
+            backup: backup::State::default(),
+            appended: 0,
+            turn: Cell::new(1),
+            due: Instant::ZERO,
+            retry_at: Instant::NEVER,
+            look_at: Instant::ZERO,
             is_closed: false,
-            refused: 0,
             next_number: recovered.highest + 1,
             ids: Rng::new(random()),
+            counters,
+            disk,
             options,
         };
-        let spare = recovered.spare.map(Entry::unused);
-        store.begin(recovered.appendable, spare);
+        store.begin(recovered.appendable, recovered.spare);
         Ok(store)
     }
 
     /// Chooses the segment to append to, and the spare behind it.
-    fn begin(&mut self, appendable: Option<Vec<u64>>, spare: Option<Entry<D::File>>) {
-        let has_spare = spare.is_some();
-        self.segments.extend(spare);
-        if let Some(counts) = appendable {
-            self.active = self.segments.len() - 1 - usize::from(has_spare);
-            self.touched =
-                (0..=u16::MAX).zip(&counts).filter(|(_, bytes)| **bytes > 0).map(|(at, _)| at).collect();
-            self.counts = counts;
-            if !has_spare {
-                self.plan_segment(self.options.segment_size);
+    fn begin(&mut self, appendable: Option<(u32, Vec<u64>)>, spare: Option<Arc<segment::Segment<D::File>>>) {
+        self.shared.note_room(self.disk.room(), self.options.segment_size);
+        // The place of the spare was given to the next owner when the log was read back.
+        let spare = spare.map(|segment| self.segments.add_at_end(Entry::existing(segment, State::Open)));
+        match appendable {
+            Some((active, counts)) => {
+                self.segments.active = active;
+                self.touched =
+                    (0..=u16::MAX).zip(&counts).filter(|(_, bytes)| **bytes > 0).map(|(at, _)| at).collect();
+                self.counts = counts;
+                self.segments.spare = spare.unwrap_or_else(|| self.plan_segment());
             }
-        } else {
-            if !has_spare {
-                self.plan_segment(self.options.segment_size);
+            None => {
+                self.segments.active = spare.unwrap_or_else(|| self.plan_segment());
+                self.head = HEADER_LENGTH as u64;
+                self.segments.spare = self.plan_segment();
             }
-            self.active = self.segments.len() - 1;
-            self.head = HEADER_LENGTH as u64;
-            self.plan_segment(self.options.segment_size);
         }
-        let plan = self.segments[self.active].plan;
-        self.segments[self.active].staged_from = self.head;
-        self.staging.begin(plan.number, self.head);
+        let head = self.head;
+        let active = self.segments.at_mut(self.segments.active);
+        active.staged_from = head;
+        let number = active.plan.number;
+        self.staging.begin(number, head);
     }
 
-    /// Plans a segment at the end of `segments` and asks for it.
-    fn plan_segment(&mut self, size: u64) {
-        let owner = u32::try_from(self.segments.len()).expect("slots run out long before");
-        let mut plan = Plan {
+    /// Plans the next segment to append to, and asks for it; returns its owner number.
+    fn plan_segment(&mut self) -> u32 {
+        let size = self.options.segment_size;
+        let plan = self.plan(size, Sequence(self.last.0 + 1), false).expect("8 TiB of log are not full");
+        self.shared.create(plan);
+        self.segments.add(Entry::planned(plan, State::Open))
+    }
+
+    /// Plans a segment; `None` if the location space is full.
+    fn plan(&mut self, size: u64, first: Sequence, is_compacted: bool) -> Option<Plan> {
+        let plan = self.segments.place(Plan {
             number: self.next_number,
             seed: self.ids.next_u64() as u32,
-            first: Sequence(self.last.0 + 1),
+            first,
             size,
             slot: 0,
             directory: self.directory,
-        };
-        plan.slot = self.slots.allocate(plan.slots(), owner).expect("8 TiB of log are not full");
+            is_compacted,
+        })?;
         self.next_number += 1;
-        self.shared.create(plan);
-        self.segments.push(Entry { plan, segment: None, staged_from: HEADER_LENGTH as u64, live: 0 });
+        Some(plan)
     }
 
     /// Carries out one disk operation of a store in [`WorkerMode::Host`]; false if there is none.
     pub fn disk_step(&self) -> bool {
         self.disk_worker().is_some_and(|worker| worker.disk_step())
+    }
+
+    /// Whether there may be disk work to do.
+    pub fn has_disk_work(&self) -> bool {
+        self.shared.has_work()
     }
 
     /// The disk work of a store in [`WorkerMode::Host`], to be done elsewhere.
@@ -328,57 +339,21 @@ impl<D: Disk> LogStore<D> {
         }
     }
 
-    /// Figures for operators.
-    pub fn stats(&self) -> LogStats {
-        LogStats {
-            segments: self.segments.len() as u64,
-            disk_bytes: self.segments.iter().map(|entry| entry.plan.size).sum(),
-            live_bytes: self.segments.iter().map(|entry| entry.live).sum(),
-            index_bytes: self.index.heap_bytes() as u64,
-            incomplete: self.incomplete.iter().filter(|is_incomplete| **is_incomplete).count() as u64,
-        }
-    }
-
     /// Whether everything that was put is on disk.
     pub fn is_synced(&self) -> bool {
         self.shared.marks().durable >= self.last
     }
 
-    /// Writes and syncs everything, then leaves the marker of a clean stop. Waits for the disk. Afterwards
-    /// the store can be read until it is dropped; puts are refused as [`StoreError::ReadOnly`].
-    ///
-    /// # Errors
-    /// The store is closed, but not cleanly.
-    pub fn close(&mut self) -> Result<(), CloseError> {
-        if core::mem::replace(&mut self.is_closed, true) {
-            return Ok(());
-        }
-        self.bring_forward(Durability::Always);
-        self.shared.retry();
-        self.shared.stop(true);
-        match &mut self.runner {
-            Runner::Thread(thread) => {
-                if thread.take().is_some_and(|thread| thread.join().is_err()) {
-                    return Err(CloseError::Failed);
-                }
-            }
-            Runner::Host(worker) => {
-                let mut worker = worker.lock().map_err(|_| CloseError::Failed)?;
-                while worker.step() {}
-            }
-        }
-        if self.shared.marks().failed {
-            return Err(CloseError::Failed);
-        }
-        let durable = self.shared.durable_mark();
-        if !self.shared.is_drained() || durable.sequence < self.last {
-            return Err(CloseError::Full);
-        }
-        // Nothing beyond these was issued, so the next opening need not leave a gap.
-        self.record.leases =
-            Leases { epoch_end: self.next_epoch, sequence_end: self.last.0 + 1, hlc_bound: self.hlc_used };
-        self.disk.replace(IDENTITY, &self.record.bytes()).map_err(CloseError::Io)?;
-        self.disk.replace(CLEAN, &directory::clean_bytes(&durable)).map_err(CloseError::Io)
+    /// Looks many keys up. Their memory accesses overlap, so that a batch costs a fraction of as many
+    /// [`Store::get`] calls; `each` is called in the order of `keys`, with the number of the key.
+    pub fn get_many(&self, keys: &[KeyRef<'_>], each: &mut dyn FnMut(usize, Result<Lookup<'_>, StoreError>)) {
+        self.look_many_up(keys, each);
+    }
+
+    /// Asks for the memory that gets and puts of these keys will read, so that the misses of a batch are
+    /// waited for together.
+    pub fn prefetch(&self, keys: &[KeyRef<'_>]) {
+        self.ask_for(keys);
     }
 }
 
@@ -391,21 +366,6 @@ impl<D: Disk> Drop for LogStore<D> {
             // What the thread died of is in the marks; here it only has to be gone.
             let _ = thread.join();
         }
-    }
-}
-
-impl<F: File> Entry<F> {
-    fn recovered(found: RecoveredSegment<F>) -> Entry<F> {
-        Entry {
-            plan: found.segment.plan,
-            segment: Some(found.segment),
-            staged_from: u64::MAX,
-            live: found.live,
-        }
-    }
-
-    fn unused(segment: Arc<Segment<F>>) -> Entry<F> {
-        Entry { plan: segment.plan, segment: Some(segment), staged_from: HEADER_LENGTH as u64, live: 0 }
     }
 }
 
@@ -437,6 +397,53 @@ impl<D: Disk> Store for LogStore<D> {
 
     fn put(&mut self, key: &KeyRef<'_>, record: &NewRecord<'_>) -> Result<Sequence, StoreError> {
         self.append(key, record)
+    }
+
+    fn remove(&mut self, key: &KeyRef<'_>) -> Result<Sequence, StoreError> {
+        self.append_removal(key)
+    }
+
+    fn drop_partition(&mut self, partition: u16) -> Result<Sequence, StoreError> {
+        self.append_drop(partition)
+    }
+
+    fn partition_stats(&self, partition: u16) -> PartitionStats {
+        self.ledger.partition(partition)
+    }
+
+    fn change_cursor(&self) -> ChangeCursor {
+        ChangeCursor {
+            generation: self.identity.generation,
+            sequence: self.last,
+            hint: (self.segments.at(self.segments.active).plan.number, self.head),
+        }
+    }
+
+    fn changes(
+        &self,
+        partition: u16,
+        since: &ChangeCursor,
+        effort: u64,
+        visit: &mut dyn FnMut(&Change<'_>) -> ControlFlow<()>,
+    ) -> Changes {
+        self.changes_since(partition, since, effort, visit)
+    }
+
+    fn maintain(&mut self, now: Instant) -> Instant {
+        self.keep_in_order(now);
+        self.due
+    }
+
+    fn deadline(&self) -> Instant {
+        self.due
+    }
+
+    fn status(&self) -> StoreStatus {
+        self.describe()
+    }
+
+    fn complete(&mut self, partition: u16) {
+        self.make_complete(partition);
     }
 
     fn marks(&self) -> Marks {
@@ -482,6 +489,6 @@ impl<D: Disk> Store for LogStore<D> {
     }
 
     fn len(&self) -> u64 {
-        self.index.len()
+        self.ledger.keys()
     }
 }

@@ -59,7 +59,12 @@ pub(super) fn identify<F>(
             now => now.max(leases.hlc_bound) + HLC_LEASE,
         },
     };
-    (identity, IdentityRecord { generation, opens, leases, epoch_floor, place: contents.place })
+    // After an unclean stop numbering leaves a gap, and who followed the changes may have seen some that
+    // were lost (trap T19).
+    let sequence_floor =
+        if recovered.is_clean { before.map_or(0, |before| before.sequence_floor) } else { next_sequence };
+    let place = contents.place;
+    (identity, IdentityRecord { generation, opens, leases, epoch_floor, sequence_floor, place })
 }
 
 /// Whether a directory lies elsewhere than it did. What has no name is not compared.
@@ -91,8 +96,8 @@ impl<D: Disk> LogStore<D> {
         Some(self.next_epoch - 1)
     }
 
-    /// The sequence of the next put; `None` if the lease is used up.
-    pub(super) fn next_sequence(&mut self) -> Option<Sequence> {
+    /// The next sequence, of which `count` may be used in a row; `None` if the lease is used up.
+    pub(super) fn next_sequences(&mut self, count: u64) -> Option<Sequence> {
         let end = self.shared.leases().sequence_end;
         let next = self.last.0 + 1;
         let left = end.saturating_sub(next);
@@ -100,7 +105,7 @@ impl<D: Disk> LogStore<D> {
             let end = end + SEQUENCE_LEASE;
             self.renew(|leases| leases.sequence_end = end);
         }
-        if left == 0 {
+        if left < count {
             self.shared.retry();
             return None;
         }

@@ -1,10 +1,14 @@
 //! Tests of whole stores. `disk` is a disk that forgets what was not synced; here is what they share.
 
 mod crash;
+mod crash_points;
+mod damage;
 mod disk;
 mod faults;
+mod images;
 mod model;
 mod opening;
+mod upkeep;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -28,6 +32,7 @@ fn options() -> LogOptions {
     LogOptions {
         segment_size: super::segment::SIZE_MIN,
         worker: WorkerMode::Host,
+        compaction: false,
         ..LogOptions::new(PARTITIONS, HASH_KEY)
     }
 }
@@ -41,7 +46,8 @@ fn open(disk: &TestDisk) -> Result<LogStore<TestDisk>, OpenError> {
 
 fn put<S: Store>(store: &mut S, key: &[u8], object: &[u8]) -> Result<Sequence, StoreError> {
     let local = LocalPart { epoch: Some(Epoch { nonce: 1, number: object.len() as u64 }) };
-    store.put(&key_ref(key), &NewRecord { local, object, item_hash: object.len() as u64 * 3 })
+    let item_hash = object.len() as u64 * 3;
+    store.put(&key_ref(key), &NewRecord { local, object, item_hash, expires_ms: None, is_delete: false })
 }
 
 /// What a store answers about a key, with the value checked against its companions.
@@ -55,7 +61,7 @@ enum Answer {
 
 fn get<S: Store>(store: &S, key: &[u8]) -> Answer {
     match store.get(&key_ref(key)) {
-        Ok(Lookup::Found(record)) => {
+        Ok(Lookup::Found(record) | Lookup::Suspect(record)) => {
             let length = record.object.len() as u64;
             assert_eq!(record.item_hash, length * 3);
             assert_eq!(record.local.epoch, Some(Epoch { nonce: 1, number: length }));

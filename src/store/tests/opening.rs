@@ -114,7 +114,12 @@ fn foreign_files_are_refused() {
     refused(|path| fs::write(path.join("FORMAT"), "something else\n").unwrap(), foreign);
     refused(|path| fs::remove_file(path.join("FORMAT")).unwrap(), foreign);
     refused(|path| fs::write(path.join("log/notes.txt"), "mine").unwrap(), foreign);
-    refused(|path| fs::write(path.join(SEGMENT), [b'x'; 5_000]).unwrap(), foreign);
+    // Alone: beside a sound one with a higher number it must be one of ours that was damaged.
+    let alone = |path: &Path| {
+        fs::remove_file(path.join("log/0000000000000002.seg")).unwrap();
+        fs::write(path.join(SEGMENT), [b'x'; 5_000]).unwrap();
+    };
+    refused(alone, foreign);
     refused(
         |path| fs::copy(path.join(SEGMENT), path.join("log/0000000000000009.seg")).map(drop).unwrap(),
         foreign,
@@ -138,15 +143,15 @@ fn a_directory_with_strangers_files_is_left_alone() {
 
 #[test]
 fn newer_formats_are_refused() {
-    let newer = |error: &OpenError| matches!(error, OpenError::Newer { found: 2, known: 1, .. });
+    let newer = |error: &OpenError| matches!(error, OpenError::Newer { found: 3, known: 2, .. });
     let replace_version = |path: &Path| {
         let text = fs::read_to_string(path.join("FORMAT")).unwrap();
-        fs::write(path.join("FORMAT"), text.replace("version 1", "version 2")).unwrap();
+        fs::write(path.join("FORMAT"), text.replace("version 2", "version 3")).unwrap();
     };
     refused(replace_version, newer);
     let newer_segment = |path: &Path| {
         let mut bytes = fs::read(path.join(SEGMENT)).unwrap();
-        bytes[8] = 2;
+        bytes[8] = 3;
         let checksum = crc32c::crc32c(&bytes[..60]);
         bytes[60..64].copy_from_slice(&checksum.to_le_bytes());
         fs::write(path.join(SEGMENT), bytes).unwrap();
@@ -198,6 +203,7 @@ fn a_directory_that_cannot_be_made_is_not_writable() {
 #[test]
 fn what_a_stopped_creation_left_is_swept_away() {
     let header = super::super::segment::Plan {
+        is_compacted: false,
         number: 3,
         seed: 1,
         first: Sequence(1),
