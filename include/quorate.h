@@ -158,6 +158,16 @@
 #define QUORATE_OPT_ALLOW_OPEN_BIND 17u
 /* Redis clients at one time (10000) */
 #define QUORATE_OPT_CLIENTS_MAX 18u
+/* bytes of memory that the store may take before new keys are refused (no bound) */
+#define QUORATE_OPT_MEMORY_MAX 19u
+/* bytes of log after which a checkpoint is written (268435456) */
+#define QUORATE_OPT_CHECKPOINT_BYTES 20u
+/* seconds in which every record is read again once (604800) */
+#define QUORATE_OPT_SCRUB_INTERVAL_S 21u
+/* bytes of the newest log that compaction leaves alone (67108864) */
+#define QUORATE_OPT_RETENTION_BYTES 22u
+/* 0 lets the log grow: the room of overwritten values is not given back (1) */
+#define QUORATE_OPT_COMPACTION 23u
 /* the data directory; none keeps records in memory only */
 #define QUORATE_OPT_DIR 64u
 /* this member's name (A) */
@@ -200,6 +210,22 @@
 #define QUORATE_ADDRESS_PEER 0u
 /* where Redis clients reach it; further addresses count on */
 #define QUORATE_ADDRESS_CLIENT 1u
+/* 1 once a write or a sync has failed: no more writes */
+#define QUORATE_FIGURE_READ_ONLY 0u
+/* 1 while there is no room on the disk: deletes only */
+#define QUORATE_FIGURE_DISK_FULL 1u
+/* partitions that lost records nobody can name */
+#define QUORATE_FIGURE_INCOMPLETE_PARTITIONS 2u
+/* keys held, tombstones included */
+#define QUORATE_FIGURE_RECORDS 3u
+/* bytes of disk that the log takes */
+#define QUORATE_FIGURE_DISK_BYTES 4u
+/* bytes of records that are the newest of their key */
+#define QUORATE_FIGURE_LIVE_BYTES 5u
+/* bytes of memory that the store takes */
+#define QUORATE_FIGURE_MEMORY_BYTES 6u
+/* ranges of the log that do not hold */
+#define QUORATE_FIGURE_QUARANTINED_RANGES 7u
 
 /* Requests and completions */
 /* read */
@@ -676,6 +702,23 @@ quorate_status quorate_options_parse(struct quorate_options *options,
                                      struct quorate_error *error);
 
 /**
+ * Sets what is called now and then while quorate_node_open reads a log, with the bytes that were read and
+ * those that are to be. It runs on the thread that opens; it must not throw, longjmp or fork, and not take
+ * long. A second call replaces the first.
+ *
+ * Arguments: options; hook: NULL for none; user: passed to both; drop: may be NULL, called once with user
+ * when no options and no opening need it any more, also if this call fails.
+ * Returns: OK; E_NULL; E_FORKED; E_PANIC.
+ * Thread class: E. Blocks: no. Owner: user stays the caller's until drop. Since: 0.1.
+ */
+QUORATE_API
+QUORATE_NODISCARD
+quorate_status quorate_options_set_progress(struct quorate_options *options,
+                                            void (*hook)(void *user, uint64_t done, uint64_t total),
+                                            void *user,
+                                            void (*drop)(void *user));
+
+/**
  * Makes a copy of options.
  *
  * Arguments: options; out: receives the copy, or NULL.
@@ -780,6 +823,19 @@ quorate_status quorate_node_stop(struct quorate_node *node,
  * Thread class: B. Blocks: no. Owner: nothing changes hands. Since: 0.1.
  */
 QUORATE_API uint32_t quorate_node_state(const struct quorate_node *node);
+
+/**
+ * Reads a figure of the node's store. It is as of a second ago or, while nothing happens, of the last turn.
+ *
+ * Arguments: node; which: QUORATE_FIGURE_...; value: receives it.
+ * Returns: OK; E_NULL; E_UNSUPPORTED for a figure that is not known; E_FORKED; E_POISONED; E_PANIC.
+ * Thread class: B. Blocks: no. Owner: nothing changes hands. Since: 0.1.
+ */
+QUORATE_API
+QUORATE_NODISCARD
+quorate_status quorate_node_figure(const struct quorate_node *node,
+                                   uint32_t which,
+                                   uint64_t *value);
 
 /**
  * Frees a node, stopping it at once if it runs. NULL is allowed. In a forked child nothing that is

@@ -168,6 +168,12 @@ fn every_null_is_refused() {
         check("quorate_delete_sync", quorate_delete_sync(null_mut(), k, NONE, null(), &mut end, SIZE));
         check("quorate_delete_sync", quorate_delete_sync(n, k, NONE, null(), null_mut(), SIZE));
         check("quorate_node_fd", quorate_node_fd(null()));
+        let mut value = 7;
+        check("quorate_node_figure", quorate_node_figure(null(), 0, &mut value));
+        assert_eq!(value, 0);
+        check("quorate_node_figure", quorate_node_figure(n, 0, null_mut()));
+        let progress = quorate_options_set_progress(null_mut(), None, null_mut(), None);
+        check("quorate_options_set_progress", progress);
         check("quorate_node_step", quorate_node_step(null_mut(), 0, 0, 0, &mut more));
         assert_eq!(more, 0);
 
@@ -227,6 +233,66 @@ fn unknown_settings_are_refused() {
     // SAFETY: a live node.
     assert_eq!(unsafe { quorate_node_stop(node.0, 0) }, OK);
     assert_eq!(node.reap().len(), accepted);
+}
+
+/// Every figure has a number, and what the hooks of the host are given comes back once.
+#[test]
+fn a_host_is_told_of_progress_and_figures() {
+    use core::ffi::c_void;
+    use core::sync::atomic::{AtomicU64, Ordering};
+
+    /// Readings whose last one was whole, and drops.
+    #[derive(Default)]
+    struct Told {
+        calls: AtomicU64,
+        drops: AtomicU64,
+    }
+    unsafe extern "C" fn hook(user: *mut c_void, done: u64, total: u64) {
+        assert!(done <= total);
+        // SAFETY: the test keeps it until the drop.
+        unsafe { &*user.cast::<Told>() }.calls.fetch_add(1, Ordering::SeqCst);
+    }
+    unsafe extern "C" fn drop(user: *mut c_void) {
+        // SAFETY: as above.
+        unsafe { &*user.cast::<Told>() }.drops.fetch_add(1, Ordering::SeqCst);
+    }
+    let told = Told::default();
+    let user = (&raw const told).cast_mut().cast::<c_void>();
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = directory.path().join("data");
+    let (o, mut copy) = (options(), null_mut());
+    let dropped = || told.drops.load(Ordering::SeqCst);
+    // SAFETY: live options and nodes, valid places for results.
+    unsafe {
+        assert_eq!(quorate_options_set_progress(null_mut(), Some(hook), user, Some(drop)), E_NULL);
+        assert_eq!(dropped(), 1, "a failed call lets go");
+        assert_eq!(quorate_options_set_progress(o, Some(hook), user, Some(drop)), OK);
+        assert_eq!(quorate_options_set_progress(o, Some(hook), user, Some(drop)), OK);
+        assert_eq!(dropped(), 2, "the second replaces the first");
+        assert_eq!(quorate_options_set_bytes(o, 64, bytes(path.to_str().expect("UTF-8"))), OK);
+        assert_eq!(quorate_options_set_u64(o, OPT_MODE, MODE_HOST), OK);
+        assert_eq!(quorate_options_clone(o, &mut copy), OK);
+        quorate_options_free(o);
+        for _ in 0..2 {
+            let mut node = null_mut();
+            assert_eq!(quorate_node_open(copy, &mut node, null_mut()), OK);
+            let node = Node(node);
+            let mut value = 7;
+            for which in 0..8 {
+                assert_eq!(quorate_node_figure(node.0, which, &mut value), OK);
+            }
+            assert_eq!(quorate_node_figure(node.0, 8, &mut value), E_UNSUPPORTED);
+            assert_eq!((quorate_node_figure(node.0, 0, &mut value), value), (OK, 0));
+            assert_eq!(node.put(1), OK);
+            while node.reap().is_empty() {
+                step(&node);
+            }
+        }
+        assert_eq!(dropped(), 2, "the copy needs it");
+        quorate_options_free(copy);
+    }
+    assert_eq!(dropped(), 3);
+    assert!(told.calls.load(Ordering::SeqCst) > 0, "nothing was told of the second opening");
 }
 
 #[test]

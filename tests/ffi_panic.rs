@@ -20,7 +20,7 @@ const NONE: quorate_bytes = quorate_bytes::EMPTY;
 const SIZE: usize = size_of::<quorate_completion>();
 const STATE_POISONED: u32 = 5;
 /// The row after the last function: the library's thread.
-const LOOP_THREAD: u32 = 31;
+const LOOP_THREAD: u32 = 33;
 
 static PRINTED: AtomicU32 = AtomicU32::new(0);
 
@@ -57,6 +57,7 @@ unsafe fn call(name: &str, node: *mut quorate_node, o: *mut quorate_options) -> 
     // SAFETY: a live node, live options, and valid places for the results.
     unsafe {
         let mut end: quorate_completion = zeroed();
+        let mut figure = 0;
         let mut op: quorate_op = zeroed();
         (op.kind, op.key) = (1, k);
         Some(match name {
@@ -82,6 +83,8 @@ unsafe fn call(name: &str, node: *mut quorate_node, o: *mut quorate_options) -> 
             "quorate_put_sync" => quorate_put_sync(node, k, v, NONE, null(), &mut end, SIZE),
             "quorate_delete_sync" => quorate_delete_sync(node, k, NONE, null(), &mut end, SIZE),
             "quorate_node_fd" => quorate_node_fd(node),
+            "quorate_node_figure" => quorate_node_figure(node, 0, &mut figure),
+            "quorate_options_set_progress" => quorate_options_set_progress(o, None, null_mut(), None),
             "quorate_node_step" => quorate_node_step(node, 1, 1, 1, null_mut()),
             "quorate_node_deadline" => {
                 assert_eq!(quorate_node_deadline(node), u64::MAX);

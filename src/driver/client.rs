@@ -6,7 +6,10 @@
 //!
 //! Back-pressure is the session's: while it says *wait*, the socket is not read, and TCP tells the client.
 
+use std::ffi::OsStr;
 use std::net::SocketAddr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 use std::sync::Arc;
 
 use mio::{Registry, Token};
@@ -85,6 +88,8 @@ pub(super) struct Clients {
     held: usize,
     received: u64,
     commands: u64,
+    /// Who waits for the backup that is under way.
+    backup: Option<(u32, Place)>,
     /// No more commands are taken.
     finishing: bool,
     /// When accepting goes on after a pause.
@@ -99,6 +104,7 @@ struct Gateway<'a> {
     now: Now,
     at: u32,
     commands: &'a mut u64,
+    backup: &'a mut Option<(u32, Place)>,
     received: u64,
     facts: &'a Facts,
     addresses: &'a [SocketAddr],
@@ -130,6 +136,13 @@ impl Backend for Gateway<'_> {
             durability: self.facts.durability,
             directory: self.facts.directory.clone(),
         }
+    }
+
+    fn back_up(&mut self, place: Place, directory: &[u8]) -> Result<(), String> {
+        let directory = Path::new(OsStr::from_bytes(directory));
+        self.node.store_mut().begin_backup(directory)?;
+        *self.backup = Some((self.at, place));
+        Ok(())
     }
 
     fn clients(&self) -> Vec<String> {
@@ -174,6 +187,7 @@ impl Clients {
             held: 0,
             received: 0,
             commands: 0,
+            backup: None,
             finishing: false,
             accept_at: Instant::NEVER,
             sweep_at: Instant::NEVER,
@@ -342,6 +356,7 @@ impl Clients {
             now: turn.now,
             at,
             commands: &mut self.commands,
+            backup: &mut self.backup,
             received: self.received,
             facts: &self.facts,
             addresses: &self.addresses,
@@ -411,6 +426,7 @@ impl Clients {
             now: turn.now,
             at,
             commands: &mut self.commands,
+            backup: &mut self.backup,
             received: self.received,
             facts: &self.facts,
             addresses: &self.addresses,
@@ -421,6 +437,31 @@ impl Clients {
         let out = socket.as_mut().map_or(&mut nowhere, |socket| &mut socket.out);
         let waited = session.next(out.len()) == Next::Wait;
         session.handle_reply(turn.now, place, reply, out, &mut gateway);
+        if waited && session.next(out.len()) == Next::Read {
+            self.plan_resumption(at, &mut client);
+        }
+        self.settle(at, client, turn);
+    }
+
+    /// Tells whoever asked for a backup how it ended, if it has.
+    pub(super) fn handle_backup(&mut self, turn: &mut Turn<'_>) {
+        if self.backup.is_none() {
+            return;
+        }
+        let Some(result) = turn.node.store_mut().backup_result() else { return };
+        match &result {
+            Ok(()) => turn.log.log(Level::Info, "store", format_args!("a backup was made")),
+            Err(problem) => {
+                turn.log.log(Level::Error, "store", format_args!("no backup was made: {problem}"))
+            }
+        }
+        let Some((at, place)) = self.backup.take() else { return };
+        let Some(mut client) = self.slots.take(at) else { return };
+        let mut nowhere = Vec::new();
+        let Client { socket, session, .. } = &mut *client;
+        let out = socket.as_mut().map_or(&mut nowhere, |socket| &mut socket.out);
+        let waited = session.next(out.len()) == Next::Wait;
+        session.handle_backup(place, &result, out);
         if waited && session.next(out.len()) == Next::Read {
             self.plan_resumption(at, &mut client);
         }
@@ -540,6 +581,7 @@ impl Clients {
     /// Closes every connection. Replies must not come any more.
     pub(super) fn close(&mut self) {
         self.finish();
+        self.backup = None;
         self.slots = Slots::new();
         self.held = 0;
         self.ready.clear();

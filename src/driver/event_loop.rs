@@ -24,6 +24,7 @@ use super::peer::Peers;
 use super::storage::Storage;
 use super::sys::{self, Epoll, EventFd, TimerFd};
 use super::wait::{self, Waiter};
+use super::watch::Watch;
 use crate::proto::io::Output;
 use crate::proto::node::{Node, Owners, Status};
 use crate::proto::store::{Durability, Marks, Store};
@@ -104,6 +105,7 @@ pub struct EventLoop {
     log: Logger,
     /// The store's marks when the core was last told.
     marks: Marks,
+    watch: Watch,
     peers_first: bool,
     phase: Phase,
     host_fd: Option<HostFd>,
@@ -119,7 +121,8 @@ impl EventLoop {
         let clock = Clock;
         let open::Parts { poll, node, clients, peers, host } = open::open(&options, clock)?;
         let marks = node.store().marks();
-        Ok(EventLoop {
+        let watch = Watch::new(host.figures());
+        let mut event_loop = EventLoop {
             poll,
             events: Events::with_capacity(EVENTS_MAX),
             clock,
@@ -131,11 +134,18 @@ impl EventLoop {
             buffer: vec![0; READ_MAX],
             log: options.log,
             marks,
+            watch,
             peers_first: false,
             phase: Phase::Serving,
             host_fd: None,
             reload: None,
-        })
+        };
+        event_loop.look_at_store(clock.now());
+        Ok(event_loop)
+    }
+
+    fn look_at_store(&mut self, now: Now) {
+        self.watch.look(now.mono, &mut self.node, &self.log);
     }
 
     /// Says where a member's peer listener is, in place of the address in the member list. Needed only
@@ -351,11 +361,14 @@ impl EventLoop {
         if turn.node.store().marks() != self.marks {
             tell_marks(&mut turn, &mut self.marks);
         }
+        turn.node.maintain(now);
+        self.clients.handle_backup(&mut turn);
 
         drain(&mut turn, &mut self.clients, &mut self.peers, &mut self.host, &mut self.marks);
         self.peers.write_dirty(&mut turn);
         self.clients.write_dirty(&mut turn);
         self.host.announce();
+        self.look_at_store(now);
         self.advance_phase(now)
     }
 
@@ -437,9 +450,6 @@ impl EventLoop {
 fn tell_marks(turn: &mut Turn<'_>, told: &mut Marks) {
     // Read before the core reads them: what moves in between is told again, never missed.
     let marks = turn.node.store().marks();
-    if marks.failed && !told.failed {
-        turn.log.log(Level::Error, "store", format_args!("a sync failed: the store takes no more writes"));
-    }
     *told = marks;
     turn.node.handle_synced(turn.now);
 }

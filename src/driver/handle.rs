@@ -14,6 +14,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError, TryLockError};
 use super::limits::WINDOW_MAX;
 use super::queue::{self, Completer, Intake, Reaper, Signal, Submitter, Wake, Window};
 use super::sys::{self, EventFd};
+use super::watch::{Figure, Figures};
 use crate::proto::io::{Blind, Operation, Options, Reply, Request, RequestId};
 use crate::proto::node::Node;
 use crate::proto::store::Store;
@@ -194,6 +195,7 @@ struct Shared {
     /// 0, or the grace of a requested stop in milliseconds and 1.
     stop: AtomicU64,
     reload: AtomicBool,
+    figures: Arc<Figures>,
 }
 
 /// A thread-safe reference to a loop; outlives it harmlessly. Cheap to clone.
@@ -273,6 +275,11 @@ impl Handle {
         self.shared.level.fd()
     }
 
+    /// A figure of the node's store, as of a second ago or, while nothing happens, of the last turn.
+    pub fn figure(&self, figure: Figure) -> u64 {
+        self.shared.figures.get(figure)
+    }
+
     /// Makes the loop turn once. May be called from a signal handler.
     pub fn wake(&self) {
         self.shared.submitter.wake();
@@ -323,12 +330,18 @@ impl Host {
             level,
             stop: AtomicU64::new(0),
             reload: AtomicBool::new(false),
+            figures: Arc::default(),
         });
         Ok(Host { shared, intake, completer, destinations: Vec::new(), free: Vec::new() })
     }
 
     pub(super) fn handle(&self) -> Handle {
         Handle { shared: Arc::clone(&self.shared) }
+    }
+
+    /// What the loop publishes to all handles.
+    pub(super) fn figures(&self) -> Arc<Figures> {
+        Arc::clone(&self.shared.figures)
     }
 
     /// Whether a request with this id came from another thread.

@@ -20,7 +20,7 @@ use crate::proto::config::Config;
 use crate::proto::keys::ClusterKeys;
 
 /// Name of the file in its directory.
-const FILE_NAME: &str = "layout";
+pub const FILE_NAME: &str = "layout";
 /// First line of the file.
 const HEADING: &str = "quorate layout 1";
 
@@ -44,6 +44,14 @@ struct Row {
     name: String,
     weight: u32,
     address: String,
+}
+
+/// The names of the cluster and of the member that a directory belongs to, if it keeps them.
+///
+/// # Errors
+/// The file cannot be read or is damaged.
+pub fn names(directory: &Path) -> Result<Option<(String, String)>, OpenError> {
+    Ok(LayoutFile::read(directory)?.map(|kept| (kept.cluster, kept.name)))
 }
 
 /// Compares the settings with those the directory was made with. Nothing is written, and a directory

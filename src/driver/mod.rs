@@ -26,8 +26,10 @@ mod storage;
 mod sync;
 mod sys;
 mod wait;
+mod watch;
 
 pub use event_loop::{EventLoop, LoopError, StepOutcome, Wait};
 pub use handle::{Busy, Completion, Handle, OwnedOperation, OwnedRequest, Refusal};
 pub use log::{Level, LogSink, Logger};
-pub use options::{DataDir, NodeOptions, OpenError, WaitPolicy};
+pub use options::{DataDir, NodeOptions, OnProgress, OpenError, StoreOptions, WaitPolicy};
+pub use watch::Figure;

@@ -13,7 +13,7 @@ use super::handle::{Host, LoopWaker};
 use super::limits::{LISTENERS_MAX, RESERVED_FILES};
 use super::listener::Listener;
 use super::log::{Level, Logger};
-use super::options::{DataDir, NodeOptions, OpenError};
+use super::options::{DataDir, NodeOptions, OnProgress, OpenError, StoreOptions};
 use super::peer::Peers;
 use super::queue::Wake;
 use super::storage::Storage;
@@ -197,15 +197,34 @@ fn open_storage(
         DataDir::Memory => Ok(Storage::Memory(MemoryStore::new(&mut draws()?))),
         DataDir::Path(path) => {
             let core = &options.core;
-            let mut log = LogOptions::new(core.partitions, keys.hash);
-            log.segment_size = options.segment_bytes.unwrap_or(log.segment_size);
+            let mut log = log_options(core.partitions, keys, &options.store);
             log.hlc_now = Hlc::from_millis(now.wall.0).0;
             let wake = Box::new(move || waker.wake());
-            let store = LogStore::open(FileDisk::new(path), log, &mut draws()?, wake)?;
+            let mut tell = |progress| {
+                if let Some(OnProgress(hook)) = &options.on_progress {
+                    hook(progress);
+                }
+            };
+            let disk = FileDisk::new(path);
+            let store = LogStore::open_with_progress(disk, log, &mut draws()?, wake, &mut tell)?;
             // From here on the directory is locked.
             layout_file::keep(path, core, Layout::tokens(core, keys).hash())?;
             Ok(Storage::Log(Box::new(store)))
         }
+    }
+}
+
+/// The settings of the log, with the store's defaults where nothing was asked for.
+fn log_options(partitions: u32, keys: &ClusterKeys, asked: &StoreOptions) -> LogOptions {
+    let defaults = LogOptions::new(partitions, keys.hash);
+    LogOptions {
+        segment_size: asked.segment_bytes.unwrap_or(defaults.segment_size),
+        memory_max: asked.memory_max.unwrap_or(defaults.memory_max),
+        checkpoint_bytes: asked.checkpoint_bytes.unwrap_or(defaults.checkpoint_bytes),
+        scrub_interval: asked.scrub_interval.unwrap_or(defaults.scrub_interval),
+        retention_bytes: asked.retention_bytes.unwrap_or(defaults.retention_bytes),
+        compaction: asked.compaction,
+        ..defaults
     }
 }
 
@@ -220,7 +239,7 @@ impl From<store::OpenError> for OpenError {
     fn from(error: store::OpenError) -> OpenError {
         let problem = error.to_string();
         match error {
-            store::OpenError::Locked { path, .. } => OpenError::Locked { path },
+            store::OpenError::Locked { path, holder } => OpenError::Locked { path, holder },
             store::OpenError::NotWritable { path, error } => OpenError::NotWritable { path, error },
             store::OpenError::Io { path, error } => {
                 OpenError::Io { doing: format!("opening {}", path.display()), error }

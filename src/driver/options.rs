@@ -6,11 +6,13 @@ use core::time::Duration;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::driver::Logger;
 use crate::driver::limits;
 use crate::proto::config::Config;
 use crate::proto::error::ConfigError;
+use crate::store::Progress;
 
 /// Where a node keeps its records.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +21,36 @@ pub enum DataDir {
     Memory,
     /// In an append log below this directory, which is made (0700) if it does not exist.
     Path(PathBuf),
+}
+
+/// How the log of a node is kept; what is `None` is as the store has it by default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreOptions {
+    /// Bytes of one log segment.
+    pub segment_bytes: Option<u64>,
+    /// Bytes of memory that the store may take before it refuses new keys.
+    pub memory_max: Option<u64>,
+    /// Bytes of log after which a checkpoint is written: what a restart reads at most.
+    pub checkpoint_bytes: Option<u64>,
+    /// The time in which every record is read again once.
+    pub scrub_interval: Option<Duration>,
+    /// Bytes of the newest log that compaction leaves alone.
+    pub retention_bytes: Option<u64>,
+    /// Whether the room of overwritten records is given back.
+    pub compaction: bool,
+}
+
+impl Default for StoreOptions {
+    fn default() -> StoreOptions {
+        StoreOptions {
+            segment_bytes: None,
+            memory_max: None,
+            checkpoint_bytes: None,
+            scrub_interval: None,
+            retention_bytes: None,
+            compaction: true,
+        }
+    }
 }
 
 /// How the loop waits when nothing is ready.
@@ -56,16 +88,28 @@ pub struct NodeOptions {
     pub password: Option<Vec<u8>>,
     /// Allows addresses that are not loopback although clients need no password.
     pub allow_open_bind: bool,
-    /// Bytes of one log segment, if not the store's default.
-    pub segment_bytes: Option<u64>,
+    /// How the log is kept.
+    pub store: StoreOptions,
     /// How the loop waits.
     pub wait: WaitPolicy,
     /// Clients at one time, RESP on TCP and Unix sockets together.
     pub clients_max: usize,
     /// Requests of other threads at one time: submitted, and not yet reaped. Rounded up to a power of two.
     pub window: usize,
+    /// Called now and then while the log is read at the opening, on the opener's thread.
+    pub on_progress: Option<OnProgress>,
     /// Where log lines go.
     pub log: Logger,
+}
+
+/// Who is told how far the reading of the log has come. It must not take long.
+#[derive(Clone)]
+pub struct OnProgress(pub Arc<dyn Fn(Progress) + Send + Sync>);
+
+impl fmt::Debug for OnProgress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OnProgress")
+    }
 }
 
 impl NodeOptions {
@@ -79,10 +123,11 @@ impl NodeOptions {
             unix: None,
             password: None,
             allow_open_bind: false,
-            segment_bytes: None,
+            store: StoreOptions::default(),
             wait: WaitPolicy::default(),
             clients_max: limits::CLIENTS_MAX,
             window: limits::WINDOW,
+            on_progress: None,
             log: Logger::silent(),
         }
     }
@@ -125,6 +170,8 @@ pub enum OpenError {
     Locked {
         /// The directory.
         path: PathBuf,
+        /// Who has it, as far as that is known.
+        holder: String,
     },
     /// The directory is not ours, belongs to another cluster or member, or has a newer format.
     Foreign {
@@ -161,7 +208,7 @@ impl fmt::Display for OpenError {
                 write!(f, "{} cannot be written: {error}", path.display())
             }
             OpenError::Io { doing, error } => write!(f, "{doing}: {error}"),
-            OpenError::Locked { path } => write!(f, "{} is open in another node", path.display()),
+            OpenError::Locked { path, holder } => write!(f, "{} is in use: {holder}", path.display()),
             OpenError::Foreign { path, problem } => write!(f, "{}: {problem}", path.display()),
         }
     }

@@ -2,13 +2,15 @@
 //! second copy of the core.
 
 use core::ops::ControlFlow;
+use std::path::Path;
 
-use super::sys;
+use super::{layout_file, sys};
 use crate::proto::store::{
-    Durability, Identity, KeyRef, Lookup, Marks, MemberMemory, NewRecord, Record, Sequence, Store,
-    StoreError, Ticket,
+    Change, ChangeCursor, Changes, Durability, Identity, KeyRef, Lookup, Marks, MemberMemory, NewRecord,
+    PartitionStats, Record, Sequence, Store, StoreError, StoreStatus, Ticket,
 };
-use crate::store::{FileDisk, LogStore, MemoryStore};
+use crate::proto::time::Instant;
+use crate::store::{FileDisk, Finding, LogStore, MemoryStore};
 
 /// A node's store.
 pub(super) enum Storage {
@@ -33,6 +35,38 @@ impl Storage {
         match self {
             Storage::Memory(_) => true,
             Storage::Log(store) => store.is_synced(),
+        }
+    }
+
+    /// What an operator should hear of once.
+    pub(super) fn take_findings(&mut self) -> Vec<Finding> {
+        match self {
+            Storage::Memory(_) => Vec::new(),
+            Storage::Log(store) => store.take_findings(),
+        }
+    }
+
+    /// Whether there is no room for more.
+    pub(super) fn is_full(&self) -> bool {
+        match self {
+            Storage::Memory(_) => false,
+            Storage::Log(store) => store.is_full(),
+        }
+    }
+
+    /// Begins a backup, with the file of the cluster's layout.
+    pub(super) fn begin_backup(&mut self, directory: &Path) -> Result<(), String> {
+        match self {
+            Storage::Memory(_) => Err("this node keeps its records in memory only".to_owned()),
+            Storage::Log(store) => store.begin_backup(directory, &[layout_file::FILE_NAME]),
+        }
+    }
+
+    /// How the last backup ended, once.
+    pub(super) fn backup_result(&mut self) -> Option<Result<(), String>> {
+        match self {
+            Storage::Memory(_) => None,
+            Storage::Log(store) => store.backup_result(),
         }
     }
 
@@ -82,6 +116,75 @@ impl Store for Storage {
         match self {
             Storage::Memory(store) => store.put(key, record),
             Storage::Log(store) => store.put(key, record),
+        }
+    }
+
+    fn remove(&mut self, key: &KeyRef<'_>) -> Result<Sequence, StoreError> {
+        match self {
+            Storage::Memory(store) => store.remove(key),
+            Storage::Log(store) => store.remove(key),
+        }
+    }
+
+    fn drop_partition(&mut self, partition: u16) -> Result<Sequence, StoreError> {
+        match self {
+            Storage::Memory(store) => store.drop_partition(partition),
+            Storage::Log(store) => store.drop_partition(partition),
+        }
+    }
+
+    fn partition_stats(&self, partition: u16) -> PartitionStats {
+        match self {
+            Storage::Memory(store) => store.partition_stats(partition),
+            Storage::Log(store) => store.partition_stats(partition),
+        }
+    }
+
+    fn change_cursor(&self) -> ChangeCursor {
+        match self {
+            Storage::Memory(store) => store.change_cursor(),
+            Storage::Log(store) => store.change_cursor(),
+        }
+    }
+
+    fn changes(
+        &self,
+        partition: u16,
+        since: &ChangeCursor,
+        effort: u64,
+        visit: &mut dyn FnMut(&Change<'_>) -> ControlFlow<()>,
+    ) -> Changes {
+        match self {
+            Storage::Memory(store) => store.changes(partition, since, effort, visit),
+            Storage::Log(store) => store.changes(partition, since, effort, visit),
+        }
+    }
+
+    fn maintain(&mut self, now: Instant) -> Instant {
+        match self {
+            Storage::Memory(store) => store.maintain(now),
+            Storage::Log(store) => store.maintain(now),
+        }
+    }
+
+    fn deadline(&self) -> Instant {
+        match self {
+            Storage::Memory(store) => store.deadline(),
+            Storage::Log(store) => store.deadline(),
+        }
+    }
+
+    fn status(&self) -> StoreStatus {
+        match self {
+            Storage::Memory(store) => store.status(),
+            Storage::Log(store) => store.status(),
+        }
+    }
+
+    fn complete(&mut self, partition: u16) {
+        match self {
+            Storage::Memory(store) => store.complete(partition),
+            Storage::Log(store) => store.complete(partition),
         }
     }
 

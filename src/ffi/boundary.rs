@@ -80,6 +80,10 @@ pub enum Site {
     NodeStep,
     /// `quorate_node_wake`
     NodeWake,
+    /// `quorate_node_figure`
+    NodeFigure,
+    /// `quorate_options_set_progress`
+    OptionsSetProgress,
     /// The thread that the library runs in mode thread.
     LoopThread,
 }

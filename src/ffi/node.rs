@@ -17,9 +17,9 @@ use super::options::{checked, quorate_options, resolve};
 use super::plain::{quorate_bytes, quorate_error, write_if};
 use super::status::{
     AGAIN, Constant, E_ARG, E_BUSY, E_FOREIGN, E_FORKED, E_IO, E_NET, E_NOMEM, E_NULL, E_PANIC, E_POISONED,
-    E_STATE, OK, quorate_status,
+    E_STATE, E_UNSUPPORTED, OK, quorate_status,
 };
-use crate::driver::{EventLoop, Handle, OpenError};
+use crate::driver::{EventLoop, Figure, Handle, OpenError};
 
 /// Opened; nothing drives it yet.
 const STATE_OPEN: u32 = 1;
@@ -34,10 +34,23 @@ const STATE_POISONED: u32 = 5;
 
 const ADDRESS_PEER: u32 = 0;
 
-/// The states and addresses for the header.
+/// The figures of a store, by their numbers. Numbers are never changed and never used again.
+#[rustfmt::skip]
+const FIGURES: [(Figure, &str, &str); 8] = [
+    (Figure::ReadOnly, "QUORATE_FIGURE_READ_ONLY", "1 once a write or a sync has failed: no more writes"),
+    (Figure::DiskFull, "QUORATE_FIGURE_DISK_FULL", "1 while there is no room on the disk: deletes only"),
+    (Figure::IncompletePartitions, "QUORATE_FIGURE_INCOMPLETE_PARTITIONS", "partitions that lost records nobody can name"),
+    (Figure::Records, "QUORATE_FIGURE_RECORDS", "keys held, tombstones included"),
+    (Figure::DiskBytes, "QUORATE_FIGURE_DISK_BYTES", "bytes of disk that the log takes"),
+    (Figure::LiveBytes, "QUORATE_FIGURE_LIVE_BYTES", "bytes of records that are the newest of their key"),
+    (Figure::MemoryBytes, "QUORATE_FIGURE_MEMORY_BYTES", "bytes of memory that the store takes"),
+    (Figure::QuarantinedRanges, "QUORATE_FIGURE_QUARANTINED_RANGES", "ranges of the log that do not hold"),
+];
+
+/// The states, addresses and figures for the header.
 pub fn constants() -> Vec<Constant> {
     let constant = |name, value: u32, text| Constant { name, value: value.into(), text, unsigned: true };
-    vec![
+    let mut all = vec![
         constant("QUORATE_STATE_OPEN", STATE_OPEN, "opened; nothing drives it yet"),
         constant("QUORATE_STATE_RUNNING", STATE_RUNNING, "serving"),
         constant("QUORATE_STATE_STOPPING", STATE_STOPPING, "ending what is in flight"),
@@ -45,7 +58,9 @@ pub fn constants() -> Vec<Constant> {
         constant("QUORATE_STATE_POISONED", STATE_POISONED, "unusable since a caught bug or a failed loop"),
         constant("QUORATE_ADDRESS_PEER", ADDRESS_PEER, "where other members reach the node"),
         constant("QUORATE_ADDRESS_CLIENT", 1, "where Redis clients reach it; further addresses count on"),
-    ]
+    ];
+    all.extend((0..).zip(FIGURES).map(|(number, (_, name, text))| constant(name, number, text)));
+    all
 }
 
 /// A node. Opaque; shared by threads as each function says.
@@ -380,6 +395,33 @@ pub unsafe extern "C" fn quorate_node_state(node: *const quorate_node) -> u32 {
     entry_or(Site::NodeState, STATE_POISONED, || {
         if node.is_poisoned() { STATE_POISONED } else { node.state.load(Ordering::Acquire) }
     })
+}
+
+/// Reads a figure of the node's store. It is as of a second ago or, while nothing happens, of the last turn.
+///
+/// Arguments: node; which: QUORATE_FIGURE_...; value: receives it.
+/// Returns: OK; E_NULL; E_UNSUPPORTED for a figure that is not known; E_FORKED; E_POISONED; E_PANIC.
+/// Thread class: B. Blocks: no. Owner: nothing changes hands. Since: 0.1.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn quorate_node_figure(
+    node: *const quorate_node,
+    which: u32,
+    value: *mut u64,
+) -> quorate_status {
+    // SAFETY: NULL or the caller's place for a number.
+    unsafe { write_if(value, 0) };
+    // SAFETY: the contract of the function.
+    unsafe {
+        with_node(Site::NodeFigure, node, |node| {
+            if value.is_null() {
+                return Err(E_NULL);
+            }
+            let (figure, _, _) = FIGURES.get(which as usize).ok_or(E_UNSUPPORTED)?;
+            write_if(value, node.handle.figure(*figure));
+            Ok(OK)
+        })
+    }
 }
 
 /// Frees a node, stopping it at once if it runs. NULL is allowed. In a forked child nothing that is

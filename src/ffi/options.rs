@@ -1,12 +1,14 @@
 //! Options of a node: numbered keys on an opaque object, so that a new option is a new number and
 //! nothing else. One table names each key for C, for `quorate_options_parse` and for the header.
 
+use core::ffi::c_void;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::boundary::{Answer, Site, caught, entry, explain};
@@ -14,9 +16,10 @@ use super::plain::{quorate_bytes, quorate_error, write_if};
 use super::status::{
     API_LEVEL, Constant, E_ARG, E_FORKED, E_NULL, E_PANIC, E_TYPE, E_UNSUPPORTED, OK, quorate_status,
 };
-use crate::driver::{DataDir, EventLoop, NodeOptions, WaitPolicy};
+use crate::driver::{DataDir, EventLoop, NodeOptions, OnProgress, StoreOptions, WaitPolicy};
 use crate::proto::config::{Config, MemberSpec};
 use crate::proto::store::Durability;
+use crate::store::Progress;
 
 /// The number of an option (QUORATE_OPT_...).
 pub type quorate_option = u32;
@@ -27,6 +30,7 @@ pub struct quorate_options {
     numbers: BTreeMap<quorate_option, u64>,
     texts: BTreeMap<quorate_option, Vec<u8>>,
     lists: BTreeMap<quorate_option, Vec<Vec<u8>>>,
+    progress: Option<OnProgress>,
 }
 
 /// A thread of the library drives the node.
@@ -52,6 +56,11 @@ const WAIT_SPIN_US: quorate_option = 15;
 const SEGMENT_BYTES: quorate_option = 16;
 const ALLOW_OPEN_BIND: quorate_option = 17;
 const CLIENTS_MAX: quorate_option = 18;
+const MEMORY_MAX: quorate_option = 19;
+const CHECKPOINT_BYTES: quorate_option = 20;
+const SCRUB_INTERVAL_S: quorate_option = 21;
+const RETENTION_BYTES: quorate_option = 22;
+const COMPACTION: quorate_option = 23;
 const DIR: quorate_option = 64;
 const NAME: quorate_option = 65;
 const CLUSTER: quorate_option = 66;
@@ -60,6 +69,28 @@ const PEER_ADDR: quorate_option = 68;
 const UNIX_PATH: quorate_option = 69;
 const MEMBERS: quorate_option = 96;
 const CLIENT_ADDR: quorate_option = 97;
+
+/// What belongs to a hook of the host.
+struct User {
+    user: *mut c_void,
+    drop: Option<unsafe extern "C" fn(user: *mut c_void)>,
+}
+
+// SAFETY: the pointer is only handed back to the host, which promises that its hooks take it on any thread
+// that opens or frees.
+unsafe impl Send for User {}
+// SAFETY: as above; hooks are called by one opening at a time for each options object and its copies, or
+// the host says otherwise.
+unsafe impl Sync for User {}
+
+impl Drop for User {
+    fn drop(&mut self) {
+        if let Some(drop) = self.drop {
+            // SAFETY: the host's function with the host's pointer, once.
+            unsafe { drop(self.user) };
+        }
+    }
+}
 
 /// What an option takes.
 enum Kind {
@@ -74,6 +105,7 @@ enum Kind {
 struct Key(quorate_option, &'static str, &'static str, Kind, &'static str);
 
 const YES_NO: &[(&str, u64)] = &[("false", 0), ("true", 1)];
+const ON_OFF: &[(&str, u64)] = &[("off", 0), ("on", 1)];
 const SYNC_WORDS: &[(&str, u64)] = &[("memory", 0), ("interval", 1), ("always", 2)];
 const MODE_WORDS: &[(&str, u64)] = &[("thread", MODE_THREAD), ("host", MODE_HOST)];
 
@@ -98,6 +130,11 @@ const KEYS: &[Key] = &[
     Key(SEGMENT_BYTES, "QUORATE_OPT_SEGMENT_BYTES", "segment-bytes", Kind::Number(1 << 16, 1 << 32, &[]), "bytes of a log segment (67108864)"),
     Key(ALLOW_OPEN_BIND, "QUORATE_OPT_ALLOW_OPEN_BIND", "allow-open-bind", Kind::Number(0, 1, YES_NO), "1 allows addresses that strangers can reach"),
     Key(CLIENTS_MAX, "QUORATE_OPT_CLIENTS_MAX", "clients-max", Kind::Number(1, 1 << 20, &[]), "Redis clients at one time (10000)"),
+    Key(MEMORY_MAX, "QUORATE_OPT_MEMORY_MAX", "memory-max", Kind::Number(1, u64::MAX, &[]), "bytes of memory that the store may take before new keys are refused (no bound)"),
+    Key(CHECKPOINT_BYTES, "QUORATE_OPT_CHECKPOINT_BYTES", "checkpoint-bytes", Kind::Number(1 << 16, 1 << 52, &[]), "bytes of log after which a checkpoint is written (268435456)"),
+    Key(SCRUB_INTERVAL_S, "QUORATE_OPT_SCRUB_INTERVAL_S", "scrub-interval-s", Kind::Number(1, 315_360_000, &[]), "seconds in which every record is read again once (604800)"),
+    Key(RETENTION_BYTES, "QUORATE_OPT_RETENTION_BYTES", "retention-bytes", Kind::Number(0, 1 << 52, &[]), "bytes of the newest log that compaction leaves alone (67108864)"),
+    Key(COMPACTION, "QUORATE_OPT_COMPACTION", "compaction", Kind::Number(0, 1, ON_OFF), "0 lets the log grow: the room of overwritten values is not given back (1)"),
     Key(DIR, "QUORATE_OPT_DIR", "dir", Kind::Text, "the data directory; none keeps records in memory only"),
     Key(NAME, "QUORATE_OPT_NAME", "name", Kind::Text, "this member's name (A)"),
     Key(CLUSTER, "QUORATE_OPT_CLUSTER", "cluster", Kind::Text, "the cluster's name (quorate)"),
@@ -228,8 +265,16 @@ impl quorate_options {
         if let Some(path) = self.text(DIR)? {
             options.data = DataDir::Path(PathBuf::from(path));
         }
+        options.on_progress = self.progress.clone();
         options.unix = self.text(UNIX_PATH)?.map(PathBuf::from);
-        options.segment_bytes = self.number(SEGMENT_BYTES);
+        options.store = StoreOptions {
+            segment_bytes: self.number(SEGMENT_BYTES),
+            memory_max: self.number(MEMORY_MAX),
+            checkpoint_bytes: self.number(CHECKPOINT_BYTES),
+            scrub_interval: self.number(SCRUB_INTERVAL_S).map(Duration::from_secs),
+            retention_bytes: self.number(RETENTION_BYTES),
+            compaction: self.number(COMPACTION) != Some(0),
+        };
         options.allow_open_bind = self.number(ALLOW_OPEN_BIND) == Some(1);
         let size = |option, default| self.number(option).map_or(default, |number| number as usize);
         options.clients_max = size(CLIENTS_MAX, options.clients_max);
@@ -427,6 +472,38 @@ pub unsafe extern "C" fn quorate_options_parse(
             }
         })
     }
+}
+
+/// Sets what is called now and then while quorate_node_open reads a log, with the bytes that were read and
+/// those that are to be. It runs on the thread that opens; it must not throw, longjmp or fork, and not take
+/// long. A second call replaces the first.
+///
+/// Arguments: options; hook: NULL for none; user: passed to both; drop: may be NULL, called once with user
+/// when no options and no opening need it any more, also if this call fails.
+/// Returns: OK; E_NULL; E_FORKED; E_PANIC.
+/// Thread class: E. Blocks: no. Owner: user stays the caller's until drop. Since: 0.1.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn quorate_options_set_progress(
+    options: *mut quorate_options,
+    hook: Option<unsafe extern "C" fn(user: *mut c_void, done: u64, total: u64)>,
+    user: *mut c_void,
+    drop: Option<unsafe extern "C" fn(user: *mut c_void)>,
+) -> quorate_status {
+    let held = User { user, drop };
+    let progress = hook.map(|hook| {
+        OnProgress(Arc::new(move |Progress { done, total }| {
+            let held = &held;
+            // SAFETY: the caller promises that the hook takes this user until `drop`.
+            unsafe { hook(held.user, done, total) };
+        }))
+    });
+    let set = |options: &mut quorate_options| {
+        options.progress = progress;
+        Ok(OK)
+    };
+    // SAFETY: the contract of the function.
+    unsafe { with_options(Site::OptionsSetProgress, options, set) }
 }
 
 /// Makes a copy of options.

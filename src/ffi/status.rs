@@ -158,7 +158,7 @@ pub(super) fn of_outcome(outcome: &Outcome) -> quorate_status {
         Outcome::NotEnoughReplicas { .. } => E_QUORUM,
         Outcome::Partial => E_PARTIAL,
         Outcome::Maybe => E_MAYBE,
-        Outcome::Overloaded => E_OVERLOADED,
+        Outcome::Overloaded | Outcome::MemoryCeiling => E_OVERLOADED,
         Outcome::WrongLayout => E_LAYOUT,
         Outcome::TooManySiblings(_) => E_SIBLINGS,
         Outcome::BadContext(_) => E_CONTEXT,

@@ -104,6 +104,8 @@ fn persistence(text: &mut String, status: &Status, process: &ServerInfo) {
     line(text, format_args!("aof_last_write_status:{}", if status.read_only { "err" } else { "ok" }));
     line(text, format_args!("quorate_durability:{}", process.durability));
     line(text, format_args!("quorate_read_only:{}", u8::from(status.read_only)));
+    line(text, format_args!("quorate_disk_full:{}", u8::from(status.disk_full)));
+    line(text, format_args!("quorate_incomplete_partitions:{}", status.incomplete));
 }
 
 fn stats(text: &mut String, status: &Status, process: &ServerInfo) {

@@ -190,7 +190,7 @@ fn code(outcome: &Outcome) -> &'static str {
         Outcome::NotEnoughReplicas { .. } => "NOREPLICAS",
         Outcome::Partial => "PARTIAL",
         Outcome::Maybe => "MAYBE",
-        Outcome::Overloaded => "BUSY",
+        Outcome::Overloaded | Outcome::MemoryCeiling => "BUSY",
         Outcome::WrongLayout => "WRONGLAYOUT",
         Outcome::TooManySiblings(_) => "SIBLINGS",
         Outcome::BadContext(_) => "BADCONTEXT",

@@ -26,6 +26,7 @@ mod quorum;
 mod refused;
 pub mod reply;
 mod session;
+mod store;
 mod strings;
 pub mod text;
 mod walk;

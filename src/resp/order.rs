@@ -163,6 +163,13 @@ impl Order {
         place
     }
 
+    /// Gives back the slot that was pushed last: nothing was submitted for it.
+    pub fn take_back(&mut self, place: Place) {
+        assert_eq!(self.index(place) + 1, self.entries.len(), "only the last slot is given back");
+        self.entries.pop_back();
+        self.in_flight -= 1;
+    }
+
     /// Takes a slot for the end of a command on several keys, whose parts were all submitted.
     pub fn push_end(&mut self, gather: Gather, protocol: Protocol, muted: bool, out: &mut Vec<u8>) {
         self.push(Slot::End(gather), protocol, muted, (0, Access::None));

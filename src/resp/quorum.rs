@@ -90,7 +90,7 @@ pub fn owners(session: &mut Session, turn: &mut Turn<'_>, args: Args<'_>) -> Han
 pub fn status(session: &mut Session, turn: &mut Turn<'_>, _: Args<'_>) -> Handled {
     let status = turn.backend.status();
     session.answer(turn, |writer| {
-        writer.map(11);
+        writer.map(13);
         text(writer, "name", &status.name);
         text(writer, "cluster", &status.cluster);
         text(writer, "generation", &format!("{:016x}", status.generation));
@@ -99,6 +99,8 @@ pub fn status(session: &mut Session, turn: &mut Turn<'_>, _: Args<'_>) -> Handle
         number(writer, "partitions", u64::from(status.partitions));
         number(writer, "records", status.records);
         flag(writer, "read_only", status.read_only);
+        flag(writer, "disk_full", status.disk_full);
+        number(writer, "incomplete", status.incomplete);
         flag(writer, "degraded", status.degraded);
         writer.bulk(b"members");
         writer.array(status.members.len());
@@ -123,17 +125,17 @@ pub fn status(session: &mut Session, turn: &mut Turn<'_>, _: Args<'_>) -> Handle
     Ok(())
 }
 
-fn text(writer: &mut Writer<'_>, name: &str, value: &str) {
+pub(super) fn text(writer: &mut Writer<'_>, name: &str, value: &str) {
     writer.bulk(name.as_bytes());
     writer.bulk(value.as_bytes());
 }
 
-fn number(writer: &mut Writer<'_>, name: &str, value: u64) {
+pub(super) fn number(writer: &mut Writer<'_>, name: &str, value: u64) {
     writer.bulk(name.as_bytes());
     writer.count(value);
 }
 
-fn flag(writer: &mut Writer<'_>, name: &str, value: bool) {
+pub(super) fn flag(writer: &mut Writer<'_>, name: &str, value: bool) {
     writer.bulk(name.as_bytes());
     writer.boolean(value);
 }

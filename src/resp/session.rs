@@ -32,6 +32,7 @@ use super::order::{Order, Slot};
 use super::overlap::{Access, Overlap, key_hash};
 use super::parse::{Args, ParseLimits, Parsed, Parser};
 use super::reply::{Protocol, Writer};
+use super::store;
 use super::strings;
 use super::walk::Walk;
 
@@ -51,6 +52,16 @@ pub trait Backend {
 
     /// What the driver knows of this process.
     fn server(&self) -> ServerInfo;
+
+    /// Begins a backup of the node's records to a directory. Its end comes back through
+    /// [`Session::handle_backup`] with the same place: later, never from inside this call.
+    ///
+    /// # Errors
+    /// Nothing was begun, and nothing will come: what is wrong, in words.
+    fn back_up(&mut self, place: Place, directory: &[u8]) -> Result<(), String> {
+        let _ = (place, directory);
+        Err("this node cannot make backups".to_owned())
+    }
 
     /// The [`Session::describe`] lines of all other connections, for `CLIENT LIST`.
     fn clients(&self) -> Vec<String> {
@@ -277,6 +288,21 @@ impl Session {
         }
     }
 
+    /// Takes the end of the backup that was begun with `place`.
+    pub fn handle_backup(&mut self, place: Place, result: &Result<(), String>, out: &mut Vec<u8>) {
+        let mut bytes = Vec::new();
+        let mut writer = Writer::new(&mut bytes, self.protocol);
+        match result {
+            Ok(()) => writer.ok(),
+            Err(problem) => writer.error(&store::backup_error(problem)),
+        }
+        self.order.count_in_flight(-1);
+        self.order.fill(place, bytes, out);
+        if self.order.is_empty() {
+            self.stalled = false;
+        }
+    }
+
     /// A walk shares one place among all its requests.
     fn handle_walk_reply(&mut self, mut walk: Box<Walk>, reply: Reply, turn: &mut Turn<'_>) {
         let before = walk.waiting();
@@ -328,6 +354,17 @@ impl Session {
     /// Whether the client has proved its password, or need not.
     pub fn is_authenticated(&self) -> bool {
         self.authenticated
+    }
+
+    /// Whether the client may have files written: it has given the password that is asked for, or is on this
+    /// machine.
+    pub(super) fn is_trusted(&self) -> bool {
+        let is_local = match self.address.parse::<core::net::SocketAddr>() {
+            Ok(address) => address.ip().to_canonical().is_loopback(),
+            // The path of a Unix socket: the other side of TCP always has an address.
+            Err(_) => true,
+        };
+        self.authenticated && (self.settings.password.is_some() || is_local)
     }
 
     /// Gives back memory that only a busy connection needs. Call it when one falls idle.
@@ -467,6 +504,15 @@ impl Session {
         let muted = self.is_muted();
         self.order.push_end(each.gather, self.protocol, muted, turn.out);
         Ok(Flow::Done)
+    }
+
+    /// Begins a backup whose end goes to a new slot.
+    pub(super) fn begin_backup(&mut self, turn: &mut Turn<'_>, directory: &[u8]) -> Handled {
+        let place = self.order.push(Slot::Filled, self.protocol, self.is_muted(), self.key);
+        turn.backend.back_up(place, directory).map_err(|problem| {
+            self.order.take_back(place);
+            store::backup_error(&problem).into()
+        })
     }
 
     /// Submits a request whose reply goes to a new slot.

@@ -50,10 +50,10 @@ fn opening_in_vain_and_closing_leave_nothing() {
     std::fs::write(directory.path().join("foreign/file"), b"of somebody else").unwrap();
     let mut unfit = options("a", &["a"]);
     unfit.data = data("unfit");
-    unfit.segment_bytes = Some(3);
+    unfit.store.segment_bytes = Some(3);
     let mut good = options("a", &["a"]);
     good.data = data("good");
-    good.segment_bytes = Some(1 << 20);
+    good.store.segment_bytes = Some(1 << 20);
     good.unix = Some(directory.path().join("good socket"));
     // The first node of a process also makes what stays: the page that tells of a fork.
     drop(EventLoop::open(good.clone()).unwrap());

@@ -167,6 +167,32 @@ fn no_end_of_a_sync_is_missed() {
     receiver.join().unwrap();
 }
 
+/// One process may hold several nodes, but each directory once, whatever path leads to it. A node that was
+/// refused takes nothing from the one that is there.
+#[test]
+fn a_directory_is_opened_once_in_a_process() {
+    let home = tempfile::tempdir().unwrap();
+    let (data, link) = (home.path().join("data"), home.path().join("link"));
+    std::os::unix::fs::symlink(&data, &link).unwrap();
+    let open = |path: &std::path::Path| {
+        let mut options = options("a", &["a"]);
+        options.data = DataDir::Path(path.to_owned());
+        options.store.segment_bytes = Some(1 << 20);
+        EventLoop::open(options)
+    };
+    let first = open(&data).unwrap();
+    for path in [&data, &link, &home.path().join("data/../data")] {
+        let refused = open(path).err().unwrap();
+        assert_eq!(refused.exit_code(), 75, "{refused}");
+        assert!(refused.to_string().contains("this process has it open already"), "{refused}");
+    }
+    // Another directory is another matter.
+    drop(open(&home.path().join("other")).unwrap());
+    assert_eq!(open(&link).err().unwrap().exit_code(), 75, "the lock went with a node that was refused");
+    drop(first);
+    drop(open(&link).unwrap());
+}
+
 #[test]
 fn a_log_outlives_its_node() {
     let directory = tempfile::tempdir().unwrap();

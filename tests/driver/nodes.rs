@@ -42,7 +42,7 @@ fn options_in(directory: Option<&Path>, name: &str, members: &[&str]) -> NodeOpt
     let mut options = options(name, members);
     if let Some(directory) = directory {
         options.data = DataDir::Path(directory.join(name));
-        options.segment_bytes = Some(1 << 20);
+        options.store.segment_bytes = Some(1 << 20);
     }
     options
 }

@@ -229,8 +229,13 @@ fn quorum_commands_answer_flat_arrays_and_maps() {
     let answer = client.line("Q.DEL t").replace("\r\n", "~");
     assert!(answer.starts_with("%7~$3~dot~") && answer.ends_with("$4~weak~#t~"), "{answer}");
     let answer = client.line("Q.STATUS").replace("\r\n", "~");
-    assert!(answer.starts_with("%11~$4~name~$1~a~$7~cluster~$7~quorate~$10~generation~$16~"), "{answer}");
-    assert!(answer.ends_with("$9~read_only~#f~$8~degraded~#f~$7~members~*0~$8~counters~%0~"), "{answer}");
+    assert!(answer.starts_with("%13~$4~name~$1~a~$7~cluster~$7~quorate~$10~generation~$16~"), "{answer}");
+    assert!(
+        answer.ends_with(
+            "$9~read_only~#f~$9~disk_full~#f~$10~incomplete~:0~$8~degraded~#f~$7~members~*0~$8~counters~%0~"
+        ),
+        "{answer}"
+    );
 }
 
 #[test]

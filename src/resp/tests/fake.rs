@@ -37,6 +37,9 @@ pub struct Fake {
     /// Outcomes forced upon keys.
     pub failures: BTreeMap<Vec<u8>, Outcome>,
     pub flags: (bool, bool, bool),
+    /// Backups that were begun, and what a next one is refused with.
+    pub backups: VecDeque<(Place, String)>,
+    pub no_backup: Option<String>,
     counter: u64,
 }
 
@@ -177,6 +180,14 @@ impl Backend for Fake {
         Owners { partition: 17, members: vec!["a".into(), "c".into(), "b".into()] }
     }
 
+    fn back_up(&mut self, place: Place, directory: &[u8]) -> Result<(), String> {
+        if let Some(problem) = &self.no_backup {
+            return Err(problem.clone());
+        }
+        self.backups.push_back((place, String::from_utf8_lossy(directory).into_owned()));
+        Ok(())
+    }
+
     fn server(&self) -> ServerInfo {
         ServerInfo { tcp_port: 7379, durability: "interval", ..ServerInfo::default() }
     }
@@ -201,8 +212,13 @@ impl Client {
     }
 
     pub fn with(settings: Settings) -> Client {
+        Client::from("127.0.0.1:5000", settings)
+    }
+
+    /// A client that comes from somewhere.
+    pub fn from(address: &str, settings: Settings) -> Client {
         let mut client = Client {
-            session: Session::new(Arc::new(settings), 9, "127.0.0.1:5000".into(), Now::default()),
+            session: Session::new(Arc::new(settings), 9, address.into(), Now::default()),
             fake: Fake { wall: WALL, ..Fake::default() },
             out: Vec::new(),
             left: Vec::new(),

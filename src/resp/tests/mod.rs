@@ -5,3 +5,4 @@ mod errors;
 mod fake;
 mod input;
 mod order;
+mod store;
