@@ -8,6 +8,8 @@ use core::fmt;
 
 use quorate::driver::{LoopError, OpenError};
 use quorate::proto::error::ConfigError;
+use quorate::store::OpenError as StoreError;
+use quorate::store::inspect::copy::BackupError;
 
 /// The node answered with an error that no other code stands for.
 pub const BAD_ARGUMENT: u8 = 2;
@@ -21,6 +23,8 @@ pub const CANNOT_CONNECT: u8 = 15;
 pub const TIMEOUT: u8 = 16;
 /// Arguments, variables or the config file are wrong.
 pub const USAGE: u8 = 64;
+/// A data directory was read, and something in it does not hold or is lost.
+pub const DAMAGED: u8 = 65;
 /// A directory cannot be made or written.
 pub const CANNOT_WRITE: u8 = 73;
 /// A file or a socket failed.
@@ -59,6 +63,29 @@ impl From<OpenError> for Failure {
             OpenError::Config(error) => Failure::setting(error.setting, &error.problem),
             OpenError::Setting { setting, problem } => Failure::setting(setting, problem),
             _ => Failure::new(error.exit_code(), error.to_string()),
+        }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Failure {
+        let message = error.to_string();
+        Failure::new(OpenError::from(error).exit_code(), message)
+    }
+}
+
+impl From<BackupError> for Failure {
+    fn from(error: BackupError) -> Failure {
+        match error {
+            BackupError::Source(error) => error.into(),
+            BackupError::Target(problem) => Failure::new(CANNOT_WRITE, problem),
+            BackupError::Io { path, problem } => Failure::new(
+                INPUT_OUTPUT,
+                format!(
+                    "{}: {problem}; what was made so far is no data directory: remove it",
+                    path.display()
+                ),
+            ),
         }
     }
 }

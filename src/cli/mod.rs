@@ -11,11 +11,13 @@ mod exit;
 mod key_file;
 mod log;
 mod node;
+mod progress;
 mod settings;
 mod signals;
 #[cfg(feature = "sim")]
 mod sim;
 mod status;
+mod store;
 mod tour;
 
 use std::io::Write;
@@ -49,6 +51,8 @@ enum Verb {
     Owners(client::OwnersArguments),
     /// Show what a node knows of itself and its cluster.
     Status(status::StatusArguments),
+    /// Look after a data directory: check it, list what is in it, back it up, restore it.
+    Store(store::StoreArguments),
     /// Run the deterministic simulator.
     #[cfg(feature = "sim")]
     Sim(sim::SimArguments),
@@ -73,6 +77,7 @@ pub fn run() -> ExitCode {
         Verb::Del(arguments) => client::del(&arguments),
         Verb::Owners(arguments) => client::owners(&arguments),
         Verb::Status(arguments) => status::run(&arguments),
+        Verb::Store(arguments) => store::run(&arguments),
         #[cfg(feature = "sim")]
         Verb::Sim(arguments) => sim::run(&arguments),
     };

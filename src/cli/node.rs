@@ -6,6 +6,7 @@ use quorate::driver::{EventLoop, Level, Logger};
 
 use super::exit::Failure;
 use super::key_file;
+use super::progress;
 use super::settings::{NodeArguments, NodeSettings};
 use super::signals;
 
@@ -14,7 +15,7 @@ use super::signals;
 /// # Errors
 /// The settings are wrong, the node cannot be opened, or its store could not be closed cleanly.
 pub fn run(arguments: NodeArguments) -> Result<(), Failure> {
-    let NodeSettings { options, log, key_file } = arguments.gather()?;
+    let NodeSettings { mut options, log, key_file } = arguments.gather()?;
     signals::claim()?;
     let logger = options.log.clone();
     let name = options.core.name.clone();
@@ -23,6 +24,7 @@ pub fn run(arguments: NodeArguments) -> Result<(), Failure> {
         logger.log(Level::Warn, "node", format_args!("{what}"));
     }
     let secret = options.core.secret;
+    options.on_progress = Some(progress::of_opening(&logger));
     let mut event_loop = EventLoop::open(options)?;
     event_loop.on_reload(Box::new(move || {
         if let Err(error) = log.reopen() {

@@ -12,9 +12,10 @@ use std::time::Duration;
 use clap::ValueEnum;
 use serde::{Deserialize, Deserializer};
 
-use quorate::driver::{DataDir, Level, Logger, NodeOptions};
+use quorate::driver::{DataDir, Level, Logger, NodeOptions, StoreOptions};
 use quorate::proto::config::{Config, MemberSpec};
 use quorate::proto::store::Durability;
+use quorate::store::{SEGMENT_SIZE_MAX, SEGMENT_SIZE_MIN, SEGMENT_SIZE_STEP};
 
 use super::exit::{Failure, USAGE};
 use super::key_file;
@@ -24,6 +25,8 @@ use super::log::ProgramLog;
 const NAME_DEFAULT: &str = "A";
 /// Where clients are served by default.
 pub const CLIENT_DEFAULT: &str = "127.0.0.1:7379";
+/// The longest time in which every record may be read again: ten years.
+const SCRUB_HOURS_MAX: u32 = 87_600;
 /// Where peers are served by default.
 const PEER_DEFAULT: &str = "127.0.0.1:7380";
 
@@ -98,8 +101,36 @@ pub struct NodeArguments {
     #[arg(long, env = "QUORATE_VALUE_MAX", value_name = "BYTES")]
     value_max: Option<usize>,
     /// Size of a log segment in MiB [default: 64].
-    #[arg(long, env = "QUORATE_SEGMENT_MIB", value_name = "MIB")]
+    #[arg(long, env = "QUORATE_SEGMENT_MIB", value_name = "MIB", conflicts_with = "segment_kib")]
     segment_mib: Option<u32>,
+    /// Size of a log segment in KiB, from 64 on, a multiple of 4: in place of --segment-mib.
+    #[arg(long, env = "QUORATE_SEGMENT_KIB", value_name = "KIB")]
+    segment_kib: Option<u32>,
+    /// MiB of memory that index and buffers may take before new keys are refused [default: no bound].
+    #[arg(long, env = "QUORATE_MEMORY_MAX_MIB", value_name = "MIB")]
+    memory_max_mib: Option<u32>,
+    /// A checkpoint is written after so many MiB of log: a restart reads no more than that [default: 256].
+    #[arg(long, env = "QUORATE_CHECKPOINT_MIB", value_name = "MIB")]
+    checkpoint_mib: Option<u32>,
+    /// Hours in which every record is read again once, to find what the disk has lost [default: 168].
+    #[arg(long, env = "QUORATE_SCRUB_HOURS", value_name = "HOURS")]
+    scrub_hours: Option<u32>,
+    /// MiB of the newest log that compaction leaves alone, for those who follow changes [default: 64].
+    #[arg(long, env = "QUORATE_RETENTION_MIB", value_name = "MIB")]
+    retention_mib: Option<u32>,
+    /// Whether the room of overwritten values is given back [default: on].
+    #[arg(long, env = "QUORATE_COMPACTION", value_name = "SWITCH")]
+    compaction: Option<Switch>,
+}
+
+/// Whether something is done.
+#[derive(ValueEnum, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Switch {
+    /// It is.
+    On,
+    /// It is not.
+    Off,
 }
 
 /// When a replica acknowledges a write.
@@ -187,7 +218,14 @@ impl NodeArguments {
             timeout_ms: self.timeout_ms.or(other.timeout_ms),
             key_max: self.key_max.or(other.key_max),
             value_max: self.value_max.or(other.value_max),
-            segment_mib: self.segment_mib.or(other.segment_mib),
+            // One size in two units: whoever gave one is not overruled by the other of elsewhere.
+            segment_mib: self.segment_mib.or(other.segment_mib.filter(|_| self.segment_kib.is_none())),
+            segment_kib: self.segment_kib.or(other.segment_kib.filter(|_| self.segment_mib.is_none())),
+            memory_max_mib: self.memory_max_mib.or(other.memory_max_mib),
+            checkpoint_mib: self.checkpoint_mib.or(other.checkpoint_mib),
+            scrub_hours: self.scrub_hours.or(other.scrub_hours),
+            retention_mib: self.retention_mib.or(other.retention_mib),
+            compaction: self.compaction.or(other.compaction),
         }
     }
 
@@ -209,6 +247,7 @@ impl NodeArguments {
         let client_text = arguments.client.as_deref().unwrap_or(CLIENT_DEFAULT);
         let client = resolve("client", client_text)?;
         let peer = arguments.peer_address(&core)?;
+        let store = arguments.store()?;
         let log = ProgramLog::open(arguments.log_file.clone()).map(Arc::new).map_err(|error| {
             let path = arguments.log_file.clone().unwrap_or_default();
             Failure::setting("log-file", format!("{}: {error}", path.display()))
@@ -219,7 +258,7 @@ impl NodeArguments {
         options.peer = Some(peer);
         options.unix = arguments.unix;
         options.allow_open_bind = arguments.allow_open_bind.unwrap_or(false);
-        options.segment_bytes = arguments.segment_mib.map(|mib| u64::from(mib) << 20);
+        options.store = store;
         options.log = Logger::new(arguments.log.unwrap_or(LogLevel::Info).into(), log.clone());
         Ok(NodeSettings { options, log, key_file: arguments.key_file })
     }
@@ -250,6 +289,41 @@ impl NodeArguments {
         core.key_max = self.key_max.unwrap_or(core.key_max);
         core.value_max = self.value_max.unwrap_or(core.value_max);
         Ok(core)
+    }
+
+    /// How the log is kept.
+    fn store(&self) -> Result<StoreOptions, Failure> {
+        let mib = |mib: Option<u32>| mib.map(|mib| u64::from(mib) << 20);
+        let positive = |flag, value: Option<u32>, most: u32| match value {
+            Some(value) if value == 0 || value > most => {
+                Err(Failure::setting(flag, format!("{value} is outside 1 to {most}")))
+            }
+            value => Ok(value),
+        };
+        let (flag, segment) = match self.segment_kib {
+            None => ("segment-mib", mib(self.segment_mib)),
+            Some(_) if self.segment_mib.is_some() => {
+                return Err(Failure::setting("segment-kib", "--segment-mib says the same in another unit"));
+            }
+            Some(kib) => ("segment-kib", Some(u64::from(kib) << 10)),
+        };
+        let is_size = |bytes: &u64| {
+            (SEGMENT_SIZE_MIN..=SEGMENT_SIZE_MAX).contains(bytes) && bytes.is_multiple_of(SEGMENT_SIZE_STEP)
+        };
+        if segment.is_some_and(|bytes| !is_size(&bytes)) {
+            let (min, max, step) = (SEGMENT_SIZE_MIN >> 10, SEGMENT_SIZE_MAX >> 20, SEGMENT_SIZE_STEP >> 10);
+            let problem = format!("a segment has {min} KiB to {max} MiB, in steps of {step} KiB");
+            return Err(Failure::setting(flag, problem));
+        }
+        let scrub_hours = positive("scrub-hours", self.scrub_hours, SCRUB_HOURS_MAX)?;
+        Ok(StoreOptions {
+            segment_bytes: segment,
+            memory_max: mib(positive("memory-max-mib", self.memory_max_mib, u32::MAX)?),
+            checkpoint_bytes: mib(positive("checkpoint-mib", self.checkpoint_mib, u32::MAX)?),
+            scrub_interval: scrub_hours.map(|hours| Duration::from_secs(u64::from(hours) * 3_600)),
+            retention_bytes: mib(self.retention_mib),
+            compaction: self.compaction != Some(Switch::Off),
+        })
     }
 
     /// Where to listen for peers: as told, else where the member list says that this node is.
@@ -356,6 +430,35 @@ mod tests {
     }
 
     #[test]
+    fn the_log_is_set_in_any_unit_and_nonsense_is_named() {
+        let store = |flags: &[&str]| {
+            gather(&[&["--data", "d"], flags].concat()).unwrap_or_else(|f| panic!("{f}")).options.store
+        };
+        assert_eq!(store(&[]), StoreOptions::default());
+        assert_eq!(store(&["--segment-kib", "64"]).segment_bytes, Some(64 << 10));
+        assert_eq!(store(&["--scrub-hours", "24"]).scrub_interval, Some(Duration::from_secs(86_400)));
+        assert_eq!(store(&["--memory-max-mib", "1"]).memory_max, Some(1 << 20));
+        assert!(!store(&["--compaction", "off"]).compaction);
+        for (flags, message) in [
+            (["--segment-kib", "65"], "--segment-kib: a segment has 64 KiB to 1024 MiB, in steps of 4 KiB"),
+            (["--segment-mib", "2048"], "--segment-mib: a segment has 64 KiB"),
+            (["--scrub-hours", "0"], "--scrub-hours: 0 is outside 1 to 87600"),
+            (["--checkpoint-mib", "0"], "--checkpoint-mib: 0 is outside"),
+        ] {
+            let failure = gather(&[&["--data", "d"], &flags[..]].concat()).err().expect("it is wrong");
+            assert!(failure.message.starts_with(message), "{failure}");
+        }
+        let file = file_with("data = \"d\"\nsegment_mib = 8\ncompaction = \"off\"\nretention_mib = 0\n");
+        let config = file.path().to_str().unwrap();
+        let options = |flags: &[&str]| {
+            gather(&[&["--config", config], flags].concat()).unwrap_or_else(|f| panic!("{f}")).options.store
+        };
+        assert_eq!(options(&[]).segment_bytes, Some(8 << 20));
+        assert_eq!((options(&[]).retention_bytes, options(&[]).compaction), (Some(0), false));
+        assert_eq!(options(&["--segment-kib", "128"]).segment_bytes, Some(128 << 10));
+    }
+
+    #[test]
     fn flags_win_over_the_file_and_the_file_over_defaults() {
         let file = file_with("data = 'from-file'\nw = 1\nr = 3\nsync = 'always'\nkey_max = 100\n");
         let path = file.path().to_str().unwrap();
@@ -372,7 +475,8 @@ mod tests {
         let text = "name = 'B'\ndata = 'd'\nclient = '127.0.0.1:1'\npeer = '127.0.0.1:2'\n\
             members = ['A@127.0.0.1:3', 'B@127.0.0.1:4']\nsync = 'memory'\ncluster = 'c'\nkey_file = 'k'\n\
             log = 'debug'\nlog_file = 'l'\nunix = 'u'\nallow_open_bind = true\nn = 2\nr = 1\nw = 1\n\
-            partitions = 8\ntokens = 9\ntimeout_ms = 10\nkey_max = 11\nvalue_max = 12\nsegment_mib = 4\n";
+            partitions = 8\ntokens = 9\ntimeout_ms = 10\nkey_max = 11\nvalue_max = 12\nsegment_mib = 4\n\
+            memory_max_mib = 13\ncheckpoint_mib = 14\nscrub_hours = 15\nretention_mib = 16\ncompaction = 'off'\n";
         let file = file_with(text);
         let from_file = read_file(file.path()).unwrap();
         let flags = [
@@ -396,13 +500,19 @@ mod tests {
             ["--key-max", "11"],
             ["--value-max", "12"],
             ["--segment-mib", "4"],
+            ["--memory-max-mib", "13"],
+            ["--checkpoint-mib", "14"],
+            ["--scrub-hours", "15"],
+            ["--retention-mib", "16"],
+            ["--compaction", "off"],
         ];
         let from_flags = arguments(&[flags.as_flattened(), &["--allow-open-bind"]].concat());
         assert_eq!(from_file, from_flags);
         assert_eq!(from_file.clone().or(NodeArguments::default()), from_file);
         assert_eq!(NodeArguments::default().or(from_file.clone()), from_file);
         let known = <NodeArguments as clap::Args>::augment_args(clap::Command::new("node"));
-        assert_eq!(known.get_arguments().count(), text.lines().count() + 1, "a flag is missing above");
+        // And `--segment-kib`, which cannot be given beside `--segment-mib`.
+        assert_eq!(known.get_arguments().count(), text.lines().count() + 2, "a flag is missing above");
     }
 
     #[test]

@@ -6,7 +6,9 @@ use std::time::Instant;
 
 use clap::Args;
 
-use quorate::sim::{PROFILES, RangeOptions, RunOptions, RunReport, catch_panics, run_range};
+use quorate::sim::{
+    PROFILES, RangeOptions, RunOptions, RunReport, catch_panics, run_range, run_store, run_store_range,
+};
 
 use super::exit::Failure;
 
@@ -25,6 +27,9 @@ pub struct SimArguments {
     /// The mixture of faults.
     #[arg(long, default_value = "swarm", value_parser = clap::builder::PossibleValuesParser::new(PROFILES))]
     profile: String,
+    /// One store alone against a map, in place of a cluster.
+    #[arg(long, conflicts_with = "profile")]
+    store: bool,
     /// Print everything that happened, not only the end of what led to a failure.
     #[arg(long, requires = "seed")]
     trace: bool,
@@ -55,6 +60,7 @@ fn parse_range(text: &str) -> Result<Range<u64>, String> {
 /// Something did not hold, or was not exercised; said in one line, the details are printed.
 pub fn run(arguments: &SimArguments) -> Result<(), Failure> {
     let result = match (arguments.seed, &arguments.seeds) {
+        (Some(seed), _) if arguments.store && !arguments.twice => run_store_seed(seed, arguments),
         (Some(seed), _) if !arguments.twice => run_seed(seed, arguments),
         (Some(seed), _) => run_seeds(seed..seed + 1, arguments),
         (None, Some(seeds)) => run_seeds(seeds.clone(), arguments),
@@ -90,6 +96,52 @@ fn run_seed(seed: u64, arguments: &SimArguments) -> Result<(), String> {
     }
 }
 
+fn run_store_seed(seed: u64, arguments: &SimArguments) -> Result<(), String> {
+    catch_panics();
+    let report = run_store(seed, arguments.trace);
+    match report.failure() {
+        None => {
+            let trace = if arguments.trace { &*report.trace } else { "" };
+            print(&format!("{trace}{}seed {seed}: trace {:016x}\n", report.counts, report.trace_hash));
+            Ok(())
+        }
+        Some(failure) => {
+            print(&failure);
+            Err(format!("seed {seed} failed"))
+        }
+    }
+}
+
+fn run_store_seeds(options: &RangeOptions, arguments: &SimArguments) -> Result<(), String> {
+    let started = Instant::now();
+    let range = run_store_range(options);
+    let seconds = started.elapsed().as_secs_f64();
+    let mut text = range.counts.to_string();
+    let rate = range.runs as f64 / seconds;
+    let _ = writeln!(
+        text,
+        "{} runs of a store in {seconds:.0} s ({rate:.1} seeds a second); trace {:016x}",
+        range.runs, range.hash
+    );
+    for seed in &range.not_repeated {
+        let _ = writeln!(text, "seed {seed}: the second run differed");
+    }
+    range.failed.iter().take(3).filter_map(|report| report.failure()).for_each(|failure| text += &failure);
+    print(&text);
+    if !range.failed.is_empty() {
+        let seeds: Vec<u64> = range.failed.iter().map(|report| report.seed).collect();
+        return Err(format!("{} of {} seeds failed: {seeds:?}", seeds.len(), range.runs));
+    }
+    if !range.not_repeated.is_empty() {
+        return Err(format!("{} seeds are not deterministic", range.not_repeated.len()));
+    }
+    let missing = range.counts.missing();
+    if !missing.is_empty() && !arguments.partial {
+        return Err(format!("never exercised: {}", missing.join(", ")));
+    }
+    Ok(())
+}
+
 fn run_seeds(seeds: Range<u64>, arguments: &SimArguments) -> Result<(), String> {
     let jobs = arguments.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, Into::into));
     let started = Instant::now();
@@ -100,6 +152,9 @@ fn run_seeds(seeds: Range<u64>, arguments: &SimArguments) -> Result<(), String> 
         jobs,
         keep_going: arguments.keep_going,
     };
+    if arguments.store {
+        return run_store_seeds(&options, arguments);
+    }
     let range = run_range(&options);
     let seconds = started.elapsed().as_secs_f64();
     let mut text = range.counts.to_string();

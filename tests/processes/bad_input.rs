@@ -164,10 +164,10 @@ fn a_foreign_or_newer_directory_is_left_alone() {
     cluster.kill(0);
     let format = cluster.data(0).join("FORMAT");
     let text = fs::read_to_string(&format).expect("every directory has a format");
-    let newer = text.replace("version 1", "version 2");
+    let newer = text.replace("version 2", "version 3");
     assert_ne!(text, newer);
     fs::write(&format, newer).expect("a file is written");
-    check(&run_command(command(&cluster.arguments(0))), 76, &["version 2"], &[]);
+    check(&run_command(command(&cluster.arguments(0))), 76, &["version 3"], &[]);
     fs::write(&format, text).expect("a file is written");
     cluster.start_node(0);
 }

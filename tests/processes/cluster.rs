@@ -62,8 +62,10 @@ impl Cluster {
     pub fn arguments(&self, node: usize) -> Vec<String> {
         let member = |(node, peer): (usize, &SocketAddr)| format!("{}@{peer}", name(node));
         let members: Vec<String> = self.peers.iter().enumerate().map(member).collect();
-        let mut arguments: Vec<String> =
-            ["node", "--name", &name(node), "--segment-mib", "4"].map(str::to_owned).into();
+        let mut arguments: Vec<String> = ["node", "--name", &name(node)].map(str::to_owned).into();
+        if !self.flags.iter().any(|flag| flag.starts_with("--segment-")) {
+            arguments.extend(["--segment-mib", "4"].map(str::to_owned));
+        }
         arguments.extend(["--data".to_owned(), self.data(node).to_str().expect("UTF-8").to_owned()]);
         arguments.extend(["--client".to_owned(), self.clients[node].to_string()]);
         arguments.extend(["--peer".to_owned(), self.peers[node].to_string()]);

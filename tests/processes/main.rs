@@ -15,3 +15,4 @@ mod overwrites;
 mod process;
 mod quorum;
 mod readme;
+mod store;
