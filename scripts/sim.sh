@@ -6,13 +6,15 @@
 #   scripts/sim.sh record        searches again and writes scripts/planted.txt
 #
 # A planted bug is one changed line of production code behind cfg(mutant = "name"). scripts/planted.txt has
-# one a line: its name, the seed that finds it, the property that catches it. The same seed passes where
+# one a line: its name, the seed that finds it, the property that catches it, and `store` if that is a seed of
+# the world of one store. The same seed passes where
 # nothing is planted; that is what the 1,600 seeds show, as every recorded seed is one of them.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
 PLANTED=scripts/planted.txt
-BUGS=(ack_before_append actor_reuse epoch_trust merge_context_one_side count_failed torn_tail)
+BUGS=(ack_before_append actor_reuse epoch_trust merge_context_one_side count_failed torn_tail shed_early)
+STORE_BUGS=(replay_order tombstone_rule checksum_seed manifest_order)
 SEARCHED=500
 failures=0
 summary=$(mktemp)
@@ -37,36 +39,37 @@ build() {
 
 # The first seed that finds a planted bug, and the property: `seed property`, or nothing.
 search() {
-    "$1" sim --seeds "0..$SEARCHED" --partial 2>/dev/null |
+    "$1" sim ${2:+--$2} --seeds "0..$SEARCHED" --partial 2>/dev/null |
         sed -n 's/^FAILED seed \([0-9]*\) property \(.*\)$/\1 \2/p' | sort -n | head -n 1
 }
 
 replay_planted() {
-    local name seed property program found
-    while read -r name seed property; do
+    local name seed property world program found
+    while read -r name seed property world; do
         case $name in '#'* | '') continue ;; esac
         program=$(build "$name") || exit 1
-        found=$("$program" sim --seed "$seed" 2>/dev/null | sed -n 's/^FAILED seed [0-9]* property \(.*\)$/\1/p')
+        found=$("$program" sim ${world:+--$world} --seed "$seed" 2>/dev/null | sed -n 's/^FAILED seed [0-9]* property \(.*\)$/\1/p')
         if [ "$found" = "$property" ]; then
             printf 'planted %s: caught by %s at seed %s\n' "$name" "$property" "$seed"
         else
             fail "planted $name: seed $seed found \`${found:-nothing}\` and not $property"
         fi
-        "$clean" sim --seed "$seed" >/dev/null 2>&1 || fail "seed $seed fails with nothing planted"
+        "$clean" sim ${world:+--$world} --seed "$seed" >/dev/null 2>&1 || fail "seed $seed fails with nothing planted"
     done <"$PLANTED"
-    for name in "${BUGS[@]}"; do
+    for name in "${BUGS[@]}" "${STORE_BUGS[@]}"; do
         grep -q "^$name " "$PLANTED" || fail "no seed is recorded for $name"
     done
 }
 
 search_planted() {
-    local name program found
-    for name in "${BUGS[@]}"; do
+    local name world program found
+    for name in "${BUGS[@]}" "${STORE_BUGS[@]}"; do
         program=$(build "$name") || exit 1
-        found=$(search "$program")
+        case " ${STORE_BUGS[*]} " in *" $name "*) world=store ;; *) world= ;; esac
+        found=$(search "$program" "$world")
         printf 'planted %s: %s\n' "$name" "${found:-not found in $SEARCHED seeds}"
         [ -n "$found" ] || fail "planted $name is not found within $SEARCHED seeds"
-        [ "${1:-}" != record ] || [ -z "$found" ] || printf '%s %s\n' "$name" "$found" >>"$PLANTED"
+        [ "${1:-}" != record ] || [ -z "$found" ] || printf '%s %s%s\n' "$name" "$found" "${world:+ $world}" >>"$PLANTED"
     done
 }
 
@@ -76,11 +79,13 @@ case ${1:-} in
     "$clean" sim --seeds 0..1600 | tee "$summary" || fail '1,600 seeds'
     uncounted=$(sed -n 's/^1600 runs, \([0-9]*\) do not count.*/\1/p' "$summary")
     [ "${uncounted:-1600}" -le 100 ] || fail "${uncounted:-all} of 1,600 seeds do not count: 1,500 must"
+    "$clean" sim --store --seeds 0..150 >/dev/null || fail '150 seeds of the world of one store'
     "$clean" sim --seeds 0..100 --twice --partial >/dev/null || fail '100 seeds twice'
     replay_planted
     ;;
 soak)
     "$clean" sim --seeds "0..${2:-20000}" || fail "${2:-20000} seeds"
+    "$clean" sim --store --seeds "0..${2:-20000}" || fail "${2:-20000} seeds of the world of one store"
     search_planted
     ;;
 record)

@@ -3,7 +3,8 @@
 //! A file keeps what was written and, until the next sync, what stood there before. When the power goes,
 //! each unsynced write is kept, lost or torn inside a sector, each for itself and in any order. When only
 //! the process is killed, everything that was written stays. An operation can be made to be the last one
-//! before the power goes, a sync can be made to fail, and the room can run out.
+//! before the power goes, a sync can be made to fail, and the room can run out. What is worse than any of
+//! these, as nobody is told, is in `rot`: writes that land elsewhere, and bytes that change by themselves.
 //!
 //! The machine owns the [`Platter`]; a [`SimDisk`] is one opener's handle to it. A handle from before a
 //! crash can do nothing any more.
@@ -14,45 +15,69 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::rot::Struck;
 use crate::proto::rng::Rng;
-use crate::store::disk::{Disk, File, LOG_DIRECTORY, LockError, Place};
+use crate::store::disk::{Disk, Draft, File, LOG_DIRECTORY, LockError, Place};
 
 /// How many bytes a disk writes at once, or not at all.
-const SECTOR: usize = 512;
+pub(super) const SECTOR: usize = 512;
 
 /// One unsynced write.
 #[derive(Debug)]
-struct Write {
-    offset: usize,
-    old: Vec<u8>,
-    new: Vec<u8>,
+pub(super) struct Write {
+    pub(super) offset: usize,
+    pub(super) old: Vec<u8>,
+    pub(super) new: Vec<u8>,
 }
 
 #[derive(Debug, Default)]
-struct Content {
-    bytes: Vec<u8>,
-    unsynced: Vec<Write>,
+pub(super) struct Content {
+    pub(super) bytes: Vec<u8>,
+    pub(super) unsynced: Vec<Write>,
+    /// Where the writes of its owner end.
+    pub(super) end: usize,
+    /// How far it was synced when each of the last writes began, oldest first.
+    pub(super) synced_at: [usize; 4],
+    /// Writes that landed elsewhere: their numbers, and where they should have ended.
+    pub(super) strayed: Vec<(u64, usize)>,
 }
 
-struct Inner {
-    files: BTreeMap<String, Arc<Mutex<Content>>>,
+impl Content {
+    pub(super) fn of(bytes: Vec<u8>) -> Content {
+        let end = bytes.len();
+        Content { bytes, end, ..Content::default() }
+    }
+
+    /// Up to where everything is on the disk.
+    pub(super) fn synced(&self) -> usize {
+        self.unsynced.iter().map(|write| write.offset).min().unwrap_or(self.end)
+    }
+}
+
+pub(super) struct Inner {
+    pub(super) files: BTreeMap<String, Arc<Mutex<Content>>>,
     /// Which opener may use the disk; handles with another number are of before a crash.
     opener: u64,
     locked: bool,
     place: Place,
-    rng: Rng,
+    pub(super) rng: Rng,
     /// Operations until the power goes.
     crash_in: Option<u64>,
     crashed: bool,
     fail_next_sync: bool,
     full: bool,
+    /// The next write lands elsewhere; and how many did.
+    pub(super) misdirect_next: bool,
+    pub(super) misdirected: u64,
+    /// Damage that was done and not yet told.
+    pub(super) struck: Vec<Struck>,
 }
 
 /// The disk itself, as the machine owns it.
 #[derive(Clone)]
-pub struct Platter(Arc<Mutex<Inner>>);
+pub struct Platter(pub(super) Arc<Mutex<Inner>>);
 
-fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // A panic elsewhere is already being reported; the bytes are still what they are.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -74,6 +99,9 @@ impl Platter {
             crashed: false,
             fail_next_sync: false,
             full: false,
+            misdirect_next: false,
+            misdirected: 0,
+            struck: Vec::new(),
         })))
     }
 
@@ -93,6 +121,7 @@ impl Platter {
         inner.locked = false;
         inner.crash_in = None;
         inner.fail_next_sync = false;
+        inner.forget_strayed();
     }
 
     /// The power goes: each unsynced write is kept, lost or torn.
@@ -103,6 +132,7 @@ impl Platter {
         inner.locked = false;
         inner.crash_in = None;
         inner.fail_next_sync = false;
+        inner.forget_strayed();
         // A mood for the whole crash: now and then everything is lost, or everything but the last tear.
         let keep_percent = [0, 0, 30, 60, 90, 100][inner.rng.below(6) as usize];
         for content in inner.files.values() {
@@ -150,6 +180,24 @@ impl Platter {
         inner.full = false;
         inner.fail_next_sync = false;
         inner.crash_in = None;
+        inner.misdirect_next = false;
+    }
+
+    /// Takes a file away behind everybody's back.
+    pub fn lose(&self, name: &str) -> bool {
+        guard(&self.0).files.remove(name).is_some()
+    }
+
+    /// Whether there is a file of this name.
+    pub fn has(&self, name: &str) -> bool {
+        guard(&self.0).files.contains_key(name)
+    }
+
+    /// Bytes that the files of the log take.
+    pub fn log_bytes(&self) -> u64 {
+        let inner = guard(&self.0);
+        let of_log = inner.files.iter().filter(|(name, _)| name.starts_with(LOG_DIRECTORY));
+        of_log.map(|(_, content)| guard(content).bytes.len() as u64).sum()
     }
 }
 
@@ -229,8 +277,52 @@ impl Drop for SimDisk {
     }
 }
 
+/// A file that is being written: it is nothing until it was committed.
+pub struct SimDraft {
+    name: String,
+    bytes: Vec<u8>,
+    opener: u64,
+    platter: Platter,
+}
+
+impl Draft for SimDraft {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let inner = enter(&self.platter, self.opener, true)?;
+        if inner.full {
+            return Err(io::Error::from(io::ErrorKind::StorageFull));
+        }
+        self.bytes.extend_from_slice(bytes);
+        if inner.crashed { Err(gone()) } else { Ok(()) }
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        let inner = enter(&self.platter, self.opener, true)?;
+        if inner.crashed { Err(gone()) } else { Ok(()) }
+    }
+
+    fn commit(self) -> io::Result<()> {
+        let mut inner = enter(&self.platter, self.opener, true)?;
+        let crashed = inner.crashed;
+        if !crashed || inner.rng.one_in(2) {
+            let new = Content::of(self.bytes);
+            inner.files.insert(self.name, Arc::new(Mutex::new(new)));
+        }
+        if crashed { Err(gone()) } else { Ok(()) }
+    }
+}
+
 impl Disk for SimDisk {
     type File = SimFile;
+    type Draft = SimDraft;
+
+    fn draft(&self, name: &str) -> io::Result<SimDraft> {
+        let inner = self.enter(true)?;
+        if inner.crashed {
+            return Err(gone());
+        }
+        let (opener, platter) = (self.opener, self.platter.clone());
+        Ok(SimDraft { name: name.to_owned(), bytes: Vec::new(), opener, platter })
+    }
 
     fn path(&self) -> &Path {
         &self.path
@@ -277,7 +369,7 @@ impl Disk for SimDisk {
         let mut inner = self.enter(true)?;
         let crashed = inner.crashed;
         if !crashed || inner.rng.one_in(2) {
-            let new = Content { bytes: content.to_vec(), unsynced: Vec::new() };
+            let new = Content::of(content.to_vec());
             inner.files.insert(name.to_owned(), Arc::new(Mutex::new(new)));
         }
         if crashed { Err(gone()) } else { Ok(()) }
@@ -307,13 +399,13 @@ impl Disk for SimDisk {
                 let from = torn.min(bytes.len());
                 let to = header.len().min(bytes.len());
                 bytes[from..to].fill(0);
-                inner
-                    .files
-                    .insert(name.to_owned(), Arc::new(Mutex::new(Content { bytes, unsynced: vec![] })));
+                let content = Content { end: header.len(), bytes, ..Content::default() };
+                inner.files.insert(name.to_owned(), Arc::new(Mutex::new(content)));
             }
             return Err(gone());
         }
-        let content = Arc::new(Mutex::new(Content { bytes, unsynced: Vec::new() }));
+        let content = Content { end: header.len(), bytes, ..Content::default() };
+        let content = Arc::new(Mutex::new(content));
         inner.files.insert(name.to_owned(), content.clone());
         Ok(SimFile { size, opener: self.opener, platter: self.platter.clone(), content })
     }
@@ -330,7 +422,9 @@ impl Disk for SimDisk {
         let crashed = inner.crashed;
         if !crashed || inner.rng.one_in(2) {
             let content = inner.files.get(name).ok_or(io::ErrorKind::NotFound)?;
-            guard(content).bytes.truncate(size as usize);
+            let mut content = guard(content);
+            content.bytes.truncate(size as usize);
+            content.end = content.end.min(size as usize);
         }
         if crashed { Err(gone()) } else { Ok(()) }
     }
@@ -359,10 +453,16 @@ impl File for SimFile {
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        let inner = enter(&self.platter, self.opener, true)?;
+        let mut inner = enter(&self.platter, self.opener, true)?;
+        let strays = inner.misdirect_next && !inner.crashed;
+        if strays && inner.misdirect(&self.content, offset as usize, bytes) {
+            return Ok(());
+        }
         let mut content = guard(&self.content);
+        content.begin_write();
         let range = offset as usize..offset as usize + bytes.len();
         let old = content.bytes.get(range.clone()).ok_or(io::ErrorKind::UnexpectedEof)?.to_vec();
+        content.end = content.end.max(range.end);
         content.bytes[range].copy_from_slice(bytes);
         content.unsynced.push(Write { offset: offset as usize, old, new: bytes.to_vec() });
         // The power went while it was written: it is among the unsynced writes, so the crash may tear it.

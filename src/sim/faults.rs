@@ -180,6 +180,8 @@ pub struct Profile {
     pub replica_deadline: Duration,
     /// Time between syncs under `interval`.
     pub sync_interval: Duration,
+    /// Time between passes of the sweep.
+    pub sweep_interval: Duration,
     /// Siblings at which blind puts are refused.
     pub siblings_max: usize,
     /// Requests a node coordinates at one time.
@@ -200,6 +202,9 @@ impl Profile {
     pub fn draw(name: &str, seed: u64) -> Profile {
         let mut rng = Rng::new(seed ^ 0x5eed_fa17);
         let mut profile = Profile::quiet(&mut rng);
+        // Drawn apart, so that the rest of a profile is what its seed always gave.
+        let mut apart = Rng::new(seed ^ 0x0005_4ee9);
+        profile.sweep_interval = Duration::from_millis(20 << apart.below(7));
         match name {
             "swarm" => {
                 profile.draw_network_faults(&mut rng);
@@ -281,6 +286,7 @@ impl Profile {
             client_deadline: Duration::from_millis(deadline_ms),
             replica_deadline: Duration::from_millis((deadline_ms / 4).max(20)),
             sync_interval: Duration::from_millis(20 << rng.below(4)),
+            sweep_interval: Duration::from_secs(1),
             siblings_max: if rng.one_in(3) { 4 + rng.below(12) as usize } else { 100 },
             in_flight_max: if rng.one_in(4) { 2 + rng.below(4) as usize } else { 1_024 },
             background_read_one_in: rng.below(5),

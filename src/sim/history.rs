@@ -8,8 +8,9 @@
 
 use std::collections::HashMap;
 
+use crate::proto::keys::Key;
 use crate::proto::store::Sequence;
-use crate::proto::version::{Actor, Dot, Epoch, Hlc, Sibling, VectorClock};
+use crate::proto::version::{Actor, Dot, Epoch, Hlc, Sibling, Value, VectorClock};
 
 /// A set of events of one key, by number.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -116,6 +117,8 @@ pub struct Event {
     pub excused: bool,
     /// At least one copy went with a fault.
     pub damaged: bool,
+    /// Some machine has dropped the bytes of its copy.
+    pub was_shed: bool,
     /// Machines that ever held it, a bit each, by [`Stage`].
     reached: [u64; 3],
 }
@@ -126,8 +129,12 @@ impl Event {
         self.tombstone || self.expires_ms.is_some()
     }
 
-    fn is(&self, sibling: &Sibling<'_>) -> bool {
-        self.value == *sibling.value
+    fn is(&self, sibling: &Sibling<'_>, key: &Key) -> bool {
+        let same_value = match &sibling.value {
+            Value::Whole(bytes) => self.value == **bytes,
+            Value::Shed(hash) => key.hash64(&[&self.value]) == *hash,
+        };
+        same_value
             && self.tombstone == sibling.tombstone
             && self.expires_ms == sibling.expires_ms
             && self.hlc == sibling.hlc
@@ -141,10 +148,14 @@ pub struct Held {
     pub sequence: Sequence,
     /// A hash of its object's bytes.
     pub check: u64,
+    /// Its object's item hash.
+    pub item_hash: u64,
     /// Its local part.
     pub epoch: Option<Epoch>,
     /// The events it shows, by number.
     pub siblings: Vec<usize>,
+    /// Those of them of which it has only the hash.
+    pub shed: Vec<usize>,
     /// These and everything in their past.
     pub past: EventSet,
     /// These and everything they claim to cover.
@@ -152,10 +163,12 @@ pub struct Held {
 }
 
 /// Everything that happened to one key.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct KeyHistory {
     /// All writes, in the order they were issued.
     pub events: Vec<Event>,
+    /// Hashes values, as shed siblings do.
+    hash_key: Key,
     by_dot: HashMap<Dot, usize>,
     /// For each actor its events by counter.
     by_actor: HashMap<Actor, Vec<(u64, usize)>>,
@@ -176,8 +189,15 @@ pub enum Unknown {
 
 impl KeyHistory {
     /// Nothing happened yet.
-    pub fn new(machines: usize) -> KeyHistory {
-        KeyHistory { held: vec![Vec::new(); machines], ..KeyHistory::default() }
+    pub fn new(machines: usize, hash_key: Key) -> KeyHistory {
+        KeyHistory {
+            events: Vec::new(),
+            hash_key,
+            by_dot: HashMap::new(),
+            by_actor: HashMap::new(),
+            held: vec![Vec::new(); machines],
+            is_doubtful: false,
+        }
     }
 
     /// The event that a sibling is.
@@ -186,7 +206,11 @@ impl KeyHistory {
     /// It is none.
     pub fn find(&self, sibling: &Sibling<'_>) -> Result<usize, Unknown> {
         let &event = self.by_dot.get(&sibling.dot).ok_or(Unknown::Dot(sibling.dot))?;
-        if self.events[event].is(sibling) { Ok(event) } else { Err(Unknown::Content(sibling.dot, event)) }
+        if self.events[event].is(sibling, &self.hash_key) {
+            Ok(event)
+        } else {
+            Err(Unknown::Content(sibling.dot, event))
+        }
     }
 
     /// The event of a dot.
@@ -194,7 +218,7 @@ impl KeyHistory {
         self.by_dot.get(&dot).copied()
     }
 
-    /// Adds an event. Its past and claims must already be known.
+    /// Adds an event, whose sibling is whole. Its past and claims must already be known.
     pub fn issue(
         &mut self,
         sibling: &Sibling<'_>,
@@ -214,7 +238,7 @@ impl KeyHistory {
         list.insert(at, (sibling.dot.counter, number));
         self.by_dot.insert(sibling.dot, number);
         self.events.push(Event {
-            value: sibling.value.to_vec(),
+            value: sibling.bytes().to_vec(),
             tombstone: sibling.tombstone,
             expires_ms: sibling.expires_ms,
             hlc: sibling.hlc,
@@ -225,6 +249,7 @@ impl KeyHistory {
             acknowledged: None,
             excused: false,
             damaged: false,
+            was_shed: false,
             reached: [0; 3],
         });
         number
@@ -323,8 +348,6 @@ impl KeyHistory {
 
 #[cfg(test)]
 mod tests {
-    use std::borrow::Cow;
-
     use super::*;
 
     fn sibling(number: u64, counter: u64) -> Sibling<'static> {
@@ -334,13 +357,13 @@ mod tests {
             hlc: Hlc(counter),
             tombstone: false,
             expires_ms: None,
-            value: Cow::Borrowed(b"v"),
+            value: b"v".into(),
         }
     }
 
     #[test]
     fn a_clock_covers_the_events_up_to_its_counters() {
-        let mut history = KeyHistory::new(1);
+        let mut history = KeyHistory::new(1, Key([0; 16]));
         for (number, counter) in [(1, 1), (1, 3), (2, 1), (1, 2)] {
             history.issue(&sibling(number, counter), None, EventSet::default(), EventSet::default());
         }
@@ -354,11 +377,15 @@ mod tests {
 
     #[test]
     fn a_dot_with_another_content_is_no_event() {
-        let mut history = KeyHistory::new(1);
+        let mut history = KeyHistory::new(1, Key([0; 16]));
         history.issue(&sibling(1, 1), None, EventSet::default(), EventSet::default());
         assert_eq!(history.find(&sibling(1, 1)), Ok(0));
         assert_eq!(history.find(&sibling(1, 2)), Err(Unknown::Dot(sibling(1, 2).dot)));
-        let other = Sibling { value: Cow::Borrowed(b"w"), ..sibling(1, 1) };
+        let other = Sibling { value: b"w".into(), ..sibling(1, 1) };
+        assert_eq!(history.find(&other), Err(Unknown::Content(other.dot, 0)));
+        let shed = Sibling { value: Value::Shed(Key([0; 16]).hash64(&[b"v"])), ..sibling(1, 1) };
+        assert_eq!(history.find(&shed), Ok(0));
+        let other = Sibling { value: Value::Shed(7), ..shed };
         assert_eq!(history.find(&other), Err(Unknown::Content(other.dot, 0)));
     }
 }

@@ -14,10 +14,11 @@
 //! | `faults` | the profile of a run: what may go wrong, and how often |
 //! | `world` | true time, the events, one call into one node at a time |
 //! | `strikes` | cuts, pauses, stops, starts, lost disks |
-//! | `network`, `clock`, `disk`, `watched` | what stands in for the outside; the watched store |
+//! | `network`, `clock`, `disk`, `rot`, `watched` | what stands in for the outside; the watched store |
+//! | `store` | another world: one store alone, against a map |
 //! | `workload` | clients, and values that name the operation they came from |
 //! | `history` | every write of a key, with what its writer had seen |
-//! | `oracle`, `replies`, `restarts` | the properties: of puts, of answers, of stops |
+//! | `oracle`, `replies`, `restarts`, `expiry` | the properties: of puts, of answers, of stops, of sweeps |
 //! | `report`, `trace` | what was exercised, and what happened |
 //!
 //! A run has a safety phase, in which faults strike, and a liveness phase: everything is healed, every
@@ -27,6 +28,7 @@
 
 mod clock;
 mod disk;
+mod expiry;
 mod faults;
 mod history;
 mod network;
@@ -35,7 +37,9 @@ mod range;
 mod replies;
 mod report;
 mod restarts;
+mod rot;
 mod run;
+mod store;
 mod strikes;
 mod trace;
 mod watched;
@@ -44,6 +48,7 @@ mod world;
 
 pub use faults::{Fault, PROFILES};
 pub use oracle::{Property, Violation};
-pub use range::{RangeOptions, RangeReport, run_range};
+pub use range::{RangeOptions, RangeReport, StoreRangeReport, run_range, run_store_range};
 pub use report::{Counts, RunReport};
 pub use run::{RunOptions, catch_panics, run};
+pub use store::{StoreCounts, StoreProperty, StoreReport, StoreViolation, run_store};

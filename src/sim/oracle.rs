@@ -41,13 +41,15 @@ pub enum Property {
     OneReply,
     /// After healing, requests succeed.
     Liveness,
+    /// T13: the bytes of a value go only after its expiry, and nothing else goes with them.
+    Expiry,
     /// The core's own assertions.
     Assertion,
 }
 
 impl Property {
     /// All, in the order of the report.
-    pub const ALL: [Property; 12] = [
+    pub const ALL: [Property; 13] = [
         Property::NoLostWrite,
         Property::NoValueFromNowhere,
         Property::Causality,
@@ -59,6 +61,7 @@ impl Property {
         Property::AckStands,
         Property::OneReply,
         Property::Liveness,
+        Property::Expiry,
         Property::Assertion,
     ];
 
@@ -76,6 +79,7 @@ impl Property {
             Property::AckStands => "A1-ack-stands",
             Property::OneReply => "A2-one-reply",
             Property::Liveness => "A3-liveness",
+            Property::Expiry => "T13-expiry",
             Property::Assertion => "A4-assertion",
         }
     }
@@ -186,6 +190,8 @@ pub struct Oracle {
     pub excused: u64,
     /// Times two writes were taken for each other, so that their key was judged no more.
     pub doubtful: u64,
+    /// Values whose bytes a machine dropped.
+    pub shed: u64,
 }
 
 /// Most entries of a context in a run: an epoch a key for each stop of each machine.
@@ -200,7 +206,7 @@ impl Oracle {
     pub fn new(keys: Vec<KeyInfo>, machines: usize, cluster: ClusterKeys, siblings_max: usize) -> Oracle {
         let by_name = keys.iter().enumerate().map(|(number, key)| (key.name.clone(), number)).collect();
         Oracle {
-            histories: keys.iter().map(|_| KeyHistory::new(machines)).collect(),
+            histories: keys.iter().map(|_| KeyHistory::new(machines, cluster.hash)).collect(),
             by_name,
             keys,
             operations: HashMap::new(),
@@ -214,6 +220,7 @@ impl Oracle {
             checks: BTreeMap::new(),
             excused: 0,
             doubtful: 0,
+            shed: 0,
         }
     }
 
@@ -301,11 +308,11 @@ impl Oracle {
         Ok(())
     }
 
-    /// A store took a record. `generation` is that of the store now.
+    /// A store took a record. `generation` is that of the store now, `wall_ms` what the machine's clock says.
     ///
     /// # Errors
     /// The record may not stand.
-    pub fn put(&mut self, machine: usize, generation: u64, put: &NotedPut) -> Judged {
+    pub fn put(&mut self, machine: usize, generation: u64, wall_ms: u64, put: &NotedPut) -> Judged {
         let Some(key) = self.key_number(&put.key) else {
             let text = format!("machine {machine} put {:?}, which nobody wrote", put.key);
             return Err(Violation { property: Property::NoValueFromNowhere, key: None, text });
@@ -329,7 +336,10 @@ impl Oracle {
         let generations = [view.generation, generation];
         view.last_sequence = put.sequence;
         view.generation = generation;
-        let held = self.judge_object(machine, key, &object, generations, put)?;
+        let mut held = self.judge_object(machine, key, &object, generations, put)?;
+        let shed = object.siblings().iter().filter(|sibling| sibling.is_shed());
+        held.shed = shed.filter_map(|sibling| self.histories[key].find(sibling).ok()).collect();
+        self.judge_shed(machine, key, &held, wall_ms)?;
         let durable = self.machines[machine].marks.1;
         self.histories[key].hold(machine, held, durable);
         Ok(())
@@ -352,7 +362,11 @@ impl Oracle {
         for sibling in object.siblings() {
             match self.histories[key].find(sibling) {
                 Ok(event) => known.push(event),
-                Err(Unknown::Dot(dot)) if generations.contains(&dot.actor.generation) && fresh.is_none() => {
+                Err(Unknown::Dot(dot))
+                    if generations.contains(&dot.actor.generation)
+                        && fresh.is_none()
+                        && !sibling.is_shed() =>
+                {
                     fresh = Some(sibling);
                 }
                 Err(Unknown::Dot(dot)) => {
@@ -383,7 +397,8 @@ impl Oracle {
 
     fn held(&self, put: &NotedPut, siblings: Vec<usize>, past: EventSet, claims: EventSet) -> Held {
         let check = check_of(&put.object);
-        Held { sequence: put.sequence, check, epoch: put.local.epoch, siblings, past, claims }
+        let (item_hash, epoch) = (put.item_hash, put.local.epoch);
+        Held { sequence: put.sequence, check, item_hash, epoch, siblings, shed: Vec::new(), past, claims }
     }
 
     /// A new dot appeared in the store of its issuer: finds the operation it belongs to, and what that
@@ -486,7 +501,7 @@ impl Oracle {
                 Ok(ids)
             };
         }
-        let Some(id) = last_piece(&sibling.value) else {
+        let Some(id) = last_piece(sibling.bytes()) else {
             return nowhere(format!("{:?} has a value that nobody wrote", sibling.dot));
         };
         let Some(tracked) = self.operations.get(&id).filter(|tracked| tracked.issued.key == key) else {
@@ -497,7 +512,7 @@ impl Oracle {
         };
         if tracked.event.is_some() {
             let ids = waiting(&|action| action == Action::Expire);
-            let known = self.histories[key].events.iter().any(|event| event.value == *sibling.value);
+            let known = self.histories[key].events.iter().any(|event| event.value == sibling.bytes());
             if ids.is_empty() || !known {
                 return nowhere(format!(
                     "operation {id} was carried out twice; the second is {:?}",
@@ -509,7 +524,7 @@ impl Oracle {
         if tracked.end == End::Refused {
             return nowhere(format!("operation {id} was refused, and then issued {:?}", sibling.dot));
         }
-        let base = sibling.value.strip_suffix(tracked.issued.piece.as_slice());
+        let base = sibling.bytes().strip_suffix(tracked.issued.piece.as_slice());
         let whole = match (tracked.issued.action, base) {
             (Action::Put | Action::BlindPut(_) | Action::Set(_), Some(b"")) => true,
             (Action::Append, Some(base)) => {
@@ -592,7 +607,8 @@ impl Oracle {
         for (key, copies) in found.iter().enumerate() {
             self.checked(Property::Convergence);
             let owners = self.keys[key].owners.clone();
-            if let Some(at) = copies.iter().position(|copy| *copy != copies[0]) {
+            let settled: Vec<LastCopy> = copies.iter().map(|copy| self.settled(copy)).collect();
+            if let Some(at) = settled.iter().position(|copy| *copy != settled[0]) {
                 let text = format!("machines {} and {} hold different records", owners[0], owners[at]);
                 return violation(Property::Convergence, key, text);
             }

@@ -27,6 +27,7 @@ pub fn outcome_name(outcome: &Outcome) -> &'static str {
         Outcome::Partial => "Partial",
         Outcome::Maybe => "Maybe",
         Outcome::Overloaded => "Overloaded",
+        Outcome::MemoryCeiling => "MemoryCeiling",
         Outcome::WrongLayout => "WrongLayout",
         Outcome::TooManySiblings(_) => "TooManySiblings",
         Outcome::BadContext(_) => "BadContext",
@@ -368,7 +369,9 @@ impl Oracle {
             if !is_partial_view || !later.any(|(_, hidden)| is_superseded(hidden)) {
                 return wrong(format!("the context covers event {event}, which was not shown"));
             }
-            past.insert(event);
+            // What it had seen in its turn is known with it, though the clock may not reach so far: beside a
+            // hidden sibling it covers only earlier events of that one's actor.
+            past.add(&history.past_of([event]));
             claims.insert(event);
         }
         if let Some(&event) = shown.iter().find(|&&event| !covered.contains(event)) {

@@ -21,10 +21,12 @@ pub struct Counts {
     pub requests: u64,
     /// Acknowledged writes that went with the unsynced tails of all their copies.
     pub excused: u64,
-    /// Keys whose exact history was lost, because two deletes could not be told apart: judged no more.
-    pub doubtful: u64,
     /// The same where every write is durable before it is acknowledged: must be 0.
     pub excused_always: u64,
+    /// Keys whose exact history was lost, because two deletes could not be told apart: judged no more.
+    pub doubtful: u64,
+    /// Values whose bytes a sweep dropped.
+    pub shed: u64,
 }
 
 /// Outcomes that a range of seeds must show: all but *wrong layout*, since members with another layout are
@@ -63,8 +65,17 @@ impl Counts {
 
     /// Adds the counts of another run.
     pub fn add(&mut self, other: &Counts) {
-        let Counts { faults, with_write, outcomes, checks, requests, excused, excused_always, doubtful } =
-            other;
+        let Counts {
+            faults,
+            with_write,
+            outcomes,
+            checks,
+            requests,
+            excused,
+            excused_always,
+            doubtful,
+            shed,
+        } = other;
         faults.iter().for_each(|(&fault, count)| *self.faults.entry(fault).or_default() += count);
         with_write.iter().for_each(|(&fault, count)| *self.with_write.entry(fault).or_default() += count);
         outcomes.iter().for_each(|(&name, count)| *self.outcomes.entry(name).or_default() += count);
@@ -72,6 +83,7 @@ impl Counts {
         self.requests += requests;
         self.excused += excused;
         self.doubtful += doubtful;
+        self.shed += shed;
         self.excused_always += excused_always;
     }
 
@@ -83,6 +95,7 @@ impl Counts {
         let mut missing: Vec<String> = faults.map(|fault| format!("fault {}", fault.name())).collect();
         missing.extend(outcomes.map(|name| format!("outcome {name}")));
         missing.extend(checks.map(|property| format!("property {}", property.name())));
+        missing.extend((self.shed == 0).then(|| "a value shed".to_owned()));
         missing
     }
 }
@@ -112,8 +125,8 @@ impl std::fmt::Display for Counts {
         }
         writeln!(
             text,
-            "excused writes: {} (of them under always: {}); doubtful keys: {}",
-            self.excused, self.excused_always, self.doubtful
+            "excused writes: {} (of them under always: {}); doubtful keys: {}; values shed: {}",
+            self.excused, self.excused_always, self.doubtful, self.shed
         )?;
         f.write_str(&text)
     }

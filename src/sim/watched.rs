@@ -11,9 +11,10 @@ use std::collections::BTreeSet;
 use super::disk::SimDisk;
 use crate::proto::rng::Rng;
 use crate::proto::store::{
-    Durability, Identity, KeyRef, LocalPart, Lookup, Marks, MemberMemory, NewRecord, Record, Sequence, Store,
-    StoreError, Ticket,
+    Change, ChangeCursor, Changes, Durability, Identity, KeyRef, LocalPart, Lookup, Marks, MemberMemory,
+    NewRecord, PartitionStats, Record, Sequence, Store, StoreError, StoreStatus, Ticket,
 };
+use crate::proto::time::Instant;
 use crate::store::{LogOptions, LogStore, MemoryStore, WorkerMode};
 
 /// A keyspace and a key.
@@ -62,6 +63,14 @@ impl RealStore {
         match LogStore::open(disk, options, random, Box::new(|| ())) {
             Ok(store) => Ok(RealStore::Log(Box::new(store))),
             Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// Whether the log worker may have something to do.
+    fn has_disk_work(&self) -> bool {
+        match self {
+            RealStore::Memory(_) => false,
+            RealStore::Log(store) => store.has_disk_work(),
         }
     }
 
@@ -196,7 +205,7 @@ impl WatchedStore {
             return Ok(None);
         }
         match self.real.get().get(key) {
-            Ok(Lookup::Found(record)) => Ok(Some(record)),
+            Ok(Lookup::Found(record) | Lookup::Suspect(record)) => Ok(Some(record)),
             Ok(Lookup::Absent) => Ok(None),
             other => Err(format!("{other:?}")),
         }
@@ -250,6 +259,52 @@ impl Store for WatchedStore {
             item_hash: record.item_hash,
         });
         Ok(sequence)
+    }
+
+    fn remove(&mut self, key: &KeyRef<'_>) -> Result<Sequence, StoreError> {
+        self.is_touched = true;
+        self.real.get_mut().remove(key)
+    }
+
+    fn drop_partition(&mut self, partition: u16) -> Result<Sequence, StoreError> {
+        self.is_touched = true;
+        self.real.get_mut().drop_partition(partition)
+    }
+
+    fn partition_stats(&self, partition: u16) -> PartitionStats {
+        self.real.get().partition_stats(partition)
+    }
+
+    fn change_cursor(&self) -> ChangeCursor {
+        self.real.get().change_cursor()
+    }
+
+    fn changes(
+        &self,
+        partition: u16,
+        since: &ChangeCursor,
+        effort: u64,
+        visit: &mut dyn FnMut(&Change<'_>) -> ControlFlow<()>,
+    ) -> Changes {
+        self.real.get().changes(partition, since, effort, visit)
+    }
+
+    fn maintain(&mut self, now: Instant) -> Instant {
+        let due = self.real.get_mut().maintain(now);
+        self.is_touched |= self.real.has_disk_work();
+        due
+    }
+
+    fn deadline(&self) -> Instant {
+        self.real.get().deadline()
+    }
+
+    fn status(&self) -> StoreStatus {
+        self.real.get().status()
+    }
+
+    fn complete(&mut self, partition: u16) {
+        self.real.get_mut().complete(partition);
     }
 
     fn marks(&self) -> Marks {

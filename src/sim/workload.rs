@@ -264,7 +264,9 @@ impl Workload {
         piece.resize(piece.len() + ballast, b'.');
         piece.push(b';');
         let expires = action == Action::Expire && !self.rng.one_in(4) || self.rng.one_in(20);
-        let expires_ms = expires.then(|| wall_ms + self.rng.below(4_000));
+        // Half of them so soon that the sweep comes by while clients still ask.
+        let most = if self.rng.one_in(2) { 200 } else { 4_000 };
+        let expires_ms = expires.then(|| wall_ms + self.rng.below(most));
         let mut options = self.draw_options(self.replicas[key]);
         match action {
             Action::Wrong(Wrong::Sloppy) => options.sloppy = true,

@@ -25,6 +25,7 @@ use crate::proto::node::Node;
 use crate::proto::rng::Rng;
 use crate::proto::store::{Sequence, Store, Ticket};
 use crate::proto::time::{Instant, Now};
+use crate::proto::version::Value;
 
 /// How late a reply may be: a tick of the coordinator's timers, and nothing else.
 const SLACK: Time = 5 * MS;
@@ -424,6 +425,7 @@ impl World {
         let this = &mut self.machines[machine];
         let Some(node) = this.node.as_mut() else { return Ok(()) };
         let (mut replies, mut sends) = (Vec::new(), Vec::new());
+        node.maintain(now);
         loop {
             let before = node.store().marks();
             while let Some(output) = node.poll_output(now) {
@@ -477,11 +479,13 @@ impl World {
     fn judge_puts(&mut self, machine: usize) -> Judged {
         let node = self.machines[machine].node.as_mut().expect("it runs");
         let generation = node.store().identity().generation;
-        for put in &node.store_mut().take_puts() {
+        let puts = node.store_mut().take_puts();
+        let wall_ms = self.clock_of(machine).wall.0;
+        for put in &puts {
             self.trace.note(self.now, 6, &put.item_hash.to_le_bytes());
             let key = self.oracle.key_number(&put.key);
             self.trace.say(self.now, key, || format!("{} puts {}", self.names[machine], show(&put.object)));
-            self.oracle.put(machine, generation, put)?;
+            self.oracle.put(machine, generation, wall_ms, put)?;
             let held = key.and_then(|key| self.oracle.histories[key].top(machine));
             self.trace
                 .say(self.now, key, || format!("    which are events {:?}", held.map(|held| &held.siblings)));
@@ -662,8 +666,11 @@ fn show_dot(dot: crate::proto::version::Dot) -> String {
 fn show(object: &[u8]) -> String {
     let Ok(object) = crate::proto::version::Object::decode(object) else { return "nonsense".into() };
     let siblings = object.siblings().iter().map(|sibling| {
-        let text = String::from_utf8_lossy(&sibling.value).replace('.', "");
-        let what = if sibling.tombstone { "deleted" } else { &text };
+        let what = match &sibling.value {
+            _ if sibling.tombstone => "deleted".to_owned(),
+            Value::Shed(_) => "shed".to_owned(),
+            Value::Whole(bytes) => String::from_utf8_lossy(bytes).replace('.', ""),
+        };
         format!("{}={what}", show_dot(sibling.dot))
     });
     let entries = object.context().entries().iter();
