@@ -8,11 +8,18 @@ source "$(dirname "$0")/stages.sh"
 
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
 
-stage prerequisites 10 scripts/prerequisites.sh gcc g++ redis-server redis-cli redis-benchmark valgrind python3
+stage prerequisites 10 scripts/prerequisites.sh gcc g++ redis-server redis-cli redis-benchmark valgrind python3 \
+    mount mkfs.ext4
 stage simulator    600 scripts/sim.sh soak
 stage kill         120 env QUORATE_KILL_ROUNDS=100 cargo test --release --test processes kill -- --nocapture
 stage malformed    120 env QUORATE_MALFORMED=1000000 scripts/malformed.sh
-stage bits         20 env QUORATE_ALL_BITS=1 cargo test --release --lib store::tests::crash
+stage store-kill   20 env QUORATE_STORE_KILL_ROUNDS=200 cargo test --profile sim --test store_kill -- --nocapture
+stage store-model  60 env QUORATE_STORE_OPERATIONS=1000000 \
+    cargo test --profile sim --lib store::tests::upkeep -- --nocapture
+stage bits         120 env QUORATE_ALL_BITS=1 \
+    cargo test --profile sim --lib -- --nocapture store::tests::images store::tests::crash_points
 stage loom         120 scripts/loom.sh --full
+stage faults       120 env QUORATE_FAULTS_ROUNDS=20 scripts/faults.sh
+stage overwrite    60 scripts/bench-store.sh --only space --reps 1 --seconds 600
 
 finish

@@ -17,7 +17,8 @@ docs() {
 }
 export -f docs
 
-stage prerequisites 10 scripts/prerequisites.sh gcc g++ redis-server redis-cli redis-benchmark valgrind python3
+stage prerequisites 10 scripts/prerequisites.sh gcc g++ redis-server redis-cli redis-benchmark valgrind python3 \
+    mount mkfs.ext4
 stage format        2  cargo fmt --check
 stage clippy        20 cargo clippy --all-features --all-targets -- -D warnings
 stage tidy          10 cargo test --all-features --test tidy
@@ -27,5 +28,6 @@ stage c-examples    15 scripts/c-examples.sh
 stage simulator     25 scripts/sim.sh
 stage malformed     15 scripts/malformed.sh
 stage loom          15 scripts/loom.sh
+stage faults        15 scripts/faults.sh
 
 finish
