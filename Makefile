@@ -35,7 +35,7 @@ bench: ## The cluster bench: quorate beside Redis and a bare toy, in one run. Pr
 demo: ## A local cluster, a conflict made and resolved; ends by itself.
 	$(CARGO) run --release --quiet --bin quorate -- dev --tour --port 0 --log error
 
-soak: ## The long runs: 20,000 seeds, every planted bug, 100 rounds of kill -9, a million bad inputs.
+soak: ## The long runs: 20,000 seeds, every planted bug, 100 rounds of kill -9, a million bad inputs, 20 minutes of overwriting.
 	@scripts/soak.sh
 
 install: build ## Install the program, the header and the libraries below PREFIX.

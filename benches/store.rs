@@ -70,8 +70,9 @@ fn open(path: &Path) -> LogStore<FileDisk> {
 
 fn put(store: &mut LogStore<FileDisk>, key: &KeyRef<'_>) -> Sequence {
     let local = LocalPart { epoch: Some(Epoch { nonce: 1, number: 2 }) };
+    let record = NewRecord { local, object: &VALUE, item_hash: 9, expires_ms: None, is_delete: false };
     loop {
-        match store.put(key, &NewRecord { local, object: &VALUE, item_hash: 9 }) {
+        match store.put(key, &record) {
             Ok(sequence) => return sequence,
             Err(StoreError::Overloaded) => std::thread::yield_now(),
             Err(error) => panic!("{error}"),
