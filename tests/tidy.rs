@@ -50,15 +50,18 @@ const OUTSIDE_OF_PROTO: [&str; 15] = [
 ];
 
 /// The only places where `unsafe` may stand; an entry ending in `/` is a folder.
-const UNSAFE_ALLOWED: [&str; 7] = [
+const UNSAFE_ALLOWED: [&str; 9] = [
     "src/store/map.rs",
     "src/store/file.rs",
+    "src/store/prefetch.rs",
     "src/driver/sys.rs",
     "src/driver/queue.rs",
     "src/ffi/",
     // They call the C interface as a C program does.
     "tests/ffi.rs",
     "tests/ffi_panic.rs",
+    // Opening LMDB, a peer of the store bench, has conditions that no type can hold.
+    "benches/embedded/src/engines/lmdb.rs",
 ];
 
 /// Names of files and modules that say nothing about what is inside.

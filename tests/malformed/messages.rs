@@ -14,7 +14,7 @@ use quorate::proto::message::{
     seal,
 };
 use quorate::proto::rng::Rng;
-use quorate::proto::version::{Actor, Dot, Epoch, Hlc, Object, Sibling, VectorClock};
+use quorate::proto::version::{Actor, Dot, Epoch, Hlc, Object, Sibling, Value, VectorClock};
 use quorate::proto::wire::{put_bytes, put_varint};
 use quorate::proto::{error::Outcome, io::Achieved};
 
@@ -432,8 +432,12 @@ fn encoded_object(rng: &mut Rng, facts: &Facts) -> Vec<u8> {
         };
         let expires_ms = rng.one_in(4).then(|| if rng.one_in(2) { boundary(rng) } else { 1 << 41 });
         let tombstone = rng.one_in(4);
-        let value = noise(rng, if tombstone { 0 } else { 8 });
-        object.write(&seen, |_| false, Sibling { dot, hlc, tombstone, expires_ms, value: value.into() });
+        let value = if expires_ms.is_some() && !tombstone && rng.one_in(3) {
+            Value::Shed(rng.next_u64())
+        } else {
+            noise(rng, if tombstone { 0 } else { 8 }).into()
+        };
+        object.write(&seen, |_| false, Sibling { dot, hlc, tombstone, expires_ms, value });
     }
     let mut bytes = Vec::new();
     object.encode(&mut bytes);
