@@ -66,6 +66,8 @@ const FORMS: &[&str] = &[
     "q.del {k} supersede w {r}",
     "q.owners {k}",
     "q.status",
+    "q.store status",
+    "q.store backup",
     "scan {cur} match {pat} count {n} type string",
     "scan 0",
     "keys {pat}",
