@@ -186,12 +186,17 @@ impl<S: Store> Turn<'_, S> {
         }
     }
 
-    /// Sends again to whoever has not answered: our record as it is now, which holds what was written.
+    /// Sends again to whoever has not answered: our record as it is now, as long as it holds what was written.
+    /// A disk may have lost that since, and the acknowledgement of another record would not be one of it.
     pub(super) fn write_again(&mut self, index: usize) {
         let id = self.wire_id(index);
         let slot = &self.coordinator.slots[index];
         let durability = self.config.keyspace(slot.keyspace).durability;
         let Ok(Held::Record(record)) = self.replica.read(&slot.key_ref()) else { return };
+        let object = Object::decode(&record.object);
+        if !slot.dot.is_some_and(|dot| object.is_ok_and(|object| object.context().covers(dot))) {
+            return;
+        }
         let message = Message::Replicate {
             keyspace: slot.keyspace,
             key: &slot.key,
