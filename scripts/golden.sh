@@ -9,4 +9,4 @@ target=$(realpath --canonicalize-missing "$1")
 [ ! -e "$target" ] || { echo "$1 is there already" >&2; exit 1; }
 cd "$(dirname "$0")/.."
 QUORATE_GOLDEN_WRITE="$target" cargo test --test golden the_directory_of_this_version_can_be_kept
-rm -f "$target/data/LOCK"
+rm -f "$target/data/LOCK" "$target"/data/*.tmp

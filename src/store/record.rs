@@ -8,16 +8,16 @@
 //!  then: local part (16, if flagged: nonce, number) · stored key (keyspace 2, key) · value · zeros to 8
 //! ```
 //!
-//! The checksum is seeded with the segment's random id and covers everything behind it to the last zero,
-//! so neither stale bytes of another segment nor a misplaced block can pass for a record. The local part
-//! is neither hashed nor sent (trap T10). Lengths are bounded before anything is read by them, and no
-//! field is believed before the checksum holds.
+//! The checksum is seeded with the segment's random id and the record's place in it, and covers everything
+//! behind it to the last zero, so neither stale bytes of another segment nor a misplaced block can pass for
+//! a record. The local part is neither hashed nor sent (trap T10). Lengths are bounded before anything is
+//! read by them, and no field is believed before the checksum holds.
 //!
 //! An object that is too long for one record lies in *chunks*, records of their own with the sequences just
 //! below that of its put, whose value is then only the length of the whole and the number of chunks. A
 //! chunk has no key: its field for the item hash holds the upper half of the key's position.
 //!
-//! Kinds 2, 4 and 5, the expiry and the chunks came with version 2 of segments.
+//! Kinds 2, 4 and 5, the expiry, the chunks and the place in the seed came with version 2 of segments.
 
 use core::ops::Range;
 
@@ -349,7 +349,7 @@ fn finish(into: &mut Vec<u8>, start: usize, seed: u32) {
     into[start..start + 4].copy_from_slice(&checksum.to_le_bytes());
 }
 
-/// Seeded with the segment's random id, so that bytes of another segment do not hold (rule R5).
+/// Seeded with the segment's random id and the record's place, so that bytes of elsewhere do not hold (rule R5).
 fn checksum(seed: u32, bytes: &[u8]) -> u32 {
     let seed = if cfg!(mutant = "checksum_seed") { 0 } else { seed };
     crc32c::crc32c_append(seed, bytes)

@@ -72,7 +72,7 @@ impl Location {
 pub struct Plan {
     /// Its number.
     pub number: u64,
-    /// Its random id: the seed of its records' checksums.
+    /// Its random id: with a record's place it seeds that one's checksum.
     pub seed: u32,
     /// No record in it has a lower sequence; or, of a compacted one, nothing in it had been removed by then.
     pub first: Sequence,
@@ -84,6 +84,8 @@ pub struct Plan {
     pub directory: u64,
     /// Whether it holds what compaction kept of others.
     pub is_compacted: bool,
+    /// Whether it is of version 1, whose checksums do not tell where a record lies.
+    pub is_v1: bool,
 }
 
 /// Why bytes are no header of a segment of ours.
@@ -102,7 +104,8 @@ impl Plan {
     pub fn header(&self) -> [u8; HEADER_LENGTH] {
         let mut bytes = [0; HEADER_LENGTH];
         bytes[..8].copy_from_slice(&MAGIC);
-        bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        let version = if self.is_v1 { 1 } else { VERSION };
+        bytes[8..12].copy_from_slice(&version.to_le_bytes());
         bytes[12..16].copy_from_slice(&self.seed.to_le_bytes());
         bytes[16..24].copy_from_slice(&self.number.to_le_bytes());
         bytes[24..32].copy_from_slice(&self.first.0.to_le_bytes());
@@ -127,6 +130,7 @@ impl Plan {
             slot: u32_at(bytes, 40),
             directory: u64_at(bytes, 44),
             is_compacted: u32_at(bytes, 52) & FLAG_COMPACTED != 0,
+            is_v1: u32_at(bytes, 8) == 1,
         };
         let sound = u32_at(bytes, 60) == crc32c::crc32c(&bytes[..60]);
         let version = u32_at(bytes, 8);
@@ -148,6 +152,12 @@ impl Plan {
     /// The name of its file.
     pub fn name(&self) -> String {
         file_path(self.number)
+    }
+
+    /// The seed of the checksum of the record at `offset`: bytes that a disk put elsewhere do not hold there.
+    pub fn seed_at(&self, offset: u64) -> u32 {
+        let place = if self.is_v1 { 0 } else { (offset / ALIGNMENT as u64) as u32 };
+        self.seed ^ place
     }
 
     /// How many slots it owns.
@@ -257,6 +267,7 @@ mod tests {
             slot: 3,
             directory: 42,
             is_compacted: true,
+            is_v1: false,
         }
     }
 

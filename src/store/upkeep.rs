@@ -309,7 +309,7 @@ impl<D: Disk> Crew<D> {
 
     fn look(&self, plan: Plan, start: u64, bytes: Vec<u8>, goes_on: bool) -> Block {
         let mut block = Block::begun(plan, start);
-        let mut walk = Walk::new(&bytes, plan.seed, goes_on);
+        let mut walk = Walk::new(&bytes, &plan, start, goes_on);
         let end = loop {
             let bad = match walk.step() {
                 Step::Record(at, decoded) => match self.fingerprints.of(&bytes[at..], &decoded) {
@@ -371,7 +371,7 @@ impl<D: Disk> Crew<D> {
             let found = &block.records[number as usize];
             let (at, length) = (found.at as usize, found.length as usize);
             let offset = output.at + bytes.len() as u64;
-            record::encode_moved(&mut bytes, plan.seed, &block.bytes[at..at + length]);
+            record::encode_moved(&mut bytes, plan.seed_at(offset), &block.bytes[at..at + length]);
             *output.counts.entry(found.partition).or_default() += length as u64;
             output.newest = output.newest.max(found.sequence);
             if output.moved.back().is_none_or(|piece| piece.len() == MOVED_PIECE) {
@@ -403,7 +403,7 @@ impl<D: Disk> Crew<D> {
             self.output.take().ok_or_else(|| io::Error::other("nothing was copied"))?;
         let counts: Vec<(u16, u64)> = counts.into_iter().collect();
         let mut bytes = Vec::new();
-        record::encode_seal(&mut bytes, segment.plan.seed, newest, &counts);
+        record::encode_seal(&mut bytes, segment.plan.seed_at(at), newest, &counts);
         segment.file.write_at(at, &bytes)?;
         let end = at + bytes.len() as u64;
         if !cfg!(mutant = "manifest_order") {

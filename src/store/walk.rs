@@ -6,6 +6,7 @@
 use core::ops::Range;
 
 use super::record::{self, ALIGNMENT, Decoded, Flaw, Header};
+use super::segment::Plan;
 
 /// Behind a damaged range, sound records are looked for until so many times the run's length has been
 /// checksummed.
@@ -29,7 +30,9 @@ pub enum Step {
 /// See the head of this file.
 pub struct Walk<'a> {
     bytes: &'a [u8],
-    seed: u32,
+    plan: Plan,
+    /// Where in the segment they begin.
+    from: u64,
     at: usize,
     effort: usize,
     /// Whether the segment goes on behind the run, so that a record may be cut off by its end.
@@ -37,9 +40,14 @@ pub struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    /// Walks `bytes`, whose records have this seed.
-    pub fn new(bytes: &'a [u8], seed: u32, goes_on: bool) -> Walk<'a> {
-        Walk { bytes, seed, at: 0, effort: bytes.len().saturating_mul(SEARCH_EFFORT_MAX), goes_on }
+    /// Walks `bytes`, which begin at offset `from` of a segment.
+    pub fn new(bytes: &'a [u8], plan: &Plan, from: u64, goes_on: bool) -> Walk<'a> {
+        let effort = bytes.len().saturating_mul(SEARCH_EFFORT_MAX);
+        Walk { bytes, plan: *plan, from, at: 0, effort, goes_on }
+    }
+
+    fn decode(&self, at: usize) -> Result<Decoded, Flaw> {
+        record::decode(&self.bytes[at..], self.plan.seed_at(self.from + at as u64))
     }
 
     /// The next step; after `Zeros` and `End` it stays there.
@@ -53,7 +61,7 @@ impl<'a> Walk<'a> {
             return if self.goes_on { Step::End(at) } else { Step::Zeros(at) };
         };
         // A record's checksum and kind are in its first bytes: zeros there are no record.
-        let decoded = if content < ALIGNMENT { record::decode(rest, self.seed) } else { Err(Flaw::Checksum) };
+        let decoded = if content < ALIGNMENT { self.decode(at) } else { Err(Flaw::Checksum) };
         match decoded {
             Ok(decoded) => {
                 self.at += decoded.length;
@@ -86,7 +94,7 @@ impl<'a> Walk<'a> {
             {
                 let Some(left) = self.effort.checked_sub(header.length()) else { break };
                 self.effort = left;
-                if record::decode(rest, self.seed).is_ok() {
+                if self.decode(at).is_ok() {
                     return at;
                 }
             }

@@ -39,7 +39,7 @@ pub fn survey<F: File>(file: &F) -> Survey {
     read_as_possible(file, HEADER_LENGTH as u64, &mut bytes);
     let last = bytes.iter().rposition(|&byte| byte != 0);
     survey.content = (HEADER_LENGTH + last.map_or(0, |at| at + 1)) as u64;
-    let mut walk = Walk::new(&bytes, plan.seed, false);
+    let mut walk = Walk::new(&bytes, &plan, HEADER_LENGTH as u64, false);
     loop {
         match walk.step() {
             Step::Record(at, decoded) => {
@@ -50,7 +50,7 @@ pub fn survey<F: File>(file: &F) -> Survey {
                 }
             }
             Step::Bad(range) => {
-                let why = reason(file, plan.seed, &bytes, &range);
+                let why = reason(file, &plan, &bytes, &range);
                 let from = HEADER_LENGTH as u64;
                 survey.bad.push((from + range.start as u64..from + range.end as u64, why));
             }
@@ -97,7 +97,7 @@ impl Survey {
 }
 
 /// What is wrong with the record that begins where a bad range does.
-fn reason<F: File>(file: &F, seed: u32, bytes: &[u8], range: &Range<usize>) -> String {
+fn reason<F: File>(file: &F, plan: &Plan, bytes: &[u8], range: &Range<usize>) -> String {
     let mut byte = [0];
     let at = (HEADER_LENGTH + range.start) as u64;
     match file.read_at(at, &mut byte) {
@@ -105,7 +105,7 @@ fn reason<F: File>(file: &F, seed: u32, bytes: &[u8], range: &Range<usize>) -> S
         Ok(0) => return "the file ends before it".to_owned(),
         Ok(_) => {}
     }
-    match record::decode(&bytes[range.start..], seed) {
+    match record::decode(&bytes[range.start..], plan.seed_at(at)) {
         Err(Flaw::Length) => "the lengths in its header cannot be".to_owned(),
         Err(Flaw::Content) => "its parts do not fit together".to_owned(),
         Err(Flaw::Checksum | Flaw::Unknown(_)) | Ok(_) => "its checksum does not hold".to_owned(),

@@ -179,11 +179,12 @@ impl<D: Disk> LogStore<D> {
         let plan = self.segments.at(self.segments.active).plan;
         if let Some(mark) = self.next_mark() {
             let last = Sequence(self.last.0 - 1);
-            self.staging.append(last, |into| record::encode_mark(into, plan.seed, last, &mark));
+            let seed = plan.seed_at(self.head);
+            self.staging.append(last, |into| record::encode_mark(into, seed, last, &mark));
             self.head += SYNC_MARK_LENGTH as u64;
         }
         let location = plan.location(self.head);
-        self.staging.append(self.last, |into| encode(into, plan.seed));
+        self.staging.append(self.last, |into| encode(into, plan.seed_at(location.offset(plan.slot))));
         let end = self.staging.open().end();
         debug_assert_eq!(end - self.head, length as u64);
         self.appended += end - self.head;
@@ -240,7 +241,8 @@ impl<D: Disk> LogStore<D> {
             .map(|at| (at, core::mem::take(&mut self.counts[usize::from(at)])))
             .collect();
         let last = Sequence(self.last.0 - 1);
-        self.staging.append(last, |into| record::encode_seal(into, plan.seed, last, &counts));
+        let seed = plan.seed_at(self.head);
+        self.staging.append(last, |into| record::encode_seal(into, seed, last, &counts));
         let end = self.staging.open().end();
         self.hand_on();
         self.shared.leave(plan.number);

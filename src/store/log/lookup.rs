@@ -130,9 +130,9 @@ impl<D: Disk> LogStore<D> {
 
     /// Reads the record at a location; `None` if it does not hold.
     pub(super) fn read(&self, location: Location) -> Option<(Cow<'_, [u8]>, Decoded)> {
-        let (entry, _) = self.segments.locate(location)?;
+        let (entry, offset) = self.segments.locate(location)?;
         let bytes = self.bytes_at(location, 0, self.header_at(location)?.length())?;
-        let decoded = record::decode(&bytes, entry.plan.seed).ok()?;
+        let decoded = record::decode(&bytes, entry.plan.seed_at(offset)).ok()?;
         Some((bytes, decoded))
     }
 

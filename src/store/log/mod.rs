@@ -314,6 +314,7 @@ impl<D: Disk> LogStore<D> {
             slot: 0,
             directory: self.directory,
             is_compacted,
+            is_v1: false,
         })?;
         self.next_number += 1;
         Some(plan)

@@ -121,7 +121,8 @@ impl<D: Disk> Reader<'_, D> {
         plan.size = size;
         if flaw.is_some() {
             // Its records tell whether the random id is still good. Nothing else is to be believed.
-            plan = Plan { seed: plan.seed, size, number, directory, slot: u32::MAX, ..Plan::default() };
+            let Plan { seed, is_v1, .. } = plan;
+            plan = Plan { seed, is_v1, size, number, directory, slot: u32::MAX, ..Plan::default() };
         }
         let owner = u32::try_from(self.scans.len()).expect("a directory holds fewer segments");
         let mut scan = Scan {
@@ -237,7 +238,7 @@ impl<D: Disk> Reader<'_, D> {
     /// Reads the records of the segment at hand; `bytes` begin at offset `from`.
     pub(super) fn read_records(&mut self, bytes: &[u8], from: u64) -> Result<(), OpenError> {
         let plan = self.scan().segment.plan;
-        let mut walk = Walk::new(bytes, plan.seed, false);
+        let mut walk = Walk::new(bytes, &plan, from, false);
         let mut batch = Vec::with_capacity(BATCH);
         loop {
             let step = walk.step();

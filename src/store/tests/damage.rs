@@ -125,3 +125,31 @@ fn a_file_that_is_cut_under_the_store_is_damage_and_no_signal() {
     assert!((0..100_u64).all(|number| get(&store, &number.to_le_bytes()) == Answer::Value(value.clone())));
     store.close().unwrap();
 }
+
+/// A whole record that a disk wrote to the place of another one holds, but not there.
+#[test]
+fn a_record_in_the_place_of_another_of_its_segment_is_damage() {
+    let disk = TestDisk::new();
+    let mut store = open(&disk).unwrap();
+    let keys: Vec<[u8; 1]> = (0..20).map(|key| [key]).collect();
+    for key in &keys {
+        put(&mut store, key, &[key[0]; 100]).unwrap();
+    }
+    store.close().unwrap();
+    drop(store);
+    let at = |bytes: &[u8], key: u8| bytes.windows(100).position(|window| window == [key; 100]).unwrap();
+    disk.change("log/0000000000000001.seg", |bytes| {
+        let distance = at(bytes, 8) - at(bytes, 7);
+        // The first one lies right behind the header of the segment.
+        let head = at(bytes, 1) - distance - 64;
+        let (from, to) = (at(bytes, 12) - head, at(bytes, 5) - head);
+        bytes.copy_within(from..from + distance, to);
+    });
+    disk.state().small.remove("checkpoint");
+    let store = open(&disk).unwrap();
+    assert!(store.status().incomplete > 0);
+    assert_eq!(get(&store, &keys[5]), Answer::Incomplete);
+    for key in keys.iter().filter(|key| key[0] != 5) {
+        assert_eq!(get(&store, key), Answer::Value(vec![key[0]; 100]), "{key:?}");
+    }
+}

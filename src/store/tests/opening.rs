@@ -204,6 +204,7 @@ fn a_directory_that_cannot_be_made_is_not_writable() {
 fn what_a_stopped_creation_left_is_swept_away() {
     let header = super::super::segment::Plan {
         is_compacted: false,
+        is_v1: false,
         number: 3,
         seed: 1,
         first: Sequence(1),
