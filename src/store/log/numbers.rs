@@ -34,7 +34,10 @@ pub(super) fn identify<F>(
         _ => random(),
     };
     let opens = before.map_or(0, |before| before.opens) + 1;
-    let leases = before.map(|before| before.leases).unwrap_or_default();
+    // Epochs in the records of a store that lost its identity file stay below its floor: whatever it issues
+    // under its new generation from now on, it must know the next time.
+    let lost = Leases { epoch_end: recovered.epoch_end, ..Leases::default() };
+    let leases = before.map_or(lost, |before| before.leases);
     // After a clean stop the lease ends where its use did. Without an identity file nobody knows what was
     // given out beyond what was found, but the generation is a new one then.
     let next_sequence = leases.sequence_end.max(recovered.last.0 + 1);

@@ -52,6 +52,8 @@ impl<D: Disk> Reader<'_, D> {
             Kind::SyncMark => self.promise(&record::decode_mark(value)?),
             Kind::Seal => self.scan().is_sealed = true,
             Kind::Put | Kind::Removal | Kind::Drop | Kind::Chunk => {
+                let epoch = decoded.local.epoch.map_or(0, |epoch| epoch.number.saturating_add(1));
+                self.epoch_end = self.epoch_end.max(epoch);
                 let item = Item {
                     kind: decoded.kind,
                     spot: Spot { partition, fingerprint },

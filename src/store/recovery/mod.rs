@@ -80,6 +80,8 @@ pub struct Recovered<F> {
     pub floors: Vec<Sequence>,
     /// The highest sequence found.
     pub last: Sequence,
+    /// Every epoch met in a record has a lower number: all of them, if the identity file is lost.
+    pub epoch_end: u64,
     /// The clean marker held: nothing was lost or torn.
     pub is_clean: bool,
     /// Which segments make the log, and what of it is lost.
@@ -147,7 +149,9 @@ pub fn recover<D: Disk>(
     let mut promise = None;
     if contents.has_checkpoint {
         match from_checkpoint(disk, contents, Some(hash_key), size, progress)? {
-            Ok(recovered) => return Ok(recovered),
+            Ok(recovered) if contents.identity.is_some() => return Ok(recovered),
+            // Without it the epochs of all records must be known: a scan tells.
+            Ok(recovered) => (void, promise) = (Some("the identity file is lost"), recovered.start),
             Err(Void { why, start }) => (void, promise) = (Some(why), start),
         }
     }
@@ -239,6 +243,7 @@ struct Reader<'a, D: Disk> {
     /// Per segment, how far it was promised by marks.
     promised: BTreeMap<u64, u64>,
     last: Sequence,
+    epoch_end: u64,
     /// Bytes per partition in the last segment that was appended to.
     counts: Vec<u64>,
     /// Slots that stand for a removal.
@@ -315,6 +320,7 @@ impl<'a, D: Disk> Reader<'a, D> {
             fingerprints: Fingerprints { hash_key: hash_key.copied(), partitions, shift: index.shift() },
             manifest: contents.manifest.clone().unwrap_or_default(),
             last: checkpoint.map_or(Sequence(0), |(_, start)| start.sequence),
+            epoch_end: 0,
             checkpoint,
             rows,
             index,

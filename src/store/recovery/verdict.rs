@@ -72,6 +72,7 @@ impl<D: Disk> Reader<'_, D> {
             ledger: self.ledger,
             floors: self.floors,
             last: self.last,
+            epoch_end: self.epoch_end,
             is_clean,
             manifest: self.manifest,
             is_manifest_news,
