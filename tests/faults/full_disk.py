@@ -62,7 +62,7 @@ def older_half(ledger):
 
 
 def room_comes_back(node, ledger, fresh, what):
-    seconds = wait_until(f"room after {what}", lambda: not is_full(node))
+    seconds = wait_until(f"room after {what}", lambda: not is_full(node), node.state)
     wait_until(f"puts after {what}", lambda: takes_puts(node, ledger, fresh))
     say(f"after {what}, puts are taken again within {seconds:.1f} s")
 

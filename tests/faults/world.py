@@ -39,11 +39,12 @@ def check(is_so, what):
         raise Failed(what)
 
 
-def wait_until(what, is_so, patience=PATIENCE):
+def wait_until(what, is_so, state=lambda: ""):
     """Waits until something is so; returns how long that took, in seconds."""
     begun = time.monotonic()
     while not is_so():
-        check(time.monotonic() < begun + patience, f"{what}: not within {patience} s")
+        if time.monotonic() > begun + PATIENCE:
+            raise Failed(f"{what}: not within {PATIENCE} s; {state()}")
         time.sleep(0.05)
     return time.monotonic() - begun
 

@@ -13,8 +13,8 @@ use crate::store::staging::CHUNK_LENGTH;
 
 /// The loop writes at most so many bytes by itself: about 50 µs.
 const OWN_WRITE_MAX: usize = 128 << 10;
-/// This part of a segment is kept for what makes room, until the next one is there.
-const RESERVE: u64 = 4;
+/// One part in so many of a segment is kept for what makes room, until the next one is there.
+const RESERVE: u64 = 2;
 /// Longest part of an object that is a record; longer objects lie in several.
 const PART_MAX: u64 = 4 << 20;
 
@@ -98,10 +98,18 @@ impl<D: Disk> LogStore<D> {
             }
             return self.admit(bytes as u64);
         }
-        let fits = end <= active.plan.size || is_there(self.segments.spare);
-        // What is left of the active segment, and a spare if there is one, is kept for what makes room.
-        if goes_when_full && is_there(self.segments.active) && fits {
-            return Ok(());
+        // What is left of the active segment, and a spare if there is one, is kept for what makes room: a part
+        // of it for copies, as long as it may be enough for them.
+        if goes_when_full && is_there(self.segments.active) {
+            let fits = |kept: u64| end + kept <= active.plan.size;
+            let helps = || self.compaction.room == u64::MAX && self.can_shrink();
+            if is_there(self.segments.spare) || fits(active.plan.size * 3 / 8) || (fits(0) && !helps()) {
+                return Ok(());
+            }
+            if fits(0) {
+                self.counters.refused_segment += 1;
+                return Err(StoreError::Overloaded);
+            }
         }
         self.counters.refused_full += 1;
         Err(StoreError::Full)

@@ -535,7 +535,7 @@ impl<D: Disk> LogStore<D> {
         let active = self.segments.at(self.segments.active);
         let size = active.plan.size.saturating_sub(needed + SIZE_STEP) / SIZE_STEP * SIZE_STEP;
         // A part of it stays for deletes.
-        let kept = self.head + self.options.segment_size / 8;
+        let kept = self.head + self.options.segment_size / 16;
         if run.took_tail || size < kept || active.segment.is_none() {
             self.give_up_run();
             return;

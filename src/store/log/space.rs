@@ -35,11 +35,22 @@ impl<D: Disk> LogStore<D> {
         2 * live + 3 * size + size.saturating_sub(live)
     }
 
-    /// Bytes of disk that the log takes, with a checkpoint and the draft of the next one, and without what is
-    /// about to be removed.
+    /// Bytes of disk that the log takes, with a checkpoint and the draft of the next one; without what is
+    /// about to be removed, and without what damage keeps from going, as no compaction can make up for that.
     fn taken(&self) -> u64 {
-        self.segments.disk_bytes() - self.segments.leaving_bytes()
-            + 2 * CHECKPOINT_KEY_LENGTH * self.ledger.keys()
+        let bytes = self.segments.disk_bytes() - self.segments.leaving_bytes()
+            + 2 * CHECKPOINT_KEY_LENGTH * self.ledger.keys();
+        bytes.saturating_sub(self.kept_by_damage())
+    }
+
+    fn kept_by_damage(&self) -> u64 {
+        if self.manifest.quarantined.is_empty() {
+            return 0;
+        }
+        let is_kept = |entry: &Entry<D::File>| {
+            entry.state == State::Left && (!self.is_counted(entry) || entry.is_lost.get() || entry.stuck > 0)
+        };
+        self.segments.iter().filter(|(_, entry)| is_kept(entry)).map(|(_, entry)| entry.size).sum()
     }
 
     /// Whether the disk is full, or an append waits for room.
@@ -139,10 +150,13 @@ impl<D: Disk> LogStore<D> {
                 }
                 continue;
             }
-            // With a full disk whatever needs least room comes first.
-            let score = if is_full { u64::MAX - live } else { score(live, entry, last).max(1) };
-            let is_retained = self.is_retained(entry, newest);
-            candidates.push((if is_retained { (score / 1_024).max(1) } else { score }, owner));
+            // With a full disk whatever needs least room comes first, whoever follows the changes in it.
+            let score = match is_full {
+                true => u64::MAX - live - entry.controls,
+                false if self.is_retained(entry, newest) => score(live, entry, last) / 1_024,
+                false => score(live, entry, last),
+            };
+            candidates.push((score.max(1), owner));
         }
         // Only now and then, and never alone where room is short: it may give none back.
         let is_removals_turn =

@@ -38,10 +38,14 @@ fn options() -> LogOptions {
 }
 
 fn open(disk: &TestDisk) -> Result<LogStore<TestDisk>, OpenError> {
+    open_with(disk, &options())
+}
+
+fn open_with(disk: &TestDisk, options: &LogOptions) -> Result<LogStore<TestDisk>, OpenError> {
     // Each opening draws other numbers, in a fixed order.
     static OPENINGS: AtomicU64 = AtomicU64::new(0);
     let mut random = Rng::new(OPENINGS.fetch_add(1, Ordering::Relaxed));
-    LogStore::open(disk.clone(), options(), &mut || random.next_u64(), Box::new(|| {}))
+    LogStore::open(disk.clone(), options.clone(), &mut || random.next_u64(), Box::new(|| {}))
 }
 
 fn put<S: Store>(store: &mut S, key: &[u8], object: &[u8]) -> Result<Sequence, StoreError> {

@@ -53,16 +53,10 @@ pub fn everything() -> LogOptions {
     }
 }
 
-fn open_with(disk: &TestDisk, options: &LogOptions) -> LogStore<TestDisk> {
-    static OPENINGS: AtomicU64 = AtomicU64::new(1 << 20);
-    let mut random = Rng::new(OPENINGS.fetch_add(1, Ordering::Relaxed));
-    LogStore::open(disk.clone(), options.clone(), &mut || random.next_u64(), Box::new(|| {})).unwrap()
-}
-
 impl Pair {
     pub fn new(disk: TestDisk, options: LogOptions, seed: u64) -> Pair {
         Pair {
-            store: open_with(&disk, &options),
+            store: open_with(&disk, &options).unwrap(),
             options,
             disk,
             model: BTreeMap::new(),
@@ -93,7 +87,7 @@ impl Pair {
     /// What a stop at any moment since the last [`Pair::forget_past`] left, opened: it holds what it must.
     pub fn after_stop(&self, disk: TestDisk, seed: u64) -> Pair {
         let mut pair = Pair {
-            store: open_with(&disk, &self.options),
+            store: open_with(&disk, &self.options).unwrap(),
             options: self.options.clone(),
             disk,
             model: self.model.clone(),
@@ -257,7 +251,7 @@ impl Pair {
         if self.rng.one_in(8) {
             self.disk.state().small.remove("checkpoint");
         }
-        self.store = open_with(&self.disk, &self.options);
+        self.store = open_with(&self.disk, &self.options).unwrap();
         let (identity, figures) = (self.store.identity(), self.store.status().figures);
         assert_eq!(identity.clean, is_clean, "{identity:?}, {figures:?}");
         self.check_recovered();
@@ -267,7 +261,7 @@ impl Pair {
     pub fn close_and_open(&mut self) {
         self.note_stop();
         self.store.close().unwrap();
-        self.store = open_with(&self.disk, &self.options);
+        self.store = open_with(&self.disk, &self.options).unwrap();
         assert!(self.store.identity().clean);
         self.check_recovered();
     }
