@@ -80,12 +80,14 @@ case ${1:-} in
     uncounted=$(sed -n 's/^1600 runs, \([0-9]*\) do not count.*/\1/p' "$summary")
     [ "${uncounted:-1600}" -le 100 ] || fail "${uncounted:-all} of 1,600 seeds do not count: 1,500 must"
     "$clean" sim --store --seeds 0..150 >/dev/null || fail '150 seeds of the world of one store'
+    "$clean" sim --profile rot --seeds 0..150 >/dev/null || fail '150 seeds of a cluster with a disk that rots'
     "$clean" sim --seeds 0..100 --twice --partial >/dev/null || fail '100 seeds twice'
     replay_planted
     ;;
 soak)
     "$clean" sim --seeds "0..${2:-20000}" || fail "${2:-20000} seeds"
     "$clean" sim --store --seeds "0..${2:-20000}" || fail "${2:-20000} seeds of the world of one store"
+    "$clean" sim --profile rot --seeds "0..${2:-20000}" || fail "${2:-20000} seeds of a cluster with a disk that rots"
     search_planted
     ;;
 record)

@@ -184,8 +184,12 @@ fn run_seeds(seeds: Range<u64>, arguments: &SimArguments) -> Result<(), String> 
     if !range.not_repeated.is_empty() {
         return Err(format!("{} seeds are not deterministic", range.not_repeated.len()));
     }
-    let missing = range.counts.missing();
-    if !missing.is_empty() && !arguments.partial && arguments.profile == "swarm" {
+    let missing = match &*arguments.profile {
+        "swarm" => range.counts.missing(),
+        "rot" => range.counts.missing_of_rot(),
+        _ => Vec::new(),
+    };
+    if !missing.is_empty() && !arguments.partial {
         return Err(format!("never exercised: {}", missing.join(", ")));
     }
     Ok(())

@@ -136,7 +136,10 @@ impl Platter {
         // A mood for the whole crash: now and then everything is lost, or everything but the last tear.
         let keep_percent = [0, 0, 30, 60, 90, 100][inner.rng.below(6) as usize];
         for content in inner.files.values() {
-            crash_file(&mut guard(content), &mut inner.rng, keep_percent);
+            let mut content = guard(content);
+            crash_file(&mut content, &mut inner.rng, keep_percent);
+            // The bytes that promised may be gone.
+            content.synced_at = [0; 4];
         }
     }
 

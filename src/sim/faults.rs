@@ -62,11 +62,19 @@ pub enum Fault {
     Skew,
     /// A member runs with another layout for a while.
     ForeignLayout,
+    /// Bits of a segment flip.
+    BitRot,
+    /// Sectors of a segment are what they were before they were written.
+    SectorRot,
+    /// Bits of a small file or of the checkpoint flip.
+    FileRot,
+    /// A write lands elsewhere.
+    MisdirectedWrite,
 }
 
 impl Fault {
     /// All kinds, in the order of the report.
-    pub const ALL: [Fault; 24] = [
+    pub const ALL: [Fault; 28] = [
         Fault::Loss,
         Fault::Duplicate,
         Fault::Reorder,
@@ -91,7 +99,14 @@ impl Fault {
         Fault::WallJump,
         Fault::Skew,
         Fault::ForeignLayout,
+        Fault::BitRot,
+        Fault::SectorRot,
+        Fault::FileRot,
+        Fault::MisdirectedWrite,
     ];
+
+    /// What strikes the disk that rots, in the profile that has one.
+    pub const ROT: [Fault; 4] = [Fault::BitRot, Fault::SectorRot, Fault::FileRot, Fault::MisdirectedWrite];
 
     /// The kinds that strike at a time of their own, rather than with a frame or a disk operation.
     pub const TIMED: [Fault; 15] = [
@@ -138,6 +153,18 @@ pub struct Profile {
     pub store: StoreKind,
     /// Bytes of a log segment.
     pub segment_bytes: u64,
+    /// Bytes of log, and time, after which a checkpoint is written.
+    pub checkpoint_bytes: u64,
+    /// See `checkpoint_bytes`.
+    pub checkpoint_interval: Duration,
+    /// The time in which every record is re-read.
+    pub scrub_interval: Duration,
+    /// Bytes of values at least that clients may write: large ones fill segments.
+    pub ballast_max: u64,
+    /// Replicas that each write must reach at least.
+    pub w_min: u8,
+    /// The machine whose disk rots.
+    pub rotten: Option<usize>,
     /// Acknowledged operations after which the safety phase ends.
     pub acknowledged_target: u64,
     /// True time after which it ends in any case.
@@ -191,8 +218,8 @@ pub struct Profile {
 }
 
 /// Names of the profiles that `--profile` takes.
-pub const PROFILES: [&str; 9] =
-    ["swarm", "calm", "network", "crash", "always", "memory", "late", "amnesia", "stale"];
+pub const PROFILES: [&str; 10] =
+    ["swarm", "calm", "network", "crash", "always", "memory", "late", "amnesia", "stale", "rot"];
 
 impl Profile {
     /// Draws the settings of a run. `name` is one of [`PROFILES`].
@@ -205,6 +232,10 @@ impl Profile {
         // Drawn apart, so that the rest of a profile is what its seed always gave.
         let mut apart = Rng::new(seed ^ 0x0005_4ee9);
         profile.sweep_interval = Duration::from_millis(20 << apart.below(7));
+        profile.checkpoint_bytes = (16 << 10) << apart.below(5);
+        profile.checkpoint_interval = Duration::from_millis(500 << apart.below(6));
+        profile.scrub_interval = Duration::from_millis(500 << apart.below(5));
+        profile.ballast_max = [0, 0, 3_000, 10_000][apart.below(4) as usize];
         match name {
             "swarm" => {
                 profile.draw_network_faults(&mut rng);
@@ -229,6 +260,7 @@ impl Profile {
             "late" => profile.make_everything_late(),
             "amnesia" => profile.forget_tails(&mut rng),
             "stale" => profile.leave_replicas_behind(),
+            "rot" => profile.let_a_disk_rot(&mut rng),
             other => panic!("no profile is called `{other}`"),
         }
         if name != "calm" {
@@ -265,6 +297,12 @@ impl Profile {
             keyspaces,
             store: if rng.one_in(10) { StoreKind::Memory } else { StoreKind::Log },
             segment_bytes: 64 << (10 + rng.below(4)),
+            checkpoint_bytes: 256 << 20,
+            checkpoint_interval: Duration::from_secs(60),
+            scrub_interval: Duration::from_secs(60),
+            ballast_max: 0,
+            w_min: 0,
+            rotten: None,
             acknowledged_target: 520 + rng.below(200),
             time_limit: 240_000 * MS,
             stream: rng.one_in(3),
@@ -323,6 +361,22 @@ impl Profile {
         self.timed = vec![(Fault::Isolate, 200 * MS), (Fault::Pause, 500 * MS)];
         self.outage_max = 300 * MS;
         self.detection_max = 20 * MS;
+    }
+
+    /// Trap T4: one disk rots, and every write that is acknowledged has reached another machine as well.
+    fn let_a_disk_rot(&mut self, rng: &mut Rng) {
+        self.machines = 3;
+        self.store = StoreKind::Log;
+        let durability = if rng.one_in(2) { Durability::Interval } else { Durability::Always };
+        self.keyspaces = vec![KeyspaceConfig { durability, ..KeyspaceConfig::default() }];
+        self.w_min = 2;
+        self.rotten = Some(rng.below(3) as usize);
+        self.segment_bytes = (64 << 10) << rng.below(2);
+        self.ballast_max = 3_000 << rng.below(3);
+        self.draw_timed(rng, &Fault::ROT, 1);
+        self.draw_timed(rng, &[Fault::ProcessKill, Fault::CleanRestart, Fault::MachineCrash], 1);
+        self.draw_timed(rng, &[Fault::Isolate, Fault::CutTwoWay, Fault::SyncFailure], 4);
+        self.outage_max = 400 * MS;
     }
 
     fn draw_network_faults(&mut self, rng: &mut Rng) {

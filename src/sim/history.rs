@@ -174,6 +174,13 @@ pub struct KeyHistory {
     by_actor: HashMap<Actor, Vec<(u64, usize)>>,
     /// For each machine the records it put and may still be left with, oldest first.
     pub held: Vec<Vec<Held>>,
+    /// For each machine the records that it could not read any more, oldest first: a restart may find an older
+    /// one of them.
+    pub lost: Vec<Vec<Held>>,
+    /// For each machine the records that its store says may be newer than the one it holds.
+    pub doubted: Vec<Vec<Held>>,
+    /// How many records of a machine are kept before those are forgotten that nothing can bring back.
+    pub kept: usize,
     /// Two writes were taken for each other: causality is no longer known exactly.
     pub is_doubtful: bool,
 }
@@ -196,6 +203,9 @@ impl KeyHistory {
             by_dot: HashMap::new(),
             by_actor: HashMap::new(),
             held: vec![Vec::new(); machines],
+            lost: vec![Vec::new(); machines],
+            doubted: vec![Vec::new(); machines],
+            kept: 8,
             is_doubtful: false,
         }
     }
@@ -314,7 +324,7 @@ impl KeyHistory {
     /// Notes a put, and forgets records below the durable mark that it has outlived.
     pub fn hold(&mut self, machine: usize, held: Held, durable: Sequence) {
         let list = &mut self.held[machine];
-        if list.len() >= 8 {
+        if list.len() >= self.kept {
             let kept = list.iter().rposition(|old| old.sequence <= durable).unwrap_or(0);
             if kept > 0 {
                 list.drain(..kept);

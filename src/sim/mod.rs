@@ -13,7 +13,7 @@
 //! | `run`, `range` | the life of one run; many seeds over threads |
 //! | `faults` | the profile of a run: what may go wrong, and how often |
 //! | `world` | true time, the events, one call into one node at a time |
-//! | `strikes` | cuts, pauses, stops, starts, lost disks |
+//! | `strikes`, `decay` | cuts, pauses, stops, starts, lost disks; a disk that rots |
 //! | `network`, `clock`, `disk`, `rot`, `watched` | what stands in for the outside; the watched store |
 //! | `store` | another world: one store alone, against a map |
 //! | `workload` | clients, and values that name the operation they came from |
@@ -27,6 +27,7 @@
 //! may live here.
 
 mod clock;
+mod decay;
 mod disk;
 mod expiry;
 mod faults;

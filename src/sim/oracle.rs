@@ -141,6 +141,10 @@ pub(super) struct MachineView {
     pub(super) last_sequence: Sequence,
     /// While it stands still: what of its records is sure to come back.
     pub(super) down: Option<Sequence>,
+    /// Its disk rots.
+    pub(super) is_rotten: bool,
+    /// What was written before each of its writes that strayed.
+    pub(super) strays: Vec<Sequence>,
 }
 
 /// A request and what became of it.
@@ -313,6 +317,11 @@ impl Oracle {
     /// # Errors
     /// The record may not stand.
     pub fn put(&mut self, machine: usize, generation: u64, wall_ms: u64, put: &NotedPut) -> Judged {
+        if put.over_unknown
+            && let Some(key) = self.key_number(&put.key)
+        {
+            self.rotted(machine, key)?;
+        }
         let Some(key) = self.key_number(&put.key) else {
             let text = format!("machine {machine} put {:?}, which nobody wrote", put.key);
             return Err(Violation { property: Property::NoValueFromNowhere, key: None, text });
@@ -341,6 +350,9 @@ impl Oracle {
         held.shed = shed.filter_map(|sibling| self.histories[key].find(sibling).ok()).collect();
         self.judge_shed(machine, key, &held, wall_ms)?;
         let durable = self.machines[machine].marks.1;
+        if put.over_unknown {
+            self.forget_lost(machine, key, &held);
+        }
         self.histories[key].hold(machine, held, durable);
         Ok(())
     }
@@ -598,22 +610,21 @@ impl Oracle {
         Ok(())
     }
 
-    /// The end of a run: `found` is what each owner of each key holds (the object's bytes and its item
-    /// hash), in the order of the owners.
+    /// The end of a run: `found` is what the owners of each key hold, as far as they can tell: the machine,
+    /// and the object's bytes with its item hash.
     ///
     /// # Errors
     /// Replicas differ, or an acknowledged write is gone.
-    pub fn finish(&mut self, found: &[Vec<LastCopy>]) -> Judged {
+    pub fn finish(&mut self, found: &[Vec<(usize, LastCopy)>]) -> Judged {
         for (key, copies) in found.iter().enumerate() {
             self.checked(Property::Convergence);
-            let owners = self.keys[key].owners.clone();
-            let settled: Vec<LastCopy> = copies.iter().map(|copy| self.settled(copy)).collect();
+            let settled: Vec<LastCopy> = copies.iter().map(|(_, copy)| self.settled(copy)).collect();
             if let Some(at) = settled.iter().position(|copy| *copy != settled[0]) {
-                let text = format!("machines {} and {} hold different records", owners[0], owners[at]);
+                let text = format!("machines {} and {} hold different records", copies[0].0, copies[at].0);
                 return violation(Property::Convergence, key, text);
             }
             let history = &self.histories[key];
-            let present = match &copies[0] {
+            let present = match &copies[0].1 {
                 None => EventSet::default(),
                 Some((bytes, _)) => {
                     let object = Object::decode(bytes).expect("judged when it was put");

@@ -27,7 +27,19 @@ pub struct Counts {
     pub doubtful: u64,
     /// Values whose bytes a sweep dropped.
     pub shed: u64,
+    /// What the stores did, in the order of `UPKEEP`.
+    pub upkeep: [u64; UPKEEP.len()],
 }
+
+/// What stores do beside requests, and how often they were started again from what.
+pub const UPKEEP: [&str; 6] = [
+    "compactions",
+    "checkpoints",
+    "scrubs",
+    "restarts by a scan",
+    "restarts from a checkpoint",
+    "quarantined ranges",
+];
 
 /// Outcomes that a range of seeds must show: all but *wrong layout*, since members with another layout are
 /// not even greeted.
@@ -75,7 +87,9 @@ impl Counts {
             excused_always,
             doubtful,
             shed,
+            upkeep,
         } = other;
+        self.upkeep.iter_mut().zip(upkeep).for_each(|(mine, theirs)| *mine += theirs);
         faults.iter().for_each(|(&fault, count)| *self.faults.entry(fault).or_default() += count);
         with_write.iter().for_each(|(&fault, count)| *self.with_write.entry(fault).or_default() += count);
         outcomes.iter().for_each(|(&name, count)| *self.outcomes.entry(name).or_default() += count);
@@ -87,14 +101,32 @@ impl Counts {
         self.excused_always += excused_always;
     }
 
+    /// What a range of seeds of the profile in which a disk rots should have exercised and did not.
+    pub fn missing_of_rot(&self) -> Vec<String> {
+        let faults = Fault::ROT.iter().filter(|fault| !self.faults.contains_key(fault));
+        let mut missing: Vec<String> = faults.map(|fault| format!("fault {}", fault.name())).collect();
+        missing.extend(
+            UPKEEP
+                .iter()
+                .zip(self.upkeep)
+                .filter(|(_, count)| *count == 0)
+                .map(|(name, _)| (*name).to_owned()),
+        );
+        missing
+    }
+
     /// What a range of seeds should have exercised and did not.
     pub fn missing(&self) -> Vec<String> {
-        let faults = Fault::ALL.iter().filter(|fault| !self.faults.contains_key(fault));
+        let struck = |fault: &&Fault| !self.faults.contains_key(fault) && !Fault::ROT.contains(fault);
+        let faults = Fault::ALL.iter().filter(struck);
         let outcomes = OUTCOMES.iter().filter(|name| !self.outcomes.contains_key(*name));
         let checks = Property::ALL.iter().filter(|property| !self.checks.contains_key(property));
         let mut missing: Vec<String> = faults.map(|fault| format!("fault {}", fault.name())).collect();
         missing.extend(outcomes.map(|name| format!("outcome {name}")));
         missing.extend(checks.map(|property| format!("property {}", property.name())));
+        // Nothing is damaged but in the profile in which a disk rots.
+        let upkeep = UPKEEP.iter().zip(self.upkeep).take(UPKEEP.len() - 1).filter(|(_, count)| *count == 0);
+        missing.extend(upkeep.map(|(name, _)| (*name).to_owned()));
         missing.extend((self.shed == 0).then(|| "a value shed".to_owned()));
         missing
     }
@@ -117,6 +149,10 @@ impl std::fmt::Display for Counts {
         writeln!(text, "outcomes of {} requests:", self.requests)?;
         for (name, count) in &self.outcomes {
             writeln!(text, "  {name:<18} {count:>10}")?;
+        }
+        writeln!(text, "stores:")?;
+        for (name, count) in UPKEEP.iter().zip(self.upkeep) {
+            writeln!(text, "  {name:<26} {count:>10}")?;
         }
         writeln!(text, "checks:")?;
         for property in Property::ALL {

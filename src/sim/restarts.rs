@@ -18,17 +18,21 @@ impl Oracle {
         }
     }
 
-    /// A machine stands still.
-    pub fn stopped(&mut self, machine: usize, how: Stop) {
+    /// A machine stands still. `stray` is the number of the first of its writes that strayed and that the stop
+    /// takes along, with everything behind it.
+    pub fn stopped(&mut self, machine: usize, how: Stop, stray: Option<u64>) {
         let marks = self.machines[machine].marks;
         for history in &mut self.histories {
             history.remember(machine, marks);
         }
-        self.machines[machine].down = Some(match how {
+        let sure = match how {
             Stop::Clean => Sequence(u64::MAX),
             Stop::Killed => marks.0,
             Stop::Crashed | Stop::CrashedAtRest => marks.1,
-        });
+        };
+        let before = stray.and_then(|stray| self.machines[machine].strays.get(stray as usize - 1));
+        let most = before.copied().unwrap_or(Sequence(u64::MAX));
+        self.machines[machine].down = Some(if how == Stop::Clean { sure } else { sure.min(most) });
     }
 
     /// The power went while a machine's store was being opened: what only a killed process would have left
@@ -38,7 +42,7 @@ impl Oracle {
         if let Some(sure) = &mut self.machines[machine].down
             && *sure != Sequence(u64::MAX)
         {
-            *sure = durable;
+            *sure = durable.min(*sure);
         }
     }
 
@@ -89,34 +93,60 @@ impl Oracle {
         self.judge_identity(machine, identity, stop)?;
         let sure = self.machines[machine].down.take().unwrap_or_default();
         self.machines[machine].marks = Default::default();
+        self.machines[machine].last_sequence = self.machines[machine].last_sequence.max(identity.recovered);
         for (key, found) in records.iter().enumerate() {
             self.checked(Property::Restart);
-            let before = self.histories[key].top(machine).cloned();
-            let list = &mut self.histories[key].held[machine];
-            let must = list.iter().rposition(|held| held.sequence <= sure);
-            let at = found.and_then(|(sequence, check, epoch)| {
-                list.iter().position(|h| h.sequence == sequence && h.check == check && h.epoch == epoch)
-            });
-            if found.is_some() && at.is_none() {
-                let text = format!("machine {machine} came back with a record it never put: {found:?}");
-                return violation(Property::Restart, key, text);
-            }
-            if must > at {
-                let sequence = list[must.unwrap_or(0)].sequence;
-                let text = format!(
-                    "machine {machine} stopped ({stop:?}) with {sequence:?} safe below {sure:?} and came back with {found:?}"
-                );
-                return violation(Property::Restart, key, text);
-            }
-            list.truncate(at.map_or(0, |at| at + 1));
-            self.machines[machine].last_sequence =
-                self.machines[machine].last_sequence.max(identity.recovered);
-            self.account_for_tail(machine, key, before)?;
+            self.came_back(machine, key, *found, sure, stop, false)?;
         }
         Ok(())
     }
 
-    fn judge_identity(&mut self, machine: usize, identity: &Identity, stop: Option<Stop>) -> Judged {
+    /// A machine came back with this under a key; everything up to `sure` must be there, unless it tells that
+    /// it may have lost something.
+    pub(super) fn came_back(
+        &mut self,
+        machine: usize,
+        key: usize,
+        found: FoundRecord,
+        sure: Sequence,
+        stop: Option<Stop>,
+        is_told: bool,
+    ) -> Judged {
+        let history = &mut self.histories[key];
+        let later =
+            core::mem::replace(&mut history.held[machine], core::mem::take(&mut history.lost[machine]));
+        history.held[machine].extend(later);
+        let before = history.top(machine).cloned();
+        let list = &mut history.held[machine];
+        let must = list.iter().rposition(|held| held.sequence <= sure);
+        let at = found.and_then(|(sequence, check, epoch)| {
+            list.iter().position(|h| h.sequence == sequence && h.check == check && h.epoch == epoch)
+        });
+        if found.is_some() && at.is_none() {
+            let text = format!("machine {machine} came back with a record it never put: {found:?}");
+            return violation(Property::Restart, key, text);
+        }
+        if must > at && !is_told {
+            let sequence = list[must.unwrap_or(0)].sequence;
+            let text = format!(
+                "machine {machine} stopped ({stop:?}) with {sequence:?} safe below {sure:?} and came back with {found:?}"
+            );
+            return violation(Property::Restart, key, text);
+        }
+        let gone = list.split_off(at.map_or(0, |at| at + 1));
+        match is_told {
+            true => history.doubted[machine].extend(gone),
+            false => history.doubted[machine].clear(),
+        }
+        self.account_for_tail(machine, key, before, is_told)
+    }
+
+    pub(super) fn judge_identity(
+        &mut self,
+        machine: usize,
+        identity: &Identity,
+        stop: Option<Stop>,
+    ) -> Judged {
         let wrong = |text: String| {
             let text = format!("machine {machine}: {text}: {identity:?}");
             Err(Violation { property: Property::Restart, key: None, text })
@@ -125,7 +155,12 @@ impl Oracle {
             return wrong("an opening drew a nonce that was drawn before".into());
         }
         let view = &mut self.machines[machine];
+        if view.is_rotten && identity.generation != view.generation {
+            // The file that said who it is has rotted: it is somebody else now, and counts anew.
+            view.last_sequence = identity.recovered;
+        }
         match stop {
+            Some(_) if view.is_rotten => {}
             Some(_) if identity.generation != view.generation => {
                 return wrong(format!("the generation was {}", view.generation));
             }
@@ -142,31 +177,44 @@ impl Oracle {
         Ok(())
     }
 
-    /// What a machine knew before its stop and does not know now went with its tail. An acknowledged
-    /// write of which no copy is left anywhere is excused: its copies were not durable, and said so.
-    fn account_for_tail(&mut self, machine: usize, key: usize, before: Option<Held>) -> Judged {
+    /// What a machine knew before its stop and does not know now went with its tail, or with what its store
+    /// says that it lost.
+    fn account_for_tail(
+        &mut self,
+        machine: usize,
+        key: usize,
+        before: Option<Held>,
+        is_told: bool,
+    ) -> Judged {
         let Some(before) = before else { return Ok(()) };
         let after = self.histories[key].top(machine).map(|held| held.past.clone()).unwrap_or_default();
         for event in after.iter() {
             self.histories[key].events[event].excused = false;
         }
         for event in before.past.iter().filter(|&event| !after.contains(event)) {
-            self.histories[key].events[event].damaged = true;
-            let elsewhere = (0..self.machines.len())
-                .any(|other| self.sure(key, other).is_some_and(|held| held.past.contains(event)));
-            if !elsewhere {
-                // The acknowledgement may still be on its way: it is excused before it was given.
-                let is_acknowledged = self.histories[key].events[event].acknowledged.is_some();
-                let is_known = !self.histories[key].is_doubtful;
-                if is_acknowledged && is_known && self.keys[key].durability == Durability::Always {
-                    let text = format!(
-                        "event {event}, acknowledged as durable, went with the tail of machine {machine}"
-                    );
-                    return violation(Property::NoLostWrite, key, text);
-                }
-                self.histories[key].events[event].excused = true;
-            }
+            // What is told is no evidence, so quorums must meet without it.
+            self.histories[key].events[event].damaged |= !is_told;
+            self.excuse_if_gone(machine, key, event)?;
         }
+        Ok(())
+    }
+
+    /// An acknowledged write of which no copy is left anywhere is excused: its copies were not durable, and
+    /// said so.
+    pub(super) fn excuse_if_gone(&mut self, machine: usize, key: usize, event: usize) -> Judged {
+        let elsewhere = (0..self.machines.len())
+            .any(|other| self.sure(key, other).is_some_and(|held| held.past.contains(event)));
+        if elsewhere {
+            return Ok(());
+        }
+        // The acknowledgement may still be on its way: it is excused before it was given.
+        let is_acknowledged = self.histories[key].events[event].acknowledged.is_some();
+        let is_known = !self.histories[key].is_doubtful;
+        if is_acknowledged && is_known && self.keys[key].durability == Durability::Always {
+            let text = format!("event {event}, acknowledged as durable, was lost by machine {machine}");
+            return violation(Property::NoLostWrite, key, text);
+        }
+        self.histories[key].events[event].excused = true;
         Ok(())
     }
 }

@@ -6,7 +6,7 @@ use std::panic::{self, AssertUnwindSafe};
 
 use super::clock::{MS, Time};
 use super::faults::{Fault, Profile};
-use super::oracle::{Judged, KeyInfo, LastCopy, Oracle, Property, Stop, Violation};
+use super::oracle::{Judged, KeyInfo, Oracle, Property, Stop, Violation};
 use super::report::RunReport;
 use super::workload::Action;
 use super::world::{Event, Parts, World};
@@ -91,6 +91,7 @@ fn run_once(options: &RunOptions, text: bool) -> RunReport {
     let judged = catch(|| live(&mut world))
         .unwrap_or_else(|text| Err(Violation { property: Property::Assertion, key: None, text }));
     let violation = judged.err();
+    (0..world.machines.len()).for_each(|machine| world.count_upkeep(machine));
     let mut counts = std::mem::take(&mut world.counts);
     counts.checks = world.oracle.checks.clone();
     *counts.checks.entry(Property::Assertion).or_default() += 1;
@@ -166,7 +167,8 @@ fn build(profile: Profile, seed: u64, text: bool) -> World {
     let keys = keys_of(&profile, &config, &layout, &cluster);
     let names: Vec<String> = config.members.iter().map(|member| member.name.clone()).collect();
     let ids = names.iter().map(|name| ring::member_id(&cluster, name)).collect();
-    let oracle = Oracle::new(keys, profile.machines, cluster, profile.siblings_max);
+    let mut oracle = Oracle::new(keys, profile.machines, cluster, profile.siblings_max);
+    profile.rotten.into_iter().for_each(|machine| oracle.expect_rot(machine));
     World::new(Parts { profile, config, names, ids, oracle, seed, text })
 }
 
@@ -190,7 +192,8 @@ fn live(world: &mut World) -> Judged {
     world.run_until(limit, &|world| world.acknowledged >= target)?;
     heal(world)?;
     read_everything(world)?;
-    let found = what_is_left(world)?;
+    let keys = 0..world.oracle.keys().len();
+    let found = keys.map(|key| world.last_copies(key)).collect::<Judged<Vec<_>>>()?;
     world.oracle.finish(&found)
 }
 
@@ -229,33 +232,43 @@ fn heal(world: &mut World) -> Judged {
 fn read_everything(world: &mut World) -> Judged {
     let keys = world.oracle.keys().len();
     for key in 0..keys {
-        ask_until(world, key, Action::Get, &["Ok", "NotFound"])?;
+        read(world, key)?;
     }
     for key in (0..keys).step_by(3) {
         // A clock that was far ahead keeps its keys from being written until true time has caught up.
         let was_ahead = world.profile.skew_ms > 0 || world.counts.faults.contains_key(&Fault::WallJump);
         let good: &[&str] =
             if was_ahead { &["Ok", "ClockTooFar", "TooManySiblings"] } else { &["Ok", "TooManySiblings"] };
-        ask_until(world, key, Action::Put, good)?;
+        ask_until(world, key, Action::Put, true, good)?;
     }
     // Repairs beyond R go on in the background. A store that was making room has refused them: it is asked
     // again when it had time for that.
     for _ in 0..2 {
         for key in 0..keys {
-            ask_until(world, key, Action::Get, &["Ok", "NotFound"])?;
+            read(world, key)?;
         }
         world.run_until(world.now + 3_000 * MS, &|_| false)?;
     }
     Ok(())
 }
 
+/// A key is read at R = N; where a replica cannot tell what it holds, at R as well.
+fn read(world: &mut World, key: usize) -> Judged {
+    if world.is_lost(key) {
+        let unknown = ["Ok", "NotFound", "Incomplete", "NotEnoughReplicas", "Timeout"];
+        ask_until(world, key, Action::Get, true, &unknown)?;
+        return ask_until(world, key, Action::Get, false, &["Ok", "NotFound"]);
+    }
+    ask_until(world, key, Action::Get, true, &["Ok", "NotFound"])
+}
+
 /// Asks until the answer is good: with everything healed, the eighth time at the latest: a node may have to lease numbers first.
-fn ask_until(world: &mut World, key: usize, action: Action, good: &[&str]) -> Judged {
+fn ask_until(world: &mut World, key: usize, action: Action, from_all: bool, good: &[&str]) -> Judged {
     world.oracle.count_liveness();
     let mut last = String::new();
     for _ in 0..8 {
         let machine = world.rng.below(world.machines.len() as u64) as usize;
-        let issued = world.workload.last(key, action);
+        let issued = world.workload.last(key, action, from_all);
         let id = issued.id;
         world.submit(machine, &issued)?;
         let end: Time = world.now + 6_000 * MS;
@@ -270,26 +283,6 @@ fn ask_until(world: &mut World, key: usize, action: Action, good: &[&str]) -> Ju
     }
     let text = format!("everything is healed, and {action:?} is answered {last}");
     Err(Violation { property: Property::Liveness, key: Some(key), text })
-}
-
-/// What each owner of each key holds.
-fn what_is_left(world: &World) -> Judged<Vec<Vec<LastCopy>>> {
-    let mut found = Vec::new();
-    for (number, key) in world.oracle.keys().iter().enumerate() {
-        let mut copies = Vec::new();
-        for &machine in &key.owners {
-            let store = world.machines[machine].node.as_ref().expect("everything runs").store();
-            match store.peek(&world.key_ref(&key.name)) {
-                Ok(record) => copies.push(record.map(|record| (record.object.to_vec(), record.item_hash))),
-                Err(why) => {
-                    let text = format!("{} answers {why}", world.names[machine]);
-                    return Err(Violation { property: Property::Restart, key: Some(number), text });
-                }
-            }
-        }
-        found.push(copies);
-    }
-    Ok(found)
 }
 
 #[cfg(test)]

@@ -139,6 +139,10 @@ impl World {
                 self.plan(at, Event::Strike(Strike::Start(machine)));
                 Ok(())
             }
+            Fault::BitRot | Fault::SectorRot | Fault::FileRot | Fault::MisdirectedWrite => {
+                self.let_rot(fault);
+                Ok(())
+            }
             Fault::DiskFull => {
                 self.say(fault, machine);
                 self.machines[machine].platter.set_full(true);
@@ -216,12 +220,14 @@ impl World {
         if how == Stop::Clean {
             return self.stop_cleanly(machine);
         }
+        self.note_struck(machine);
+        let stray = self.machines[machine].platter.stray();
         // The handles die first: what is dropped next can reach the disk no more.
         match how {
             Stop::Crashed | Stop::CrashedAtRest => self.machines[machine].platter.crash(),
             _ => self.machines[machine].platter.kill_process(),
         }
-        self.gone(machine, how);
+        self.gone(machine, how, stray);
         Ok(())
     }
 
@@ -233,20 +239,25 @@ impl World {
         let is_clean = node.store_mut().real_mut().close();
         if self.machines[machine].platter.is_crashed() {
             self.struck(Fault::CrashInDisk);
+            self.note_struck(machine);
+            let stray = self.machines[machine].platter.stray();
             self.machines[machine].platter.crash();
-            self.gone(machine, Stop::CrashedAtRest);
+            self.gone(machine, Stop::CrashedAtRest, stray);
             return Ok(());
         }
         let marks = self.machines[machine].node.as_ref().expect("it runs").store().marks();
         self.oracle.marks(machine, marks)?;
+        self.note_struck(machine);
+        let stray = self.machines[machine].platter.stray();
         self.machines[machine].platter.kill_process();
-        self.gone(machine, if is_clean { Stop::Clean } else { Stop::Killed });
+        self.gone(machine, if is_clean { Stop::Clean } else { Stop::Killed }, stray);
         Ok(())
     }
 
-    fn gone(&mut self, machine: usize, how: Stop) {
+    fn gone(&mut self, machine: usize, how: Stop, stray: Option<u64>) {
         self.trace.say(self.now, None, || format!("*** {} stops: {how:?}", self.names[machine]));
-        self.oracle.stopped(machine, how);
+        self.count_upkeep(machine);
+        self.oracle.stopped(machine, how, stray);
         let this = &mut self.machines[machine];
         this.node = None;
         this.stop = Some(how);
@@ -335,6 +346,7 @@ impl World {
             }
         };
         let mut store = WatchedStore::new(real, seed, cold, full);
+        store.is_rotten = self.machines[machine].is_rotten;
         let now = self.now;
         self.machines[machine].clock.reboot(now, origin);
         self.judge_opened(machine, &mut store)?;
@@ -366,6 +378,9 @@ impl World {
                 store.damage(name.clone());
             }
         }
+        if store.is_rotten {
+            return self.judge_rotten(machine, store);
+        }
         let mut records: Vec<FoundRecord> = Vec::with_capacity(self.oracle.keys().len());
         for (number, key) in self.oracle.keys().iter().enumerate() {
             match store.peek(&self.key_ref(&key.name)) {
@@ -388,11 +403,18 @@ impl World {
         match self.profile.store {
             StoreKind::Memory => Ok(RealStore::memory(&mut random)),
             StoreKind::Log => {
+                let has_checkpoint = self.machines[machine].platter.has("checkpoint");
                 let disk = self.machines[machine].platter.attach();
                 let mut options = LogOptions::new(self.config.partitions, self.oracle.cluster.hash);
                 options.segment_size = self.profile.segment_bytes;
                 options.hlc_now = hlc_now;
-                RealStore::log(disk, options, &mut random)
+                options.checkpoint_bytes = self.profile.checkpoint_bytes;
+                options.checkpoint_interval = self.profile.checkpoint_interval;
+                options.scrub_interval = self.profile.scrub_interval;
+                options.retention_bytes = self.profile.segment_bytes;
+                let opened = RealStore::log(disk, options, &mut random);
+                self.count_restart(machine, has_checkpoint, opened.as_ref().ok());
+                opened
             }
         }
     }

@@ -9,6 +9,8 @@ use core::ops::ControlFlow;
 use std::collections::BTreeSet;
 
 use super::disk::SimDisk;
+use super::oracle::check_of;
+use super::restarts::FoundRecord;
 use crate::proto::rng::Rng;
 use crate::proto::store::{
     Change, ChangeCursor, Changes, Durability, Identity, KeyRef, LocalPart, Lookup, Marks, MemberMemory,
@@ -33,6 +35,19 @@ pub struct NotedPut {
     pub object: Vec<u8>,
     /// The object's hash.
     pub item_hash: u64,
+    /// The store could not tell, for sure, what the key held before.
+    pub over_unknown: bool,
+}
+
+/// What a store says of a key, where its disk may be damaged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Glance {
+    /// It holds the record of this sequence, object and epoch, or none.
+    Known(FoundRecord),
+    /// It holds this one, and may have held a newer one.
+    Suspect(FoundRecord),
+    /// It cannot tell.
+    Unknown,
 }
 
 /// The real store.
@@ -122,6 +137,8 @@ pub struct WatchedStore {
     real: RealStore,
     puts: Vec<NotedPut>,
     damaged: BTreeSet<KeyName>,
+    /// Its disk may be damaged.
+    pub is_rotten: bool,
     staging_full_one_in: u64,
     refused: u64,
     /// Something was asked of the store since the last look: its worker may have work.
@@ -143,6 +160,7 @@ impl WatchedStore {
             real,
             puts: Vec::new(),
             damaged: BTreeSet::new(),
+            is_rotten: false,
             staging_full_one_in,
             refused: 0,
             is_touched: true,
@@ -194,6 +212,22 @@ impl WatchedStore {
     pub fn heal(&mut self) {
         self.behind.get_mut().cold_one_in = 0;
         self.staging_full_one_in = 0;
+    }
+
+    /// What the real store says of a key.
+    ///
+    /// # Errors
+    /// Its answer was not an answer.
+    pub fn glance(&self, key: &KeyRef<'_>) -> Result<Glance, String> {
+        let found =
+            |record: &Record<'_>| Some((record.sequence, check_of(&record.object), record.local.epoch));
+        match self.real.get().get(key) {
+            Ok(Lookup::Found(record)) => Ok(Glance::Known(found(&record))),
+            Ok(Lookup::Absent) => Ok(Glance::Known(None)),
+            Ok(Lookup::Suspect(record)) => Ok(Glance::Suspect(found(&record))),
+            Ok(Lookup::Incomplete) | Err(StoreError::Damaged) => Ok(Glance::Unknown),
+            other => Err(format!("{other:?}")),
+        }
     }
 
     /// The record under a key as the real store has it; `None` if there is none or it is damaged.
@@ -248,6 +282,7 @@ impl Store for WatchedStore {
             return Err(StoreError::Overloaded);
         }
         self.is_touched = true;
+        let over_unknown = self.is_rotten && !matches!(self.glance(key), Ok(Glance::Known(_)));
         let sequence = self.real.get_mut().put(key, record)?;
         let name = (key.keyspace, key.key.to_vec());
         self.damaged.remove(&name);
@@ -257,6 +292,7 @@ impl Store for WatchedStore {
             local: record.local,
             object: record.object.to_vec(),
             item_hash: record.item_hash,
+            over_unknown,
         });
         Ok(sequence)
     }

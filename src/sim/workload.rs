@@ -169,12 +169,15 @@ pub struct Workload {
     popularity: Vec<u64>,
     think: Time,
     ballast_max: u64,
+    /// Replicas that each write must reach at least.
+    w_min: u8,
     next_id: u64,
 }
 
 impl Workload {
-    /// Clients for keys with these N.
-    pub fn new(replicas: Vec<u8>, seed: u64) -> Workload {
+    /// Clients for keys with these N, who write values up to `ballast_max` bytes at least, and to `w_min`
+    /// replicas at least.
+    pub fn new(replicas: Vec<u8>, ballast_max: u64, w_min: u8, seed: u64) -> Workload {
         let mut rng = Rng::new(seed);
         let mut weights = [30, 25, 8, 6, 6, 3, 8, 6, 4, 4, 1, 1];
         for weight in &mut weights[1..10] {
@@ -195,7 +198,8 @@ impl Workload {
             weights,
             popularity,
             think: 1_000_000 * (10 + rng.below(40)),
-            ballast_max: if rng.one_in(4) { 4_000 } else { 60 },
+            ballast_max: ballast_max.max(if rng.one_in(4) { 4_000 } else { 60 }),
+            w_min,
             rng,
             replicas,
             next_id: 1,
@@ -232,12 +236,13 @@ impl Workload {
         self.issue(client, key, action, wall_ms)
     }
 
-    /// A read of a key by R = N with a patient deadline, or a last write, for the liveness phase.
-    pub fn last(&mut self, key: usize, action: Action) -> Issued {
+    /// A read of a key with a patient deadline, by R = N if it is to be read from all, or a last write, for the
+    /// liveness phase.
+    pub fn last(&mut self, key: usize, action: Action, from_all: bool) -> Issued {
         let mut issued = self.issue(0, key, action, WALL_BASE_MS);
         issued.options =
             Options { want_context: true, timeout: Some(Duration::from_secs(5)), ..Options::default() };
-        if action == Action::Get {
+        if action == Action::Get && from_all {
             issued.options.r = Some(self.replicas[key]);
         }
         issued.expires_ms = None;
@@ -268,6 +273,7 @@ impl Workload {
         let most = if self.rng.one_in(2) { 200 } else { 4_000 };
         let expires_ms = expires.then(|| wall_ms + self.rng.below(most));
         let mut options = self.draw_options(self.replicas[key]);
+        options.w = options.w.map(|w| w.max(self.w_min.min(self.replicas[key])));
         match action {
             Action::Wrong(Wrong::Sloppy) => options.sloppy = true,
             Action::Wrong(Wrong::TooManyReplicas) => options.r = Some(self.replicas[key] + 1),
@@ -352,7 +358,7 @@ mod tests {
     fn every_action_is_drawn_by_some_run() {
         let mut seen = std::collections::BTreeSet::new();
         for seed in 0..40 {
-            let mut workload = Workload::new(vec![3, 3, 2], seed);
+            let mut workload = Workload::new(vec![3, 3, 2], 0, 0, seed);
             seen.extend((0..400).map(|_| format!("{:?}", workload.next(0, 5).action)));
         }
         assert_eq!(seen.len(), 16, "{seen:?}");

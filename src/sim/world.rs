@@ -91,6 +91,8 @@ pub(super) struct Machine {
     pub(super) was_full: bool,
     /// Records that cannot be read: of each of these keys all up to a sequence.
     pub(super) damaged: BTreeMap<KeyName, Sequence>,
+    /// Its disk rots.
+    pub(super) is_rotten: bool,
     /// The earliest planned wake-up.
     wake_at: Option<Time>,
     /// A step of the log worker is planned.
@@ -163,6 +165,7 @@ impl World {
             is_foreign: false,
             was_full: false,
             damaged: BTreeMap::new(),
+            is_rotten: profile.rotten == Some(number),
             wake_at: None,
             disk_planned: false,
         });
@@ -173,7 +176,7 @@ impl World {
             queue: BinaryHeap::new(),
             planned: 0,
             network: Network::new(profile.machines, rng.next_u64()),
-            workload: Workload::new(replicas, rng.next_u64()),
+            workload: Workload::new(replicas, profile.ballast_max, profile.w_min, rng.next_u64()),
             profile,
             machines,
             names,
@@ -449,6 +452,7 @@ impl World {
         store.cool_down();
         let (deadline, in_flight) = (node.deadline(), node.in_flight());
         self.judge_puts(machine)?;
+        self.look_for_rot(machine)?;
         self.oracle.marks(machine, marks)?;
         if in_flight > self.profile.in_flight_max {
             let text = format!("{} has {in_flight} requests in flight", self.names[machine]);
