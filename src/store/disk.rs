@@ -181,6 +181,11 @@ pub trait File: Send + Sync + 'static {
     /// The bytes cannot be read.
     fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<usize>;
 
+    /// From here on it is known to hold nothing but zeros, without a read; its size where nobody knows.
+    fn zeros_from(&self) -> u64 {
+        self.size()
+    }
+
     /// Hands all of `bytes` to the kernel. Visible to `view` and `read_at` at once; not durable.
     ///
     /// # Errors

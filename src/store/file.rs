@@ -365,6 +365,25 @@ impl File for FileSegment {
         Ok(done)
     }
 
+    fn zeros_from(&self) -> u64 {
+        let Ok(file) = self.file() else { return self.size };
+        if !file.metadata().is_ok_and(|metadata| metadata.len() == self.size) {
+            return self.size;
+        }
+        // What was reserved and never written is a hole to who asks so.
+        let mut end = 0;
+        loop {
+            match seek(&file, end, libc::SEEK_DATA) {
+                Err(error) if error.raw_os_error() == Some(libc::ENXIO) => return end,
+                Ok(data) if data < self.size => match seek(&file, data, libc::SEEK_HOLE) {
+                    Ok(hole) if hole > data => end = hole,
+                    _ => return self.size,
+                },
+                _ => return self.size,
+            }
+        }
+    }
+
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         self.file()?.write_all_at(bytes, offset)
     }
@@ -403,6 +422,16 @@ fn exchange(one: &Path, other: &Path) -> io::Result<bool> {
     match error.raw_os_error() {
         Some(libc::ENOENT | libc::EINVAL | libc::ENOSYS) => Ok(false),
         _ => Err(error),
+    }
+}
+
+/// Where data, or a hole, begins at or behind an offset.
+fn seek(file: &fs::File, from: u64, whence: i32) -> io::Result<u64> {
+    let from = i64::try_from(from).map_err(io::Error::other)?;
+    // SAFETY: only the descriptor's position changes, which nothing here uses.
+    match unsafe { libc::lseek(file.as_raw_fd(), from, whence) } {
+        at if at >= 0 => Ok(at as u64),
+        _ => Err(io::Error::last_os_error()),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::time::Instant;
 
 use crate::engines::quorate::{CHECKPOINT, DEFAULTS, Durability, Log};
@@ -99,6 +100,8 @@ fn put(log: &mut Log, numbers: impl Iterator<Item = u64>) {
 pub fn open(job: &Job) {
     let name = &job.detail;
     let read = if name.ends_with("_checkpoint") { CHECKPOINT } else { "log" };
+    // What the process before wrote is still on its way to the disk, in everybody's way.
+    assert!(Command::new("sync").status().is_ok_and(|status| status.success()), "sync fails");
     // Twice, as the first time may meet a cold page cache.
     read_and_checksum(&job.directory.join(read));
     let limit = read_and_checksum(&job.directory.join(read));

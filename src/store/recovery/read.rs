@@ -10,7 +10,7 @@ use crate::proto::store::Sequence;
 use crate::store::directory::OpenError;
 use crate::store::disk::Disk;
 use crate::store::disk::File;
-use crate::store::record::Mark;
+use crate::store::record::{ALIGNMENT, Mark};
 use crate::store::segment::HEADER_LENGTH;
 use crate::store::segment::HeaderFlaw;
 use crate::store::segment::MAGIC;
@@ -24,6 +24,7 @@ use crate::store::walk::Step;
 use crate::store::walk::Walk;
 use crate::store::walk::first_nonzero;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 impl<D: Disk> Reader<'_, D> {
@@ -215,9 +216,8 @@ impl<D: Disk> Reader<'_, D> {
         let at = self.at;
         let scan = &self.scans[at];
         let (plan, flaw) = (scan.segment.plan, scan.flaw);
-        let mut bytes = vec![0; usize::try_from(plan.size - from).expect("a segment fits into memory")];
         let file = self.disk.open(&file_path(plan.number));
-        read_as_possible(&file.map_err(|error| self.error(plan.number, error))?, from, &mut bytes);
+        let bytes = read_body(&file.map_err(|error| self.error(plan.number, error))?, from);
         let is_empty = from == HEADER_LENGTH as u64 && first_nonzero(&bytes).is_none();
         if is_empty && flaw.is_none() {
             if !plan.is_compacted {
@@ -235,11 +235,15 @@ impl<D: Disk> Reader<'_, D> {
         self.read_records(&bytes, from)
     }
 
-    /// Reads the records of the segment at hand; `bytes` begin at offset `from`.
+    /// Reads the records of the segment at hand; `bytes` begin at offset `from`, and behind them it has zeros.
     pub(super) fn read_records(&mut self, bytes: &[u8], from: u64) -> Result<(), OpenError> {
         let plan = self.scan().segment.plan;
         let mut walk = Walk::new(bytes, &plan, from, false);
         let mut batch = Vec::with_capacity(BATCH);
+        let place = |range: Range<usize>| {
+            let end = if range.end == bytes.len() { plan.size } else { from + range.end as u64 };
+            from + range.start as u64..end
+        };
         loop {
             let step = walk.step();
             if batch.len() == BATCH || !matches!(step, Step::Record(..)) {
@@ -251,7 +255,7 @@ impl<D: Disk> Reader<'_, D> {
                     let Some(item) = self.take(&bytes[at..], offset, &plan, &decoded) else {
                         self.apply_batch(bytes, &mut batch);
                         let bad = walk.refuse(at);
-                        self.scan().bad.push(from + bad.start as u64..from + bad.end as u64);
+                        self.scan().bad.push(place(bad));
                         continue;
                     };
                     let scan = self.scan();
@@ -286,7 +290,7 @@ impl<D: Disk> Reader<'_, D> {
                 }
                 Step::End(_) => return Ok(()),
             };
-            self.scan().bad.push(from + bad.start as u64..from + bad.end as u64);
+            self.scan().bad.push(place(bad));
         }
     }
 
@@ -297,8 +301,14 @@ impl<D: Disk> Reader<'_, D> {
 
 /// Whether nothing but zeros lies behind a segment's header.
 fn is_blank<F: File>(file: &F) -> bool {
-    let length = file.size().saturating_sub(HEADER_LENGTH as u64);
+    first_nonzero(&read_body(file, HEADER_LENGTH as u64)).is_none()
+}
+
+/// What lies in a file from an offset on; of the zeros behind the last byte that may be another, a few.
+fn read_body<F: File>(file: &F, from: u64) -> Vec<u8> {
+    let end = file.zeros_from().next_multiple_of(ALIGNMENT as u64) + ALIGNMENT as u64;
+    let length = end.min(file.size()).saturating_sub(from);
     let mut bytes = vec![0; usize::try_from(length).expect("a segment fits into memory")];
-    read_as_possible(file, HEADER_LENGTH as u64, &mut bytes);
-    first_nonzero(&bytes).is_none()
+    read_as_possible(file, from, &mut bytes);
+    bytes
 }

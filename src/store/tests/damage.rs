@@ -10,6 +10,7 @@ use super::*;
 use crate::proto::store::Durability;
 use crate::proto::time::Instant;
 use crate::store::FileDisk;
+use crate::store::disk::{Disk, File};
 
 #[test]
 fn bits_that_rot_under_the_store_are_found_and_can_be_made_good() {
@@ -152,4 +153,25 @@ fn a_record_in_the_place_of_another_of_its_segment_is_damage() {
     for key in keys.iter().filter(|key| key[0] != 5) {
         assert_eq!(get(&store, key), Answer::Value(vec![key[0]; 100]), "{key:?}");
     }
+}
+
+#[test]
+fn a_file_says_no_less_than_where_its_last_bytes_end() {
+    let place = tempfile::tempdir().unwrap();
+    let disk = FileDisk::new(place.path());
+    disk.prepare().unwrap();
+    let file = disk.create("log/0000000000000001.seg", 1 << 20, &[7; 64]).unwrap();
+    let room = file.zeros_from();
+    assert!((64..1 << 20).contains(&room), "what was only reserved is known to be zeros: {room}");
+    for at in [70_000, 4_096, 300_001] {
+        file.write_at(at, &[9; 100]).unwrap();
+    }
+    file.sync().unwrap();
+    let end = file.zeros_from();
+    assert!((300_101..1 << 20).contains(&end), "{end}");
+    let mut rest = vec![1; (1 << 20) - end as usize];
+    file.read_at(end, &mut rest).unwrap();
+    assert!(rest.iter().all(|&byte| byte == 0));
+    disk.shorten("log/0000000000000001.seg", 4_096).unwrap();
+    assert_eq!(file.zeros_from(), 1 << 20, "of a file that somebody cut nothing is known");
 }
