@@ -102,7 +102,7 @@ impl<D: Disk> LogStore<D> {
         // of it for copies, as long as it may be enough for them.
         if goes_when_full && is_there(self.segments.active) {
             let fits = |kept: u64| end + kept <= active.plan.size;
-            let helps = || self.compaction.room == u64::MAX && self.can_shrink();
+            let helps = || self.options.compaction && self.compaction.room == u64::MAX && self.can_shrink();
             if is_there(self.segments.spare) || fits(active.plan.size * 3 / 8) || (fits(0) && !helps()) {
                 return Ok(());
             }
