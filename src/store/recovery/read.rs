@@ -121,9 +121,7 @@ impl<D: Disk> Reader<'_, D> {
         }
         plan.size = size;
         if flaw.is_some() {
-            // Its records tell whether the random id is still good. Nothing else is to be believed.
-            let Plan { seed, is_v1, .. } = plan;
-            plan = Plan { seed, is_v1, size, number, directory, slot: u32::MAX, ..Plan::default() };
+            plan = unbelieved(&plan, number, directory);
         }
         let owner = u32::try_from(self.scans.len()).expect("a directory holds fewer segments");
         let mut scan = Scan {
@@ -297,6 +295,13 @@ impl<D: Disk> Reader<'_, D> {
     pub(super) fn scan(&mut self) -> &mut Scan<D::File> {
         &mut self.scans[self.at]
     }
+}
+
+/// What is left of a header that does not hold. Its records tell whether the random id is still good; nothing
+/// else is to be believed.
+fn unbelieved(plan: &Plan, number: u64, directory: u64) -> Plan {
+    let (slot, first, is_compacted) = (u32::MAX, Sequence(0), false);
+    Plan { number, directory, slot, first, is_compacted, ..*plan }
 }
 
 /// Whether nothing but zeros lies behind a segment's header.
