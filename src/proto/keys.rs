@@ -8,6 +8,8 @@ use core::hash::Hasher;
 use siphasher::sip::SipHasher24;
 use siphasher::sip128::{Hasher128, SipHasher24 as SipHasher24x128};
 
+use super::io::MemberId;
+
 /// A 128-bit key for one purpose.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Key(pub [u8; 16]);
@@ -49,6 +51,8 @@ pub struct ClusterKeys {
     pub token: Key,
     /// Proofs and MACs of peer streams.
     pub session: Key,
+    /// MACs of membership's datagrams, until a keyring holds others.
+    pub gossip: Key,
     /// Seed of the `tokens` placement.
     pub placement: Key,
 }
@@ -72,7 +76,13 @@ impl ClusterKeys {
             hash: key("hash"),
             token: key("token"),
             session: key("session"),
+            gossip: key("gossip"),
             placement: key("placement"),
         }
+    }
+
+    /// The id of the member with this name: the same on every node of the cluster, before they ever met.
+    pub fn member_id(&self, name: &str) -> MemberId {
+        MemberId(self.placement.hash64(&[b"member\0", name.as_bytes()]))
     }
 }

@@ -61,7 +61,7 @@ pub struct Layout {
 
 /// The id of the member with this name: the same on every node of the cluster, before they ever met.
 pub fn member_id(keys: &ClusterKeys, name: &str) -> MemberId {
-    MemberId(keys.placement.hash64(&[b"member\0", name.as_bytes()]))
+    keys.member_id(name)
 }
 
 impl Layout {
