@@ -78,3 +78,27 @@ pub const CLOCK_DRIFT_MAX_MS: u64 = 500;
 pub const EPOCH_LEASE: u64 = 1 << 20;
 /// How far beyond the last hybrid timestamp its bound on disk lies, in milliseconds.
 pub const HLC_LEASE_MS: u64 = 4_000;
+/// Largest datagram of membership, in bytes: what crosses any usual path without being cut.
+pub const GOSSIP_DATAGRAM_MAX: usize = 1_400;
+/// Longest address of a member, in bytes.
+pub const GOSSIP_ADDRESS_MAX: usize = 255;
+/// Seeds of a node.
+pub const GOSSIP_SEEDS_MAX: usize = 64;
+/// Rumours on their way at one time; beyond it those told most often end early, and repair does the rest.
+pub const GOSSIP_RUMORS_MAX: usize = 2_048;
+/// Probes made for others at one time; beyond it others are asked.
+pub const GOSSIP_RELAYS_MAX: usize = 64;
+/// Keys that a node accepts datagrams under.
+pub const KEYRING_MAX: usize = 8;
+/// Generations remembered as removed.
+pub const GENERATIONS_REMOVED_MAX: usize = 4_096;
+/// Openings of a directory that nobody heard of before one is believed.
+pub const GOSSIP_OPENS_JUMP_MAX: u32 = 1_024;
+/// Refutations that nobody heard of before one is believed.
+pub const GOSSIP_BUMPS_JUMP_MAX: u32 = 65_536;
+/// Bytes that a node sends at once to repair a table that differs from its own.
+pub const GOSSIP_REPAIR_BURST: u64 = 16 << 10;
+/// Bytes a second that it sends for that in the long run.
+pub const GOSSIP_REPAIR_RATE: u64 = 50;
+/// Notices that a node sends in a second.
+pub const GOSSIP_NOTICES_MAX: u32 = 20;

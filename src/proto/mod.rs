@@ -7,6 +7,7 @@
 pub mod config;
 mod coordinator;
 pub mod error;
+pub mod gossip;
 pub mod io;
 pub mod keys;
 pub mod limits;
