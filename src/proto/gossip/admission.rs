@@ -59,8 +59,11 @@ impl Gossip {
         if self.is_manual() {
             // The list says who it is; the datagram says which boot.
             let Some(member) = self.table.get_mut(from) else { return Err(Refusal::Stranger) };
-            member.end_boot(now);
             let incarnation = Incarnation { opens: boot.opens, bumps: 0 };
+            if member.incarnation.opens > 0 && incarnation.is_jump_from(member.incarnation) {
+                return Err(Refusal::Incarnation);
+            }
+            member.end_boot(now);
             let verdict = member.verdict;
             self.table.set(from, incarnation, verdict).description.nonce = boot.nonce;
             return Ok(());

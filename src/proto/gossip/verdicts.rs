@@ -209,6 +209,9 @@ impl Gossip {
             }
         }
         let unsteady = member.is_unsteady(now);
+        if verdict == Verdict::Left {
+            self.remember_at = self.remember_at.min(now + REMEMBER_AFTER);
+        }
         if verdict.is_here() {
             self.roster.add(id, &mut self.rng);
             if self.probe_at == Instant::NEVER && self.probe.is_none() && !self.has_left {

@@ -122,3 +122,39 @@ fn a_lonely_node_sleeps() {
     }
     assert!(turns < 5, "a cluster of one wakes for nothing");
 }
+
+#[test]
+fn the_host_keeps_a_snapshot_when_members_come_and_go() {
+    let mut setup = Setup::new(3, 3);
+    setup.acquainted = false;
+    let mut net = Net::new(setup);
+    net.run(15 * SECOND);
+    assert!((0..3).all(|at| net.remembered[at] > 0), "{:?}", net.remembered);
+    net.remembered.fill(0);
+    net.run(60 * SECOND);
+    assert_eq!(net.remembered, [0; 3], "nothing changed");
+    let now = net.time();
+    net.nodes[2].leave(now);
+    net.drain(2);
+    net.run(10 * SECOND);
+    assert!((0..2).all(|at| net.remembered[at] == 1), "{:?}", net.remembered);
+}
+
+#[test]
+fn a_request_without_an_answer_brings_the_probe_forward() {
+    let mut late = 0;
+    for seed in 0..5 {
+        let mut net = Net::new(Setup::new(10, seed));
+        net.run(10 * SECOND);
+        net.kill(3);
+        // The host notices at once, between two probes.
+        let end = net.now + SECOND;
+        net.run_until(end, |net| net.nodes[0].probe.is_none());
+        let (now, dead) = (net.time(), net.nodes[3].own());
+        net.nodes[0].probe_soon(now, dead);
+        net.drain(0);
+        net.run(11 * SECOND / 10);
+        late += usize::from(net.verdict(0, 3) != Some(Verdict::Suspect));
+    }
+    assert_eq!(late, 0);
+}

@@ -109,6 +109,8 @@ pub struct Net {
     pub bytes: Vec<u64>,
     pub changes: Vec<(Instant, usize, Change)>,
     pub alerts: Vec<(usize, Alert)>,
+    /// How often each node asked its host to keep a snapshot.
+    pub remembered: Vec<u32>,
     /// Every datagram sent, if `tap` is set: (from, to, bytes).
     pub tapped: Vec<(usize, usize, Vec<u8>)>,
     pub tap: bool,
@@ -135,6 +137,7 @@ impl Net {
             bytes: vec![0; count],
             changes: Vec::new(),
             alerts: Vec::new(),
+            remembered: vec![0; count],
             tapped: Vec::new(),
             tap: false,
             process: vec![Process::Running; count],
@@ -255,7 +258,8 @@ impl Net {
                 }
                 Output::Changed(change) => self.changes.push((self.now, at, change)),
                 Output::Alert(alert) => self.alerts.push((at, alert)),
-                Output::LayoutDiffers { .. } | Output::Remember => {}
+                Output::Remember => self.remembered[at] += 1,
+                Output::LayoutDiffers { .. } => {}
             }
         }
         let deadline = self.nodes[at].deadline();

@@ -298,3 +298,48 @@ fn authentic_nonsense_does_no_harm() {
     net.run(30 * SECOND);
     assert!(net.agrees());
 }
+
+#[test]
+fn the_table_holds_so_many_members_and_no_more() {
+    let mut net = three();
+    let row = |at: u64, verdict| Rumor::Row {
+        verdict,
+        incarnation: Incarnation { opens: 1, bumps: 0 },
+        description: super::Description {
+            name: format!("m{at}"),
+            address: b"nowhere".to_vec(),
+            zone: 0,
+            generation: 0,
+            nonce: 1,
+        },
+    };
+    let mut counter = 1 << 41;
+    let mut tell = |net: &mut Net, rumor: Rumor| {
+        counter += 1;
+        let header = Header { counter, ..header(net) };
+        let bytes = sealed(&header, &Message::Gossip, &[rumor]);
+        let now = net.time();
+        net.nodes[0].handle_datagram(now, b"1", &bytes).unwrap();
+        while net.nodes[0].poll_output(now).is_some() {}
+    };
+    for at in 0..limits::MEMBERS_MAX as u64 + 10 {
+        tell(&mut net, row(at, Verdict::Alive));
+    }
+    assert_eq!(net.nodes[0].members().count(), limits::MEMBERS_MAX);
+    assert_eq!(net.nodes[0].refusals().of(Refusal::Full), 13);
+    tell(&mut net, row(5, Verdict::Left));
+    tell(&mut net, row(5_000, Verdict::Alive));
+    assert_eq!(net.nodes[0].members().count(), limits::MEMBERS_MAX);
+    assert_eq!(net.nodes[0].refusals().of(Refusal::Full), 13, "who left makes room");
+}
+
+#[test]
+fn a_manual_member_does_not_jump_either() {
+    let mut net = Net::new(Setup { mode: super::Mode::Manual, ..Setup::new(3, 1) });
+    net.run(5 * SECOND);
+    let opens = 2 + limits::GOSSIP_OPENS_JUMP_MAX;
+    let later = Header { boot: Boot { opens, nonce: 9 }, ..header(&net) };
+    refused(&mut net, &sealed(&later, &PING, &[]), Refusal::Incarnation);
+    let later = Header { boot: Boot { opens: opens - 1, nonce: 9 }, ..later };
+    assert_eq!(net.inject(0, 1, &sealed(&later, &PING, &[])), Ok(()));
+}
