@@ -1,7 +1,9 @@
 //! A list that is given: probes run, rumours say nothing.
 
+use super::super::rumor::Rumor;
 use super::net::{Net, Setup};
-use super::{Duration, Mode, Refusal, Verdict};
+use super::refusals::{PING, header, sealed, word};
+use super::{Duration, Incarnation, Mode, Refusal, Verdict};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -53,10 +55,20 @@ fn who_is_not_in_the_list_is_a_stranger() {
     }
     assert_eq!(net.nodes[0].members().count(), 3);
     assert!(net.nodes[0].refusals().of(Refusal::Stranger) > 0);
-    // What a member says of others changes nothing.
-    let told = other.tapped.iter().filter(|(from, to, _)| *from == 1 && *to == 0);
-    for (_, _, bytes) in told {
-        let _ = net.inject(0, 1, bytes);
-    }
-    assert_eq!(net.nodes[0].members().count(), 3);
+}
+
+#[test]
+fn what_a_member_says_of_others_changes_nothing() {
+    let mut net = Net::new(setup(3));
+    net.run(5 * SECOND);
+    let (digest, other) = (net.nodes[0].digest(), net.nodes[2].own());
+    let newcomer = Rumor::Row {
+        verdict: Verdict::Alive,
+        incarnation: Incarnation { opens: 1, bumps: 0 },
+        description: net.nodes[1].member(other).map(|row| row.description.clone()).unwrap(),
+    };
+    let rumors = [word(other, Verdict::Down, 1, 0), word(other, Verdict::Left, 1, 0), newcomer];
+    let bytes = sealed(&header(&net), &PING, &rumors);
+    assert_eq!(net.inject(0, 1, &bytes), Ok(()));
+    assert_eq!((net.nodes[0].digest(), net.verdict(0, 2)), (digest, Some(Verdict::Alive)));
 }

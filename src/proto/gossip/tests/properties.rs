@@ -1,7 +1,10 @@
 //! What holds in any network: the dead are found, the living are not buried, nothing grows.
 
-use super::net::{Net, Setup};
-use super::{Duration, Verdict};
+use super::super::message;
+use super::super::rumor::Rumor;
+use super::net::{Net, Setup, keys};
+use super::refusals::{PING, header, sealed, word};
+use super::{Duration, Keyring, Now, Verdict};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -106,10 +109,12 @@ fn a_large_cluster_does_not_believe_one_accuser() {
     net.cuts = (0..30).map(|from| (from, 7)).collect();
     let since = net.now;
     net.run(60 * SECOND);
-    let wrong = net.changes.iter().filter(|(at, by, change)| {
-        *at > since && *by != 7 && change.member != net.nodes[7].own() && change.to == Verdict::Down
-    });
-    assert_eq!(wrong.count(), 0, "nobody follows one accuser");
+    let deaf = net.nodes[7].own();
+    let wrong = net
+        .changes
+        .iter()
+        .filter(|(at, _, change)| *at > since && change.member != deaf && change.to == Verdict::Down);
+    assert_eq!(wrong.count(), 0, "nobody follows one accuser, and it alone is not enough");
 }
 
 #[test]
@@ -167,4 +172,48 @@ fn who_leaves_has_left_and_is_not_suspected() {
     net.restart(4);
     net.run(15 * SECOND);
     assert!(net.agrees(), "it may come back");
+}
+
+#[test]
+fn a_node_that_slept_gives_suspects_their_time_again() {
+    let mut net = settled(Setup::new(3, 1));
+    let suspect = net.nodes[2].own();
+    let bytes = sealed(&header(&net), &PING, &[word(suspect, Verdict::Suspect, 1, 0)]);
+    net.inject(0, 1, &bytes).unwrap();
+    assert_eq!(net.verdict(0, 2), Some(Verdict::Suspect));
+    // Its host runs the timers before it reads what came meanwhile.
+    let mut now = Now { mono: net.now + 30 * SECOND, ..net.time() };
+    net.nodes[0].handle_timeout(now);
+    assert_eq!(net.verdict(0, 2), Some(Verdict::Suspect), "the refutation may lie in the socket");
+    let due = now.mono + 5 * SECOND;
+    while net.verdict(0, 2) == Some(Verdict::Suspect) {
+        assert!(now.mono < due, "a suspicion of three members takes four seconds");
+        now.mono = net.nodes[0].deadline();
+        net.nodes[0].handle_timeout(now);
+    }
+    assert_eq!(net.verdict(0, 2), Some(Verdict::Down));
+}
+
+#[test]
+fn a_suspect_is_told_with_everything() {
+    let mut net = settled(Setup::new(5, 1));
+    net.tap = true;
+    net.streams = false;
+    net.sides[2] = 1;
+    net.run(60 * SECOND);
+    let suspect = net.nodes[2].own();
+    let ring = Keyring::new(keys().gossip);
+    let to_suspect = |(_, to, _): &&(usize, usize, Vec<u8>)| *to == 2;
+    let mut told = 0;
+    for (from, _, bytes) in net.tapped.iter().filter(to_suspect) {
+        let opened = message::open(bytes, keys().cluster_id, &ring).unwrap();
+        let first = opened.rumors.first();
+        let on_it = |rumor: &&Rumor| matches!(rumor, Rumor::Word { id, .. } if *id == suspect);
+        let heard = net.changes.iter().find(|(_, at, change)| at == from && change.member == suspect);
+        if first.filter(on_it).is_some() {
+            told += 1;
+            assert!(heard.is_some(), "node {from} has a reason");
+        }
+    }
+    assert!(told > 20, "told {told} times, long after the rumour was over");
 }

@@ -18,7 +18,7 @@ fn three() -> Net {
 }
 
 /// The header of a datagram that node 1 could send to node 0, later than all it sent.
-fn header(net: &Net) -> Header {
+pub fn header(net: &Net) -> Header {
     Header {
         layout: LayoutStamp::default(),
         from: net.nodes[1].own(),
@@ -28,15 +28,15 @@ fn header(net: &Net) -> Header {
     }
 }
 
-fn sealed(header: &Header, message: &Message, rumors: &[Rumor]) -> Vec<u8> {
+pub fn sealed(header: &Header, message: &Message, rumors: &[Rumor]) -> Vec<u8> {
     let mut draft = Draft::new(keys().cluster_id, header, message);
     assert!(rumors.iter().all(|rumor| draft.add(rumor)));
     draft.seal(&Keyring::new(keys().gossip))
 }
 
-const PING: Message = Message::Ping { number: 1, digest: 0 };
+pub const PING: Message = Message::Ping { number: 1, digest: 0 };
 
-fn word(id: MemberId, verdict: Verdict, opens: u32, bumps: u32) -> Rumor {
+pub fn word(id: MemberId, verdict: Verdict, opens: u32, bumps: u32) -> Rumor {
     let accuser = (verdict == Verdict::Suspect).then_some(MemberId(5));
     Rumor::Word { id, verdict, incarnation: Incarnation { opens, bumps }, accuser }
 }
