@@ -1,7 +1,7 @@
 //! The model's figures for 10 and 100 nodes; `cargo bench --bench membership` prints them up to 1,000.
 
-use super::Duration;
 use super::net::{Net, Setup};
+use super::{Duration, Verdict};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -42,5 +42,24 @@ fn false_suspicions_are_as_rare_as_the_model_says() {
         net.run(900 * SECOND);
         let per_hour = net.probes_failed() as f64 / 20.0 * 4.0;
         assert!(allowed.contains(&per_hour), "{loss} of 1,000 lost: {per_hour} a node and hour");
+    }
+}
+
+#[test]
+fn news_reach_all_within_the_periods_of_the_model() {
+    for (nodes, periods) in [(10, 3), (100, 4)] {
+        let mut times = Vec::new();
+        for seed in 0..5 {
+            let mut net = Net::new(Setup::new(nodes, seed));
+            net.run(10 * SECOND);
+            net.loss_per_mille = 10;
+            let now = net.time();
+            net.nodes[0].leave(now);
+            net.drain(0);
+            let end = net.now + 60 * SECOND;
+            assert!(net.run_until(end, |net| net.all_think(0, Verdict::Left)), "{nodes} nodes");
+            times.push(net.now.since(now.mono));
+        }
+        assert!(median(times.clone()) <= periods * SECOND, "{nodes} nodes: {times:?}");
     }
 }

@@ -343,3 +343,25 @@ fn a_manual_member_does_not_jump_either() {
     let later = Header { boot: Boot { opens: opens - 1, nonce: 9 }, ..later };
     assert_eq!(net.inject(0, 1, &sealed(&later, &PING, &[])), Ok(()));
 }
+
+#[test]
+fn an_old_accusation_is_answered_again() {
+    let mut net = three();
+    let own = net.nodes[0].own();
+    let alive = |net: &Net, at: usize| net.nodes[at].member(own).unwrap().incarnation().bumps;
+    for (counter, heard) in [(1, 1), (2, 1)] {
+        net.tap = true;
+        let header = Header { counter: (1 << 40) + counter, ..header(&net) };
+        let accusation = word(own, Verdict::Suspect, 1, 0);
+        net.inject(0, 1, &sealed(&header, &Message::Gossip, &[accusation])).unwrap();
+        net.run(20 * SECOND);
+        assert_eq!((alive(&net, 0), alive(&net, 2)), (heard, heard), "one refutation answers both");
+        let mut bytes = Vec::new();
+        word(own, Verdict::Alive, 1, 1).put(&mut bytes);
+        let says = |(from, _, datagram): &&(usize, usize, Vec<u8>)| {
+            *from == 0 && datagram.windows(bytes.len()).any(|window| window == bytes)
+        };
+        assert!(net.tapped.iter().filter(says).count() >= 4, "told anew, time {counter}");
+        net.tapped.clear();
+    }
+}
