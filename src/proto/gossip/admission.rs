@@ -21,10 +21,12 @@ impl Gossip {
     pub(super) fn admit(&mut self, now: Instant, address: &[u8], opened: &Opened) -> Result<(), Refusal> {
         let header = &opened.header;
         if header.from == self.own {
+            // Of a seed that is ourselves. It stays in the list: the address that it came from proves nothing.
             if header.boot == self.config.boot {
-                // A seed that is our own address: nothing to ask there.
-                self.config.seeds.retain(|seed| seed != address);
                 return Err(Refusal::Echo);
+            }
+            if header.boot.opens < self.config.boot.opens {
+                return Err(Refusal::Replayed);
             }
             self.alert(now, self.own, Alert::Twin(self.own));
             return Err(Refusal::Twin);

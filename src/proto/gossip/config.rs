@@ -65,7 +65,8 @@ pub struct Config {
     pub keyring: Keyring,
     /// Who decides who is a member.
     pub mode: Mode,
-    /// The list of a manual cluster, or the last known members of a snapshot. This node may stand in it.
+    /// The list of a manual cluster, or the last known members of a snapshot. This node may stand in it. All
+    /// are taken as alive until a probe says otherwise.
     pub members: Vec<Known>,
     /// Addresses to ask for the cluster, for ever. Of no use in a manual one.
     pub seeds: Vec<Vec<u8>>,

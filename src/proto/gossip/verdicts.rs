@@ -96,7 +96,10 @@ impl Gossip {
             self.introduced(now, id, Some(before), rumor);
             return Ok(());
         }
-        if member.description.nonce != description.nonce {
+        if member.description.nonce == 0 {
+            // It was known by a list that does not say which opening it is about.
+            member.description = description.clone();
+        } else if member.description.nonce != description.nonce {
             self.alert(now, id, Alert::Twin(id));
             return Err(Refusal::Twin);
         }

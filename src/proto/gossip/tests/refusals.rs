@@ -365,3 +365,44 @@ fn an_old_accusation_is_answered_again() {
         net.tapped.clear();
     }
 }
+
+#[test]
+fn our_own_words_come_back_without_harm() {
+    let mut setup = Setup::new(2, 1);
+    setup.acquainted = false;
+    let mut net = Net::new(setup);
+    net.kill(0);
+    net.tap = true;
+    net.run(5 * SECOND);
+    // Somebody sends our pings back, as if the seed did.
+    let (_, _, ping) = net.tapped.iter().find(|(from, to, _)| (*from, *to) == (1, 0)).unwrap().clone();
+    assert_eq!(net.inject(1, 0, &ping), Err(Refusal::Echo));
+    net.tapped.clear();
+    net.run(5 * SECOND);
+    assert!(net.tapped.iter().any(|(from, to, _)| (*from, *to) == (1, 0)), "the seed is tried all the same");
+    // What we said before a restart is no sign of a second process.
+    net.kill(1);
+    net.restart(1);
+    assert_eq!(net.inject(1, 0, &ping), Err(Refusal::Replayed));
+    assert_eq!(net.alerts, []);
+}
+
+#[test]
+fn a_list_without_openings_is_filled_in() {
+    let net = Net::new(Setup::new(3, 1));
+    let mut config = net.setup.config(0, 1);
+    for known in &mut config.members {
+        known.description.nonce = 0;
+    }
+    let mut node = super::Gossip::new(config, keys(), 1, net.time()).unwrap();
+    let other = net.nodes[2].own();
+    let row = Rumor::Row {
+        verdict: Verdict::Alive,
+        incarnation: Incarnation { opens: 1, bumps: 0 },
+        description: net.nodes[2].member(other).unwrap().description.clone(),
+    };
+    let header = Header { counter: 1, ..header(&net) };
+    assert_eq!(node.handle_datagram(net.time(), b"1", &sealed(&header, &PING, &[row])), Ok(()));
+    assert_eq!(node.member(other).unwrap().description.nonce, net.setup.config(2, 1).boot.nonce);
+    assert_eq!(node.refusals().of(Refusal::Twin), 0);
+}
