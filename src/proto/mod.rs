@@ -9,6 +9,7 @@ mod coordinator;
 pub mod error;
 pub mod gossip;
 pub mod io;
+pub mod keepers;
 pub mod keys;
 pub mod limits;
 pub mod message;
