@@ -18,6 +18,8 @@ stage store-model  60 env QUORATE_STORE_OPERATIONS=1000000 \
     cargo test --profile sim --lib store::tests::upkeep -- --nocapture
 stage bits         120 env QUORATE_ALL_BITS=1 \
     cargo test --profile sim --lib -- --nocapture store::tests::images store::tests::crash_points
+stage placement    120 env QUORATE_LAYOUTS=1000000 \
+    cargo test --profile sim --test placement -- --nocapture
 stage loom         120 scripts/loom.sh --full
 stage faults       120 env QUORATE_FAULTS_ROUNDS=20 scripts/faults.sh
 stage overwrite    60 scripts/bench-store.sh --only space --reps 1 --seconds 600
