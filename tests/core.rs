@@ -34,9 +34,8 @@ struct Cluster {
 
 impl Cluster {
     fn new(count: usize, change: impl Fn(&mut Config), cold_one_in: u64) -> Cluster {
-        let members: Vec<MemberSpec> = (0..count)
-            .map(|at| MemberSpec { name: format!("n{at}"), address: format!("host:{at}"), weight: 1 })
-            .collect();
+        let members: Vec<MemberSpec> =
+            (0..count).map(|at| MemberSpec::new(&format!("n{at}"), &format!("host:{at}"))).collect();
         let now = Now { mono: Instant::from_nanos(1), wall: WallTime(1_000_000) };
         let mut random = Rng::new(count as u64);
         let nodes: Vec<_> = (0..count)

@@ -102,7 +102,7 @@ impl Store for Failing {
 #[test]
 fn a_read_only_replica_answers_every_copy_of_what_it_could_not_save() {
     let mut config = Config::new("a");
-    let member = |name: &str| MemberSpec { name: name.into(), address: name.into(), weight: 1 };
+    let member = |name: &str| MemberSpec::new(name, name);
     config.members = vec![member("a"), member("b")];
     let now = Now { mono: Instant::from_nanos(1), wall: WallTime(1_000_000) };
     let memory = MemoryStore::new(&mut || 9);

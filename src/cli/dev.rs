@@ -91,7 +91,7 @@ fn open_all(arguments: &DevArguments, directory: &Path) -> Result<Vec<EventLoop>
     let log = Arc::new(ProgramLog::open(None).expect("stderr needs no opening"));
     let names: Vec<String> =
         (b'A'..).take(arguments.nodes.into()).map(|name| char::from(name).into()).collect();
-    let member = |name: &String| MemberSpec { name: name.clone(), address: String::new(), weight: 1 };
+    let member = |name: &String| MemberSpec::new(name, "");
     let members: Vec<MemberSpec> = names.iter().map(member).collect();
     let mut loops = Vec::new();
     for (name, place) in names.iter().zip(0..) {

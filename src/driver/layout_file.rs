@@ -18,6 +18,7 @@ use std::path::Path;
 use super::OpenError;
 use crate::proto::config::Config;
 use crate::proto::keys::ClusterKeys;
+use crate::proto::ring::Mode;
 
 /// Name of the file in its directory.
 pub const FILE_NAME: &str = "layout";
@@ -32,7 +33,10 @@ struct LayoutFile {
     name: String,
     n: u8,
     partitions: u32,
+    placement: Mode,
     tokens: u32,
+    /// As configured, `None` for the default. Written with placement balanced only.
+    max_per_zone: Option<u8>,
     /// Hash of the table, as `Status::layout_hash` gives it.
     table: u64,
     members: Vec<Row>,
@@ -44,6 +48,8 @@ struct Row {
     name: String,
     weight: u32,
     address: String,
+    /// A line of its own, if there is one.
+    zone: String,
 }
 
 /// The names of the cluster and of the member that a directory belongs to, if it keeps them.
@@ -97,6 +103,7 @@ impl LayoutFile {
                 name: member.name.clone(),
                 weight: member.weight,
                 address: member.address.clone(),
+                zone: member.zone.clone(),
             })
             .collect();
         members.sort_by(|a, b| a.name.cmp(&b.name));
@@ -106,7 +113,9 @@ impl LayoutFile {
             name: config.name.clone(),
             n: config.keyspace(0).n,
             partitions: config.partitions,
+            placement: config.placement,
             tokens: config.tokens,
+            max_per_zone: config.max_per_zone,
             table,
             members,
         }
@@ -131,14 +140,24 @@ impl LayoutFile {
             let problem = format!("`{}`, but the directory belongs to member `{}`", asked.name, self.name);
             return kept_here("name", problem);
         }
+        if self.placement != asked.placement {
+            let (asked, kept) = (asked.placement.name(), self.placement.name());
+            return kept_here("placement", format!("{asked}, but the directory was made with {kept}"));
+        }
+        // Tokens have no say where there are quotas.
+        let tokens = if self.placement == Mode::Tokens { asked.tokens } else { self.tokens };
         for (setting, asked, kept) in [
             ("n", u32::from(asked.n), u32::from(self.n)),
             ("partitions", asked.partitions, self.partitions),
-            ("tokens", asked.tokens, self.tokens),
+            ("tokens", tokens, self.tokens),
         ] {
             if asked != kept {
                 return kept_here(setting, format!("{asked}, but the directory was made with {kept}"));
             }
+        }
+        if self.max_per_zone != asked.max_per_zone {
+            let (asked, kept) = (or_default(asked.max_per_zone), or_default(self.max_per_zone));
+            return kept_here("max-per-zone", format!("{asked}, but the directory was made with {kept}"));
         }
         match difference(&self.members, &asked.members) {
             Some(difference) => {
@@ -180,7 +199,7 @@ impl LayoutFile {
     }
 
     fn to_text(&self) -> String {
-        let mut text = format!("{HEADING}\nmode tokens\n");
+        let mut text = format!("{HEADING}\nmode {}\n", self.placement.name());
         let mut line = |word: &str, value: &dyn core::fmt::Display| {
             writeln!(text, "{word} {value}").expect("a string takes every write");
         };
@@ -190,9 +209,15 @@ impl LayoutFile {
         line("n", &self.n);
         line("partitions", &self.partitions);
         line("tokens", &self.tokens);
+        if self.placement == Mode::Balanced {
+            line("max-per-zone", &or_default(self.max_per_zone));
+        }
         line("table", &format_args!("{:016x}", self.table));
-        for Row { name, weight, address } in &self.members {
+        for Row { name, weight, address, zone } in &self.members {
             line("member", &format_args!("{name} {weight} {address}"));
+            if !zone.is_empty() {
+                line("zone", zone);
+            }
         }
         let checksum = crc32c::crc32c(text.as_bytes());
         text + &format!("checksum {checksum:08x}\n")
@@ -223,20 +248,34 @@ impl LayoutFile {
                 .ok_or_else(|| format!("has the line `{line}` where `{word}` should stand"))
         };
         let mode = value("mode")?;
-        if mode != "tokens" {
-            return Err(format!("was made with placement `{mode}`; this version knows `tokens`"));
-        }
+        let known = || Mode::ALL.map(Mode::name).join("` and `");
+        let placement = Mode::ALL
+            .into_iter()
+            .find(|known| known.name() == mode)
+            .ok_or_else(|| format!("was made with placement `{mode}`; this version knows `{}`", known()))?;
         let mut file = LayoutFile {
             cluster: value("cluster")?,
             cluster_id: hexadecimal(&value("cluster-id")?)?,
             name: value("name")?,
             n: decimal(&value("n")?)?,
             partitions: decimal(&value("partitions")?)?,
+            placement,
             tokens: decimal(&value("tokens")?)?,
+            max_per_zone: match placement {
+                Mode::Tokens => None,
+                Mode::Balanced => match value("max-per-zone")?.as_str() {
+                    "default" => None,
+                    text => Some(decimal(text)?),
+                },
+            },
             table: hexadecimal(&value("table")?)?,
             members: Vec::new(),
         };
         for line in lines {
+            if let (Some(zone), Some(row)) = (line.strip_prefix("zone "), file.members.last_mut()) {
+                zone.clone_into(&mut row.zone);
+                continue;
+            }
             file.members.push(Row::from_line(line).ok_or_else(|| format!("has the line `{line}`"))?);
         }
         Ok(file)
@@ -248,8 +287,12 @@ impl Row {
         let mut words = line.strip_prefix("member ")?.splitn(3, ' ');
         let name = words.next()?.to_owned();
         let weight = words.next()?.parse().ok()?;
-        Some(Row { name, weight, address: words.next()?.to_owned() })
+        Some(Row { name, weight, address: words.next()?.to_owned(), zone: String::new() })
     }
+}
+
+fn or_default(number: Option<u8>) -> String {
+    number.map_or_else(|| "default".to_owned(), |number| number.to_string())
 }
 
 fn hexadecimal(text: &str) -> Result<u64, String> {
@@ -260,7 +303,7 @@ fn decimal<T: core::str::FromStr>(text: &str) -> Result<T, String> {
     text.parse().map_err(|_| format!("has `{text}` where a number should stand"))
 }
 
-/// Who was added, removed or weighed anew; `None` if the lists place keys alike.
+/// Who was added, removed, weighed anew or put elsewhere; `None` if the lists place keys alike.
 fn difference(kept: &[Row], asked: &[Row]) -> Option<String> {
     let find = |rows: &[Row], name: &str| rows.iter().find(|row| row.name == name).cloned();
     let mut parts = Vec::new();
@@ -269,6 +312,9 @@ fn difference(kept: &[Row], asked: &[Row]) -> Option<String> {
             None => parts.push(format!("`{}` was added", row.name)),
             Some(old) if old.weight != row.weight => {
                 parts.push(format!("`{}` has weight {}, not {}", row.name, row.weight, old.weight));
+            }
+            Some(old) if old.zone != row.zone => {
+                parts.push(format!("`{}` is in zone `{}`, not `{}`", row.name, row.zone, old.zone));
             }
             Some(_) => {}
         }
@@ -285,7 +331,7 @@ mod tests {
 
     fn config(names: &[&str]) -> Config {
         let mut config = Config::new("A");
-        let member = |name: &&str| MemberSpec { name: name.to_string(), address: "h:1".into(), weight: 1 };
+        let member = |name: &&str| MemberSpec::new(name, "h:1");
         config.members = names.iter().map(member).collect();
         config
     }
@@ -326,6 +372,30 @@ mod tests {
             assert_eq!(error.exit_code(), 64);
             assert!(error.to_string().starts_with(message), "{error}");
         }
+    }
+
+    #[test]
+    fn zones_are_kept_and_compared() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut config = config(&["A", "B", "C"]);
+        config.placement = Mode::Balanced;
+        config.members.iter_mut().zip(["x", "y", "z"]).for_each(|(member, zone)| member.zone = zone.into());
+        keep(directory.path(), &config, 1).unwrap();
+        assert_eq!(LayoutFile::read(directory.path()).unwrap(), Some(LayoutFile::of(&config, 1)));
+        type Change = fn(&mut Config);
+        let table: [(Change, &str); 3] = [
+            (|c| c.placement = Mode::Tokens, "placement: tokens, but the directory was made with balanced"),
+            (|c| c.max_per_zone = Some(1), "max-per-zone: 1, but the directory was made with default"),
+            (|c| c.members[1].zone = "x".into(), "members: `B` is in zone `x`, not `y`"),
+        ];
+        for (change, message) in table {
+            let mut changed = config.clone();
+            change(&mut changed);
+            let error = check(directory.path(), &changed).unwrap_err();
+            assert!(error.to_string().starts_with(message), "{error}");
+        }
+        config.tokens = 8;
+        check(directory.path(), &config).unwrap();
     }
 
     #[test]

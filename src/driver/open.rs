@@ -208,7 +208,7 @@ fn open_storage(
             let disk = FileDisk::new(path);
             let store = LogStore::open_with_progress(disk, log, &mut draws()?, wake, &mut tell)?;
             // From here on the directory is locked.
-            layout_file::keep(path, core, Layout::tokens(core, keys).hash())?;
+            layout_file::keep(path, core, Layout::first(core, keys).hash())?;
             Ok(Storage::Log(Box::new(store)))
         }
     }

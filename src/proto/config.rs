@@ -5,6 +5,7 @@ use core::time::Duration;
 use super::error::ConfigError;
 use super::keys::ClusterKeys;
 use super::limits;
+use super::ring::{self, Mode};
 use super::store::Durability;
 
 /// A member as the operator lists it.
@@ -14,8 +15,17 @@ pub struct MemberSpec {
     pub name: String,
     /// Where its peers reach it; opaque to the core.
     pub address: String,
+    /// What fails with it, such as a rack or a room: spelt as a name, or empty. All members have one, or none.
+    pub zone: String,
     /// Share of the data relative to others; 1 is usual, 0 holds none.
     pub weight: u32,
+}
+
+impl MemberSpec {
+    /// A member of weight 1 in no zone.
+    pub fn new(name: &str, address: &str) -> MemberSpec {
+        MemberSpec { name: name.to_owned(), address: address.to_owned(), zone: String::new(), weight: 1 }
+    }
 }
 
 /// Defaults of one keyspace. `None` for a quorum is `majority` of min(N, machines).
@@ -50,6 +60,11 @@ pub struct Config {
     pub members: Vec<MemberSpec>,
     /// Partitions, a power of two.
     pub partitions: u32,
+    /// How partitions are placed. With [`Mode::Tokens`] zones have no say, and are refused.
+    pub placement: Mode,
+    /// Replicas of a partition that may lie in one zone. `None` for N−1 where there are two zones or more, with
+    /// the largest N of any keyspace.
+    pub max_per_zone: Option<u8>,
     /// Tokens drawn for a member of weight 1.
     pub tokens: u32,
     /// Keyspace defaults. Keyspaces not listed take the first entry's.
@@ -83,8 +98,10 @@ impl Config {
             name: name.to_owned(),
             cluster: "quorate".to_owned(),
             secret: ClusterKeys::PUBLIC,
-            members: vec![MemberSpec { name: name.to_owned(), address: String::new(), weight: 1 }],
+            members: vec![MemberSpec::new(name, "")],
             partitions: limits::PARTITIONS_DEFAULT,
+            placement: Mode::Tokens,
+            max_per_zone: None,
             tokens: limits::TOKENS_DEFAULT,
             keyspaces: vec![KeyspaceConfig::default()],
             key_max: limits::KEY_MAX_DEFAULT,
@@ -148,7 +165,7 @@ impl Config {
             return fail("tokens", format!("{} is outside 1 to 65536", self.tokens));
         }
         let weights: u64 = self.members.iter().map(|member| u64::from(member.weight)).sum();
-        if weights * u64::from(self.tokens) > limits::TOKENS_TOTAL_MAX {
+        if self.placement == Mode::Tokens && weights * u64::from(self.tokens) > limits::TOKENS_TOTAL_MAX {
             let why =
                 format!("weights of {weights} in all ask for more than {} tokens", limits::TOKENS_TOTAL_MAX);
             return fail("members", why);
@@ -169,6 +186,7 @@ impl Config {
                 }
             }
         }
+        self.check_zones()?;
         if self.key_max > limits::KEY_MAX {
             return fail("key-max", format!("{} is over {}", self.key_max, limits::KEY_MAX));
         }
@@ -188,6 +206,36 @@ impl Config {
     }
 }
 
+impl Config {
+    /// Whether the zones are well named and can be kept apart; after everything else that they rest on.
+    fn check_zones(&self) -> Result<(), ConfigError> {
+        let fail = |setting, problem: String| Err(ConfigError { setting, problem });
+        let zoned = self.members.iter().filter(|member| !member.zone.is_empty());
+        let bad = zoned.clone().find(|member| !name_is_valid(&member.zone));
+        if let Some(MemberSpec { zone, .. }) = bad {
+            let why = format!("`{zone}` is no zone: 1 to {} of A-Z a-z 0-9 . _ -", limits::NAME_MAX);
+            return fail("members", why);
+        }
+        let without = self.members.iter().find(|member| member.zone.is_empty());
+        let count = zoned.count();
+        if let Some(MemberSpec { name, .. }) = without.filter(|_| count > 0) {
+            return fail("members", format!("`{name}` has no zone, but others have"));
+        }
+        if self.placement == Mode::Tokens && (count > 0 || self.max_per_zone.is_some()) {
+            return fail("placement", "tokens keep no zones apart; balanced does".into());
+        }
+        if self.max_per_zone == Some(0) {
+            return fail("max-per-zone", "0 leaves no place".into());
+        }
+        if self.placement == Mode::Balanced
+            && let Err(problem) = ring::check_zones(self)
+        {
+            return fail("max-per-zone", problem.to_string());
+        }
+        Ok(())
+    }
+}
+
 /// Whether a member may be called so.
 pub fn name_is_valid(name: &str) -> bool {
     (1..=limits::NAME_MAX).contains(&name.len())
@@ -201,7 +249,7 @@ mod tests {
     #[test]
     fn each_wrong_setting_is_named() {
         type Change = fn(&mut Config);
-        let table: [(&str, Change); 12] = [
+        let table: [(&str, Change); 18] = [
             ("members", |c| c.members.clear()),
             ("members", |c| c.members[0].name = "a b".into()),
             ("members", |c| c.members.push(c.members[0].clone())),
@@ -213,6 +261,18 @@ mod tests {
             ("w", |c| c.keyspaces[0].w = Some(4)),
             ("key-max", |c| c.key_max = 65_001),
             ("value-max", |c| c.value_max = (64 << 20) + 1),
+            ("members", |c| (c.placement, c.members[0].zone) = (Mode::Balanced, "a b".into())),
+            ("members", |c| {
+                c.placement = Mode::Balanced;
+                c.members.push(MemberSpec { zone: "z".into(), ..MemberSpec::new("b", "") });
+            }),
+            ("placement", |c| c.members[0].zone = "z".into()),
+            ("placement", |c| c.max_per_zone = Some(1)),
+            ("max-per-zone", |c| (c.placement, c.max_per_zone) = (Mode::Balanced, Some(0))),
+            ("max-per-zone", |c| {
+                (c.placement, c.max_per_zone) = (Mode::Balanced, Some(1));
+                c.members.push(MemberSpec::new("b", ""));
+            }),
             ("sweep-interval", |c| c.sweep_interval = Duration::ZERO),
         ];
         for (setting, change) in table {

@@ -69,7 +69,7 @@ impl<S: Store> Node<S> {
     pub fn new(config: Config, store: S, seed: u64, now: Now) -> Result<Node<S>, ConfigError> {
         config.check()?;
         let keys = ClusterKeys::derive(&config.cluster, &config.secret);
-        let layout = Layout::tokens(&config, &keys);
+        let layout = Layout::first(&config, &keys);
         let own = layout.slot_of(member_id(&keys, &config.name)).expect("check found our name in the list");
         let ids = layout.members().iter().map(|member| member.id);
         let peers = Peers::new(ids, own, layout.version() as u32, keys.cluster_id);

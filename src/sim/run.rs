@@ -121,7 +121,7 @@ fn run_once(options: &RunOptions, text: bool) -> RunReport {
 
 fn config_of(profile: &Profile) -> Config {
     let names = (0..profile.machines).map(|number| format!("n{number}"));
-    let members = names.map(|name| MemberSpec { address: name.clone(), name, weight: 1 });
+    let members = names.map(|name| MemberSpec::new(&name, &name));
     let mut config = Config::new("n0");
     config.members = members.collect();
     config.partitions = 8;
@@ -163,7 +163,7 @@ fn keys_of(profile: &Profile, config: &Config, layout: &Layout, cluster: &Cluste
 fn build(profile: Profile, seed: u64, text: bool) -> World {
     let config = config_of(&profile);
     let cluster = ClusterKeys::derive(&config.cluster, &config.secret);
-    let layout = Layout::tokens(&config, &cluster);
+    let layout = Layout::first(&config, &cluster);
     let keys = keys_of(&profile, &config, &layout, &cluster);
     let names: Vec<String> = config.members.iter().map(|member| member.name.clone()).collect();
     let ids = names.iter().map(|name| ring::member_id(&cluster, name)).collect();

@@ -27,10 +27,7 @@ pub fn options(name: &str, members: &[&str]) -> NodeOptions {
     core.partitions = 16;
     core.tokens = 8;
     core.client_deadline = Duration::from_secs(10);
-    core.members = members
-        .iter()
-        .map(|&name| MemberSpec { name: name.to_owned(), address: String::new(), weight: 1 })
-        .collect();
+    core.members = members.iter().map(|&name| MemberSpec::new(name, "")).collect();
     let mut options = NodeOptions::new(core);
     options.clients = vec![loopback()];
     options.peer = Some(loopback());

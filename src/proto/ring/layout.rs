@@ -2,7 +2,7 @@
 //!
 //! A layout never changes; a new one replaces it. It has a version, and it is named by a hash over
 //! everything that decides where data lies: partitions, mode, the N of each keyspace, every member's
-//! name, id and weight, and the table. Two nodes whose hashes differ must not exchange data.
+//! name, id, weight and zone, and the table. Two nodes whose hashes differ must not exchange data.
 //!
 //! Addresses are carried beside, but are no part of the name: a member that moves to another port holds
 //! the same data. Nor is the version, so that equal placements have equal names however they came about.
@@ -13,8 +13,10 @@ use super::super::config::Config;
 use super::super::io::MemberId;
 use super::super::keys::ClusterKeys;
 use super::super::limits;
+use super::balanced::{self, Infeasible, Old, Shape};
 use super::position;
-use super::tokens::{self, Machine};
+use super::rendezvous::{self, Candidate};
+use super::tokens;
 
 /// How a table was filled. The numbers are part of the layout's hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +24,21 @@ use super::tokens::{self, Machine};
 pub enum Mode {
     /// Random tokens, see [`tokens`].
     Tokens = 1,
+    /// Whole-number shares and zones, see [`balanced`].
+    Balanced = 2,
+}
+
+impl Mode {
+    /// Both modes.
+    pub const ALL: [Mode; 2] = [Mode::Tokens, Mode::Balanced];
+
+    /// How settings and files call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Mode::Tokens => "tokens",
+            Mode::Balanced => "balanced",
+        }
+    }
 }
 
 /// A member as the layout knows it.
@@ -33,6 +50,8 @@ pub struct LayoutMember {
     pub name: String,
     /// Where its peers reach it; opaque to the core.
     pub address: String,
+    /// What fails with it; empty if nothing was said.
+    pub zone: String,
     /// Share of the data relative to others; 0 holds none.
     pub weight: u32,
 }
@@ -47,6 +66,8 @@ pub struct Layout {
     partitions: u32,
     /// Length of every preference list: the largest N of any keyspace, or fewer if machines are.
     width: usize,
+    /// Replicas of a partition that may lie in one zone; no rule in mode tokens.
+    max_per_zone: u8,
     /// N of each keyspace as configured, by number.
     replicas: [u8; limits::KEYSPACES_MAX as usize],
     /// Sorted by name.
@@ -64,14 +85,52 @@ pub fn member_id(keys: &ClusterKeys, name: &str) -> MemberId {
     keys.member_id(name)
 }
 
+/// Whether the rules about zones can be met by the members.
+///
+/// # Errors
+/// They cannot, and which zone is short.
+pub fn check_zones(config: &Config) -> Result<(), Infeasible> {
+    // Zones are judged by names and weights alone, so the ids need not be known yet.
+    let machines: Vec<balanced::Machine<'_>> = config
+        .members
+        .iter()
+        .map(|member| balanced::Machine { id: MemberId(0), zone: &member.zone, weight: member.weight })
+        .collect();
+    balanced::width(&machines, shape(config)).map(drop)
+}
+
+/// What the table must be like.
+fn shape(config: &Config) -> Shape {
+    let replicas = (0..limits::KEYSPACES_MAX).map(|number| usize::from(config.keyspace(number).n)).max();
+    let replicas = replicas.expect("there are keyspaces");
+    let weights = config.members.iter().map(|member| (member.zone.as_str(), member.weight));
+    let default = Shape::max_per_zone_default(replicas, weights);
+    let max_per_zone = config.max_per_zone.map_or(default, usize::from);
+    Shape { partitions: config.partitions, replicas, max_per_zone }
+}
+
 impl Layout {
-    /// The first layout of a cluster with a manual member list, filled by [`tokens`]. The same for equal
-    /// lists, in whatever order they are written. `config` must have passed [`Config::check`].
+    /// The first layout of a cluster with a manual member list, filled as [`Config::placement`] says. The same
+    /// for equal lists, in whatever order they are written. `config` must have passed [`Config::check`].
     ///
     /// # Panics
     /// If two names have one id, which takes some 2^32 names by chance and cannot be brought about
     /// without the cluster's key.
-    pub fn tokens(config: &Config, keys: &ClusterKeys) -> Layout {
+    pub fn first(config: &Config, keys: &ClusterKeys) -> Layout {
+        Layout::fill(config, keys, None)
+    }
+
+    /// The layout that follows on this one when the members, their weights or zones, N or the mode change.
+    /// With [`Mode::Balanced`] as few replicas move as can be. `config` must have passed [`Config::check`].
+    ///
+    /// # Panics
+    /// As [`Layout::first`]; or the number of partitions differs.
+    pub fn next(&self, config: &Config, keys: &ClusterKeys) -> Layout {
+        assert_eq!(config.partitions, self.partitions, "partitions are fixed when a cluster is made");
+        Layout::fill(config, keys, Some(self))
+    }
+
+    fn fill(config: &Config, keys: &ClusterKeys, old: Option<&Layout>) -> Layout {
         let mut members: Vec<LayoutMember> = config
             .members
             .iter()
@@ -79,33 +138,72 @@ impl Layout {
                 id: member_id(keys, &member.name),
                 name: member.name.clone(),
                 address: member.address.clone(),
+                zone: member.zone.clone(),
                 weight: member.weight,
             })
             .collect();
         members.sort_unstable_by(|one, other| one.name.cmp(&other.name));
-
-        let replicas = core::array::from_fn(|number| config.keyspace(number as u16).n);
-        let machines: Vec<Machine<'_>> =
-            members.iter().map(|member| Machine { name: &member.name, weight: member.weight }).collect();
-        let holding = machines.iter().filter(|machine| machine.weight > 0).count();
-        let width = usize::from(replicas.into_iter().max().unwrap_or(1)).min(holding);
-        let table = tokens::table(&keys.placement, &machines, config.tokens, config.partitions, width);
-
-        let mut held = vec![0; members.len()];
-        for &slot in &table {
-            held[usize::from(slot)] += 1;
-        }
         let mut slots: Vec<(MemberId, u16)> =
             members.iter().enumerate().map(|(slot, member)| (member.id, slot as u16)).collect();
         slots.sort_unstable();
         assert!(slots.windows(2).all(|pair| pair[0].0 != pair[1].0), "two member names have one id");
 
-        let mode = Mode::Tokens;
-        let partitions = config.partitions;
+        let replicas = core::array::from_fn(|number| config.keyspace(number as u16).n);
+        let (mode, partitions) = (config.placement, config.partitions);
+        let shape = shape(config);
+        let (width, max_per_zone) = (0, shape.max_per_zone as u8);
+        let (table, held) = (Vec::new(), vec![0; members.len()]);
+        let version = old.map_or(1, |old| old.version + 1);
         let hash = 0;
-        let layout =
-            Layout { version: 1, hash, mode, partitions, width, replicas, members, slots, table, held };
-        Layout { hash: keys.placement.hash64(&[b"layout\0", &layout.canonical()]), ..layout }
+        let mut layout = Layout {
+            version,
+            hash,
+            mode,
+            partitions,
+            width,
+            max_per_zone,
+            replicas,
+            members,
+            slots,
+            table,
+            held,
+        };
+        (layout.width, layout.table) = match mode {
+            Mode::Tokens => layout.by_tokens(config, keys),
+            Mode::Balanced => layout.by_quotas(shape, old),
+        };
+        for &slot in &layout.table {
+            layout.held[usize::from(slot)] += 1;
+        }
+        layout.hash = keys.placement.hash64(&[b"layout\0", &layout.canonical()]);
+        layout
+    }
+
+    fn by_tokens(&self, config: &Config, keys: &ClusterKeys) -> (usize, Vec<u16>) {
+        let holding = self.members.iter().filter(|member| member.weight > 0).count();
+        let width = shape(config).replicas.min(holding);
+        let machines: Vec<tokens::Machine<'_>> = self
+            .members
+            .iter()
+            .map(|member| tokens::Machine { name: &member.name, weight: member.weight })
+            .collect();
+        (width, tokens::table(&keys.placement, &machines, config.tokens, config.partitions, width))
+    }
+
+    fn by_quotas(&self, shape: Shape, old: Option<&Layout>) -> (usize, Vec<u16>) {
+        let machines: Vec<balanced::Machine<'_>> = self
+            .members
+            .iter()
+            .map(|member| balanced::Machine { id: member.id, zone: &member.zone, weight: member.weight })
+            .collect();
+        let renumber = |old: &Layout| -> Vec<u16> {
+            let slot = |&slot: &u16| self.slot_of(old.member(slot).id).unwrap_or(balanced::GONE);
+            old.table.iter().map(slot).collect()
+        };
+        let renumbered = old.map(|old| (old.width, renumber(old)));
+        let old = renumbered.as_ref().map(|(width, table)| Old { width: *width, table });
+        let plan = balanced::plan(&machines, shape, old).expect("the settings were checked");
+        (plan.width, plan.table)
     }
 
     /// What the hash covers, byte by byte; integers are little-endian.
@@ -113,6 +211,7 @@ impl Layout {
     /// ```text
     /// mode 1 | Q 4 | width 1 | N of keyspaces 0 to 15, 1 each | members 2 |
     /// by name: id 8, weight 4, name length 1, name | table: 2 for each slot
+    /// mode balanced only: max_per_zone 1 | by name: zone length 1, zone
     /// ```
     fn canonical(&self) -> Vec<u8> {
         let mut bytes = vec![self.mode as u8];
@@ -127,6 +226,13 @@ impl Layout {
             bytes.extend(member.name.as_bytes());
         }
         bytes.extend(self.table.iter().flat_map(|slot| slot.to_le_bytes()));
+        if self.mode == Mode::Balanced {
+            bytes.push(self.max_per_zone);
+            for member in &self.members {
+                bytes.push(member.zone.len() as u8);
+                bytes.extend(member.zone.as_bytes());
+            }
+        }
         bytes
     }
 
@@ -209,6 +315,25 @@ impl Layout {
         usize::from(self.configured(keyspace)) > self.width
     }
 
+    /// The machines that stand in for `missing`, a replica of a partition, in order, as slots: see
+    /// [`fallbacks`](rendezvous::fallbacks()).
+    ///
+    /// # Panics
+    /// If there is no such partition.
+    pub fn fallbacks(&self, partition: u16, missing: u16) -> Vec<u16> {
+        let machines: Vec<Candidate<'_>> = self
+            .members
+            .iter()
+            .map(|member| Candidate { id: member.id, zone: &member.zone, weight: member.weight })
+            .collect();
+        rendezvous::fallbacks(&machines, partition, self.preference_list(partition), missing)
+    }
+
+    /// Replicas of a partition that may lie in one zone; in mode tokens there is no such rule.
+    pub fn max_per_zone(&self) -> usize {
+        usize::from(self.max_per_zone)
+    }
+
     /// How many partitions a machine holds, at any place of their preference lists.
     ///
     /// # Panics
@@ -236,14 +361,19 @@ mod tests {
         let mut config = Config::new(members[0].0);
         config.members = members
             .iter()
-            .map(|&(name, weight)| MemberSpec { name: name.into(), address: format!("{name}:1"), weight })
+            .map(|&(name, weight)| MemberSpec {
+                name: name.into(),
+                address: format!("{name}:1"),
+                zone: String::new(),
+                weight,
+            })
             .collect();
         config.check().unwrap();
         config
     }
 
     fn layout(members: &[(&str, u32)]) -> Layout {
-        Layout::tokens(&config(members), &keys())
+        Layout::first(&config(members), &keys())
     }
 
     #[test]
@@ -295,7 +425,7 @@ mod tests {
         let mut config = config(&[("a", 1), ("b", 1), ("c", 1), ("d", 1)]);
         let keyspace = |n| KeyspaceConfig { n, ..KeyspaceConfig::default() };
         config.keyspaces = vec![keyspace(2), keyspace(4), keyspace(5)];
-        let layout = Layout::tokens(&config, &keys());
+        let layout = Layout::first(&config, &keys());
         assert_eq!(layout.width(), 4);
         for (number, count, degraded) in [(0, 2, false), (1, 4, false), (2, 4, true), (3, 2, false)] {
             assert_eq!(layout.replicas(number, 9), &layout.preference_list(9)[..count]);
@@ -316,7 +446,7 @@ mod tests {
         let hash = |change: fn(&mut Config)| {
             let mut config = base.clone();
             change(&mut config);
-            Layout::tokens(&config, &keys()).hash()
+            Layout::first(&config, &keys()).hash()
         };
         let original = hash(|_| ());
         type Change = fn(&mut Config);
@@ -341,7 +471,7 @@ mod tests {
             assert_eq!(hash(change), original, "{what}");
         }
         let other = ClusterKeys::derive("other", &ClusterKeys::PUBLIC);
-        assert_ne!(Layout::tokens(&base, &other).hash(), original, "another cluster");
+        assert_ne!(Layout::first(&base, &other).hash(), original, "another cluster");
     }
 
     #[test]
@@ -352,6 +482,75 @@ mod tests {
     }
 
     const HASH_OF_FOUR: u64 = 0xB0B4_DB1C_09C9_9924;
+
+    /// The first `count` of six machines in three zones.
+    fn zoned(count: usize) -> Config {
+        let zones = ["a", "b", "c", "a", "b", "c"];
+        let names = ["m0", "m1", "m2", "m3", "m4", "m5"];
+        let mut config = Config::new("m0");
+        config.placement = Mode::Balanced;
+        let member =
+            |(name, zone): (&&str, &&str)| MemberSpec { zone: (*zone).into(), ..MemberSpec::new(name, "") };
+        config.members = names.iter().zip(&zones).take(count).map(member).collect();
+        config.check().unwrap();
+        config
+    }
+
+    #[test]
+    fn balanced_layouts_keep_zones_apart_and_follow_on_each_other() {
+        let first = Layout::first(&zoned(5), &keys());
+        assert_eq!(
+            (first.mode(), first.version(), first.width(), first.max_per_zone()),
+            (Mode::Balanced, 1, 3, 2)
+        );
+        let next = first.next(&zoned(6), &keys());
+        assert_eq!(next.version(), 2);
+        assert_ne!(next.hash(), first.hash());
+        assert!((0..6).all(|slot| next.partitions_of(slot) == 128));
+        for partition in 0..256 {
+            let (old, new) = (first.preference_list(partition), next.preference_list(partition));
+            assert!(
+                new.iter().all(|slot| *slot == 5 || old.contains(slot)),
+                "only the newcomer takes: {old:?} {new:?}"
+            );
+            let zones: Vec<&str> = new.iter().map(|&slot| next.member(slot).zone.as_str()).collect();
+            assert_ne!(zones[0], zones[1], "a keyspace of two replicas spans two zones");
+        }
+        // Who left is gone from the table, and no other member moves more than it must.
+        let back = next.next(&zoned(5), &keys());
+        assert!((0..5).all(|slot| back.partitions_of(slot) == first.partitions_of(slot)));
+    }
+
+    #[test]
+    fn a_balanced_hash_names_zones_and_their_rule_too() {
+        let base = Layout::first(&zoned(6), &keys()).hash();
+        let mut config = zoned(6);
+        config.members.reverse();
+        assert_eq!(Layout::first(&config, &keys()).hash(), base);
+        config.max_per_zone = Some(2);
+        assert_eq!(Layout::first(&config, &keys()).hash(), base, "the default spelled out");
+        config.max_per_zone = Some(1);
+        assert_ne!(Layout::first(&config, &keys()).hash(), base);
+        let mut config = zoned(6);
+        config
+            .members
+            .iter_mut()
+            .filter(|member| member.zone == "c")
+            .for_each(|member| member.zone = "d".into());
+        assert_ne!(Layout::first(&config, &keys()).hash(), base);
+        assert_eq!(base, HASH_OF_SIX, "moved between releases");
+    }
+
+    const HASH_OF_SIX: u64 = 0x8098_0ECE_A714_5A97;
+
+    #[test]
+    fn others_stand_in_for_a_replica() {
+        let layout = Layout::first(&zoned(6), &keys());
+        let list = layout.preference_list(7);
+        let order = layout.fallbacks(7, list[0]);
+        assert_eq!(order.len(), 3);
+        assert!(order.iter().all(|slot| !list.contains(slot)));
+    }
 
     proptest! {
         #[test]

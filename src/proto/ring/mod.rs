@@ -18,7 +18,7 @@ mod position;
 mod rendezvous;
 pub mod tokens;
 
-pub use layout::{Layout, LayoutMember, member_id};
+pub use layout::{Layout, LayoutMember, Mode, check_zones, member_id};
 pub use position::{partition, position, tag};
 pub use rendezvous::{Candidate, fallbacks};
 pub use tokens::Token;
