@@ -168,6 +168,10 @@
 #define QUORATE_OPT_RETENTION_BYTES 22u
 /* 0 lets the log grow: the room of overwritten values is not given back (1) */
 #define QUORATE_OPT_COMPACTION 23u
+/* QUORATE_PLACEMENT_...: how partitions are placed (tokens) */
+#define QUORATE_OPT_PLACEMENT 24u
+/* replicas of a key that may lie in one zone, with placement balanced (one less than N) */
+#define QUORATE_OPT_MAX_PER_ZONE 25u
 /* the data directory; none keeps records in memory only */
 #define QUORATE_OPT_DIR 64u
 /* this member's name (A) */
@@ -180,7 +184,7 @@
 #define QUORATE_OPT_PEER_ADDR 68u
 /* a Unix socket for Redis clients */
 #define QUORATE_OPT_UNIX_PATH 69u
-/* all members, each NAME@HOST:PORT, or NAME before quorate_node_meet */
+/* all members, each NAME@HOST:PORT, or NAME before quorate_node_meet; with placement balanced /ZONE may follow */
 #define QUORATE_OPT_MEMBERS 96u
 /* where to serve Redis clients (nowhere) */
 #define QUORATE_OPT_CLIENT_ADDR 97u
@@ -188,6 +192,10 @@
 #define QUORATE_MODE_THREAD 0u
 /* the host polls one descriptor and calls quorate_node_step */
 #define QUORATE_MODE_HOST 1u
+/* members draw random tokens */
+#define QUORATE_PLACEMENT_TOKENS 1u
+/* even shares, zones kept apart, fewest moves */
+#define QUORATE_PLACEMENT_BALANCED 2u
 /* in memory: a killed process may lose it on this node */
 #define QUORATE_SYNC_MEMORY 0u
 /* handed to the kernel, on disk within the sync interval */

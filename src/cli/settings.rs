@@ -14,6 +14,7 @@ use serde::{Deserialize, Deserializer};
 
 use quorate::driver::{DataDir, Level, Logger, NodeOptions, StoreOptions};
 use quorate::proto::config::{Config, MemberSpec};
+use quorate::proto::ring::Mode;
 use quorate::proto::store::Durability;
 use quorate::store::{SEGMENT_SIZE_MAX, SEGMENT_SIZE_MIN, SEGMENT_SIZE_STEP};
 
@@ -46,7 +47,7 @@ pub struct NodeArguments {
     /// Where to serve other members [default: as --members says, or 127.0.0.1:7380].
     #[arg(long, env = "QUORATE_PEER", value_name = "ADDR")]
     peer: Option<String>,
-    /// All members, this one included, as NAME@HOST:PORT,…; without it a cluster of one.
+    /// All members, this one included, as NAME@HOST:PORT[/ZONE],…; without it a cluster of one.
     #[arg(long, env = "QUORATE_MEMBERS", value_name = "LIST")]
     #[serde(deserialize_with = "text_or_list")]
     members: Option<String>,
@@ -88,7 +89,13 @@ pub struct NodeArguments {
     /// Partitions, a power of two; fixed when the cluster is made [default: 256].
     #[arg(long, env = "QUORATE_PARTITIONS")]
     partitions: Option<u32>,
-    /// Tokens each member draws; fixed when the cluster is made [default: 64].
+    /// How partitions are placed; fixed when the cluster is made [default: tokens].
+    #[arg(long, env = "QUORATE_PLACEMENT", value_name = "MODE")]
+    placement: Option<Placement>,
+    /// Replicas of a key that may lie in one zone [default: one less than N].
+    #[arg(long, env = "QUORATE_MAX_PER_ZONE")]
+    max_per_zone: Option<u8>,
+    /// Tokens each member draws, with placement tokens; fixed when the cluster is made [default: 64].
     #[arg(long, env = "QUORATE_TOKENS")]
     tokens: Option<u32>,
     /// Milliseconds until the deadline of a request that names none [default: 1000].
@@ -131,6 +138,25 @@ pub enum Switch {
     On,
     /// It is not.
     Off,
+}
+
+/// How partitions are placed.
+#[derive(ValueEnum, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Placement {
+    /// Members draw random tokens, as in the first Dynamo.
+    Tokens,
+    /// Even shares, zones kept apart, fewest moves.
+    Balanced,
+}
+
+impl From<Placement> for Mode {
+    fn from(placement: Placement) -> Mode {
+        match placement {
+            Placement::Tokens => Mode::Tokens,
+            Placement::Balanced => Mode::Balanced,
+        }
+    }
 }
 
 /// When a replica acknowledges a write.
@@ -214,6 +240,8 @@ impl NodeArguments {
             r: self.r.or(other.r),
             w: self.w.or(other.w),
             partitions: self.partitions.or(other.partitions),
+            placement: self.placement.or(other.placement),
+            max_per_zone: self.max_per_zone.or(other.max_per_zone),
             tokens: self.tokens.or(other.tokens),
             timeout_ms: self.timeout_ms.or(other.timeout_ms),
             key_max: self.key_max.or(other.key_max),
@@ -284,6 +312,8 @@ impl NodeArguments {
         keyspace.w = self.w;
         keyspace.durability = self.sync.map_or(keyspace.durability, Durability::from);
         core.partitions = self.partitions.unwrap_or(core.partitions);
+        core.placement = self.placement.map_or(core.placement, Mode::from);
+        core.max_per_zone = self.max_per_zone;
         core.tokens = self.tokens.unwrap_or(core.tokens);
         core.client_deadline = self.timeout_ms.map_or(core.client_deadline, Duration::from_millis);
         core.key_max = self.key_max.unwrap_or(core.key_max);
@@ -345,7 +375,7 @@ fn read_file(path: &Path) -> Result<NodeArguments, Failure> {
 /// A TOML value that is one text, or a list of texts that means the same joined by commas.
 fn text_or_list<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
     #[derive(Deserialize)]
-    #[serde(untagged, expecting = "a text `NAME@HOST:PORT,…` or a list of texts `NAME@HOST:PORT`")]
+    #[serde(untagged, expecting = "a text `NAME@HOST:PORT[/ZONE],…` or a list of texts `NAME@HOST:PORT`")]
     enum TextOrList {
         Text(String),
         List(Vec<String>),
@@ -356,7 +386,7 @@ fn text_or_list<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D:
     }))
 }
 
-/// Parses `A@127.0.0.1:7201,B@127.0.0.1:7202`.
+/// Parses `A@127.0.0.1:7201,B@127.0.0.1:7202/cellar`.
 fn members_from_text(list: &str) -> Result<Vec<MemberSpec>, Failure> {
     let parse = |entry: &str| {
         let entry = entry.trim();
@@ -364,12 +394,19 @@ fn members_from_text(list: &str) -> Result<Vec<MemberSpec>, Failure> {
             .split_once('@')
             .filter(|(name, address)| !name.is_empty() && !address.is_empty())
             .ok_or_else(|| Failure::setting("members", format!("`{entry}` is not NAME@HOST:PORT")))?;
+        let (address, zone) = match address.split_once('/') {
+            None => (address, ""),
+            Some((_, "")) => {
+                return Err(Failure::setting("members", format!("`{entry}` ends before its zone")));
+            }
+            Some(parts) => parts,
+        };
         let port = address.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
         if port.is_none_or(|port| port == 0) {
             let problem = format!("`{entry}`: others cannot reach the address {address}; a port is needed");
             return Err(Failure::setting("members", problem));
         }
-        Ok(MemberSpec { name: name.to_owned(), address: address.to_owned(), weight: 1 })
+        Ok(MemberSpec { zone: zone.to_owned(), ..MemberSpec::new(name, address) })
     };
     list.split(',').map(parse).collect()
 }
@@ -475,7 +512,7 @@ mod tests {
         let text = "name = 'B'\ndata = 'd'\nclient = '127.0.0.1:1'\npeer = '127.0.0.1:2'\n\
             members = ['A@127.0.0.1:3', 'B@127.0.0.1:4']\nsync = 'memory'\ncluster = 'c'\nkey_file = 'k'\n\
             log = 'debug'\nlog_file = 'l'\nunix = 'u'\nallow_open_bind = true\nn = 2\nr = 1\nw = 1\n\
-            partitions = 8\ntokens = 9\ntimeout_ms = 10\nkey_max = 11\nvalue_max = 12\nsegment_mib = 4\n\
+            partitions = 8\nplacement = 'balanced'\nmax_per_zone = 2\ntokens = 9\ntimeout_ms = 10\nkey_max = 11\nvalue_max = 12\nsegment_mib = 4\n\
             memory_max_mib = 13\ncheckpoint_mib = 14\nscrub_hours = 15\nretention_mib = 16\ncompaction = 'off'\n";
         let file = file_with(text);
         let from_file = read_file(file.path()).unwrap();
@@ -495,6 +532,8 @@ mod tests {
             ["--r", "1"],
             ["--w", "1"],
             ["--partitions", "8"],
+            ["--placement", "balanced"],
+            ["--max-per-zone", "2"],
             ["--tokens", "9"],
             ["--timeout-ms", "10"],
             ["--key-max", "11"],
@@ -516,9 +555,46 @@ mod tests {
     }
 
     #[test]
+    fn members_stand_in_zones_where_they_are_told() {
+        let list = "A@h:1/cellar,B@h:2/attic";
+        let flags = [
+            "--data",
+            "d",
+            "--name",
+            "A",
+            "--peer",
+            "127.0.0.1:1",
+            "--placement",
+            "balanced",
+            "--members",
+            list,
+        ];
+        let settings = gather(&flags).unwrap_or_else(|failure| panic!("{failure}"));
+        let core = settings.options.core;
+        assert_eq!((core.placement, core.max_per_zone), (Mode::Balanced, None));
+        let zones: Vec<_> = core.members.iter().map(|m| (m.address.as_str(), m.zone.as_str())).collect();
+        assert_eq!(zones, [("h:1", "cellar"), ("h:2", "attic")]);
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
-        let table: [(&[&str], &str); 10] = [
+        let table: [(&[&str], &str); 13] = [
             (&[], "--data"),
+            (&["--name", "A", "--members", "A@h:1/"], "`A@h:1/` ends before its zone"),
+            (&["--name", "A", "--members", "A@h:1/x"], "--placement: tokens keep no zones apart"),
+            (
+                &[
+                    "--name",
+                    "A",
+                    "--placement",
+                    "balanced",
+                    "--max-per-zone",
+                    "1",
+                    "--members",
+                    "A@h:1/x,B@h:2/x",
+                ],
+                "--max-per-zone: with at most 1 in a zone, 1 of 2 replicas can be placed: of 1 zones with data `x`",
+            ),
             (&["--members", "A@h:1"], "--name"),
             (&["--name", "A", "--members", "A"], "`A` is not NAME@HOST:PORT"),
             (&["--name", "A", "--members", "A@h"], "a port is needed"),

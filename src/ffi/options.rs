@@ -18,6 +18,7 @@ use super::status::{
 };
 use crate::driver::{DataDir, EventLoop, NodeOptions, OnProgress, StoreOptions, WaitPolicy};
 use crate::proto::config::{Config, MemberSpec};
+use crate::proto::ring::Mode;
 use crate::proto::store::Durability;
 use crate::store::Progress;
 
@@ -37,6 +38,11 @@ pub struct quorate_options {
 pub const MODE_THREAD: u64 = 0;
 /// The host polls one descriptor and calls quorate_node_step.
 pub const MODE_HOST: u64 = 1;
+
+/// Members draw random tokens.
+pub const PLACEMENT_TOKENS: u64 = 1;
+/// Even shares, zones kept apart, fewest moves.
+pub const PLACEMENT_BALANCED: u64 = 2;
 
 const MODE: quorate_option = 1;
 const N: quorate_option = 2;
@@ -61,6 +67,8 @@ const CHECKPOINT_BYTES: quorate_option = 20;
 const SCRUB_INTERVAL_S: quorate_option = 21;
 const RETENTION_BYTES: quorate_option = 22;
 const COMPACTION: quorate_option = 23;
+const PLACEMENT: quorate_option = 24;
+const MAX_PER_ZONE: quorate_option = 25;
 const DIR: quorate_option = 64;
 const NAME: quorate_option = 65;
 const CLUSTER: quorate_option = 66;
@@ -107,6 +115,7 @@ struct Key(quorate_option, &'static str, &'static str, Kind, &'static str);
 const YES_NO: &[(&str, u64)] = &[("false", 0), ("true", 1)];
 const ON_OFF: &[(&str, u64)] = &[("off", 0), ("on", 1)];
 const SYNC_WORDS: &[(&str, u64)] = &[("memory", 0), ("interval", 1), ("always", 2)];
+const PLACEMENT_WORDS: &[(&str, u64)] = &[("tokens", PLACEMENT_TOKENS), ("balanced", PLACEMENT_BALANCED)];
 const MODE_WORDS: &[(&str, u64)] = &[("thread", MODE_THREAD), ("host", MODE_HOST)];
 
 /// Every option. Numbers are never changed and never used again.
@@ -135,13 +144,15 @@ const KEYS: &[Key] = &[
     Key(SCRUB_INTERVAL_S, "QUORATE_OPT_SCRUB_INTERVAL_S", "scrub-interval-s", Kind::Number(1, 315_360_000, &[]), "seconds in which every record is read again once (604800)"),
     Key(RETENTION_BYTES, "QUORATE_OPT_RETENTION_BYTES", "retention-bytes", Kind::Number(0, 1 << 52, &[]), "bytes of the newest log that compaction leaves alone (67108864)"),
     Key(COMPACTION, "QUORATE_OPT_COMPACTION", "compaction", Kind::Number(0, 1, ON_OFF), "0 lets the log grow: the room of overwritten values is not given back (1)"),
+    Key(PLACEMENT, "QUORATE_OPT_PLACEMENT", "placement", Kind::Number(1, 2, PLACEMENT_WORDS), "QUORATE_PLACEMENT_...: how partitions are placed (tokens)"),
+    Key(MAX_PER_ZONE, "QUORATE_OPT_MAX_PER_ZONE", "max-per-zone", Kind::Number(1, 16, &[]), "replicas of a key that may lie in one zone, with placement balanced (one less than N)"),
     Key(DIR, "QUORATE_OPT_DIR", "dir", Kind::Text, "the data directory; none keeps records in memory only"),
     Key(NAME, "QUORATE_OPT_NAME", "name", Kind::Text, "this member's name (A)"),
     Key(CLUSTER, "QUORATE_OPT_CLUSTER", "cluster", Kind::Text, "the cluster's name (quorate)"),
     Key(KEY_FILE, "QUORATE_OPT_KEY_FILE", "key-file", Kind::Text, "a file of 32 bytes and mode 0600: the cluster's secret"),
     Key(PEER_ADDR, "QUORATE_OPT_PEER_ADDR", "peer-addr", Kind::Text, "where to serve other members; port 0 takes a free one"),
     Key(UNIX_PATH, "QUORATE_OPT_UNIX_PATH", "unix-path", Kind::Text, "a Unix socket for Redis clients"),
-    Key(MEMBERS, "QUORATE_OPT_MEMBERS", "members", Kind::List, "all members, each NAME@HOST:PORT, or NAME before quorate_node_meet"),
+    Key(MEMBERS, "QUORATE_OPT_MEMBERS", "members", Kind::List, "all members, each NAME@HOST:PORT, or NAME before quorate_node_meet; with placement balanced /ZONE may follow"),
     Key(CLIENT_ADDR, "QUORATE_OPT_CLIENT_ADDR", "client-addr", Kind::List, "where to serve Redis clients (nowhere)"),
 ];
 
@@ -152,6 +163,12 @@ pub fn constants() -> Vec<Constant> {
     all.extend([
         constant("QUORATE_MODE_THREAD", MODE_THREAD, "a thread of the library drives the node"),
         constant("QUORATE_MODE_HOST", MODE_HOST, "the host polls one descriptor and calls quorate_node_step"),
+        constant("QUORATE_PLACEMENT_TOKENS", PLACEMENT_TOKENS, "members draw random tokens"),
+        constant(
+            "QUORATE_PLACEMENT_BALANCED",
+            PLACEMENT_BALANCED,
+            "even shares, zones kept apart, fewest moves",
+        ),
         constant("QUORATE_SYNC_MEMORY", 0, "in memory: a killed process may lose it on this node"),
         constant("QUORATE_SYNC_INTERVAL", 1, "handed to the kernel, on disk within the sync interval"),
         constant("QUORATE_SYNC_ALWAYS", 2, "on disk"),
@@ -315,6 +332,10 @@ impl quorate_options {
         core.value_max = size(VALUE_MAX, core.value_max);
         core.siblings_max = size(SIBLINGS_MAX, core.siblings_max);
         core.tokens = self.number(TOKENS).map_or(core.tokens, |number| number as u32);
+        if self.number(PLACEMENT) == Some(PLACEMENT_BALANCED) {
+            core.placement = Mode::Balanced;
+        }
+        core.max_per_zone = self.number(MAX_PER_ZONE).map(|number| number as u8);
         core.partitions = self.number(PARTITIONS).map_or(core.partitions, |number| number as u32);
         let millis = |option, default| self.number(option).map_or(default, Duration::from_millis);
         core.sync_interval = millis(SYNC_INTERVAL_MS, core.sync_interval);
@@ -324,10 +345,11 @@ impl quorate_options {
     }
 }
 
-/// `NAME@HOST:PORT`, or a name whose address is told later.
+/// `NAME@HOST:PORT`, or a name whose address is told later; `/ZONE` may follow.
 fn member(entry: &str) -> MemberSpec {
+    let (entry, zone) = entry.split_once('/').unwrap_or((entry, ""));
     let (name, address) = entry.split_once('@').unwrap_or((entry, ""));
-    MemberSpec { name: name.to_owned(), address: address.to_owned(), weight: 1 }
+    MemberSpec { zone: zone.to_owned(), ..MemberSpec::new(name, address) }
 }
 
 /// The first address that a text names.
