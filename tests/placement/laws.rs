@@ -243,7 +243,7 @@ fn moves_are_the_fewest_that_a_flow_finds() {
         assert!(new.moves >= exact, "seed {seed}: fewer moves than there can be");
         (ours, fewest, worse) = (ours + new.moves, fewest + exact, worse + u32::from(new.moves > exact));
     }
-    assert!(ours * 100 <= fewest * 102, "{ours} moves where {fewest} do; more in {worse} of 400 changes");
+    assert!(ours * 100 <= fewest * 101, "{ours} moves where {fewest} do; more in {worse} of 400 changes");
 }
 
 #[test]
@@ -257,6 +257,22 @@ fn a_machine_at_its_quota_keeps_what_it_has() {
         assert!(new.iter().all(|slot| *slot >= 10 || old.contains(slot)), "{old:?} became {new:?}");
     }
     assert_eq!(new.moves, new.moves_min);
+}
+
+#[test]
+fn a_replaced_machine_moves_its_own_partitions_only() {
+    // Shares are 76.8, so whoever is rounded up must not change with the machine's id.
+    let before = Cluster::even(10, 1, 256);
+    let old = before.plan().unwrap();
+    for replaced in 0..10 {
+        for number in 1_000..1_010 {
+            let mut after = before.clone();
+            after.machines[replaced].0 = number;
+            let new = after.plan_after(&before, &old).unwrap();
+            let least = old.quotas[replaced].min(new.quotas[replaced]);
+            assert!(new.moves - least <= 1 && new.moves == new.moves_min, "{replaced}: {new:?}");
+        }
+    }
 }
 
 #[test]
