@@ -8,8 +8,8 @@
 //!                                                          3. move surplus along shortest chains
 //! ```
 //!
-//! [`quota`] rounds zones first and then the machines inside of one: rounding all machines together
-//! overfills zones. What it returns can always be met (its head says why), so [`assign`] cannot fail; what
+//! `quota.rs` rounds zones first and then the machines inside of one: rounding all machines together
+//! overfills zones. What it returns can always be met (its head says why), so `assign.rs` cannot fail; what
 //! cannot be met is refused before, with the zone that is short. Dynamo's third strategy (§6.2 of the paper)
 //! has equal partitions, too, but its walk on the ring skips machines already met and so loads them unevenly:
 //! 0.94 of an even load at 1,024 partitions on 30 machines, where this has 0.994.
