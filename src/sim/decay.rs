@@ -7,12 +7,12 @@
 
 use super::faults::Fault;
 use super::history::Held;
-use super::oracle::{Judged, Oracle, Property, Stop, Violation, violation};
+use super::oracle::{Judged, Oracle, Property, Violation, violation};
 use super::report::UPKEEP;
 use super::rot::Rot;
 use super::watched::{Glance, RealStore, WatchedStore};
 use super::world::World;
-use crate::proto::store::{Identity, Sequence, Store, StoreStatus};
+use crate::proto::store::{Sequence, Store, StoreStatus};
 
 /// Figures of a store, in the order of [`UPKEEP`]; restarts are counted by the world.
 const FIGURES: [&str; UPKEEP.len()] =
@@ -96,7 +96,7 @@ impl World {
             });
         }
         let stop = self.machines[machine].stop;
-        self.oracle.opened_rotten(machine, &store.identity(), &found, stop)
+        self.oracle.opened(machine, &store.identity(), &found, stop)
     }
 
     /// Adds what a store did that is about to go.
@@ -170,32 +170,6 @@ impl Oracle {
                 history.events[event].damaged = true;
             }
         }
-    }
-
-    /// As [`Oracle::opened`], for a machine whose disk rots.
-    ///
-    /// # Errors
-    /// Something is gone and the store does not say so, or something is there that was never put.
-    pub fn opened_rotten(
-        &mut self,
-        machine: usize,
-        identity: &Identity,
-        found: &[Glance],
-        stop: Option<Stop>,
-    ) -> Judged {
-        self.judge_identity(machine, identity, stop)?;
-        let sure = self.machines[machine].down.take().unwrap_or_default();
-        self.machines[machine].marks = Default::default();
-        self.machines[machine].last_sequence = self.machines[machine].last_sequence.max(identity.recovered);
-        for (key, glance) in found.iter().enumerate() {
-            self.checked(Property::Restart);
-            match glance {
-                Glance::Known(found) => self.came_back(machine, key, *found, sure, stop, false)?,
-                Glance::Suspect(found) => self.came_back(machine, key, *found, sure, stop, true)?,
-                Glance::Unknown => self.rotted(machine, key)?,
-            }
-        }
-        Ok(())
     }
 
     /// Whether a node must answer for a machine's copy at the end.

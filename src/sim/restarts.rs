@@ -3,6 +3,7 @@
 
 use super::history::Held;
 use super::oracle::{Judged, MachineView, Oracle, Property, Stop, Violation, violation};
+use super::watched::Glance;
 use crate::proto::store::{Durability, Identity, Sequence};
 use crate::proto::version::Epoch;
 
@@ -78,25 +79,29 @@ impl Oracle {
         self.machines[machine] = MachineView { down: self.machines[machine].down, ..MachineView::default() };
     }
 
-    /// A machine's store was opened. `records` is what it found under each key: sequence, hash of the
-    /// object, epoch. `stop` is how it had stopped; `None` for a new directory.
+    /// A machine's store was opened. `found` is what it says of each key. `stop` is how it had stopped; `None`
+    /// for a new directory.
     ///
     /// # Errors
-    /// Something durable is gone, or something is there that was never put.
+    /// Something durable is gone and the store does not say so, or something is there that was never put.
     pub fn opened(
         &mut self,
         machine: usize,
         identity: &Identity,
-        records: &[FoundRecord],
+        found: &[Glance],
         stop: Option<Stop>,
     ) -> Judged {
         self.judge_identity(machine, identity, stop)?;
         let sure = self.machines[machine].down.take().unwrap_or_default();
         self.machines[machine].marks = Default::default();
         self.machines[machine].last_sequence = self.machines[machine].last_sequence.max(identity.recovered);
-        for (key, found) in records.iter().enumerate() {
+        for (key, glance) in found.iter().enumerate() {
             self.checked(Property::Restart);
-            self.came_back(machine, key, *found, sure, stop, false)?;
+            match glance {
+                Glance::Known(found) => self.came_back(machine, key, *found, sure, stop, false)?,
+                Glance::Suspect(found) => self.came_back(machine, key, *found, sure, stop, true)?,
+                Glance::Unknown => self.rotted(machine, key)?,
+            }
         }
         Ok(())
     }

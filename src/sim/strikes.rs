@@ -6,8 +6,7 @@
 use super::clock::{MS, Time};
 use super::faults::{Fault, StoreKind};
 use super::oracle::{Judged, Property, Stop, Violation, check_of};
-use super::restarts::FoundRecord;
-use super::watched::{KeyName, RealStore, WatchedStore};
+use super::watched::{Glance, KeyName, RealStore, WatchedStore};
 use super::world::{Event, World};
 use crate::proto::node::Node;
 use crate::proto::ring;
@@ -381,12 +380,12 @@ impl World {
         if store.is_rotten {
             return self.judge_rotten(machine, store);
         }
-        let mut records: Vec<FoundRecord> = Vec::with_capacity(self.oracle.keys().len());
+        let mut found = Vec::with_capacity(self.oracle.keys().len());
         for (number, key) in self.oracle.keys().iter().enumerate() {
             match store.peek(&self.key_ref(&key.name)) {
-                Ok(found) => records.push(
-                    found.map(|record| (record.sequence, check_of(&record.object), record.local.epoch)),
-                ),
+                Ok(record) => found.push(Glance::Known(
+                    record.map(|record| (record.sequence, check_of(&record.object), record.local.epoch)),
+                )),
                 Err(why) => {
                     let text = format!("{} was opened and answers {why}", self.names[machine]);
                     return Err(Violation { property: Property::Restart, key: Some(number), text });
@@ -394,7 +393,7 @@ impl World {
             }
         }
         let stop = self.machines[machine].stop;
-        self.oracle.opened(machine, &store.identity(), &records, stop)
+        self.oracle.opened(machine, &store.identity(), &found, stop)
     }
 
     fn open_store(&mut self, machine: usize) -> Result<RealStore, String> {
