@@ -17,6 +17,10 @@ use quorate::proto::time::{Instant, Now, WallTime};
 use quorate::proto::version::{Dot, Hlc, Object, Sibling, VectorClock};
 use quorate::store::MemoryStore;
 
+#[path = "core/faulty.rs"]
+mod faulty;
+#[path = "core/read_only.rs"]
+mod read_only;
 #[path = "core/sweep.rs"]
 mod sweep;
 

@@ -1,102 +1,15 @@
 //! The core over a store that fails: what is told to others, and what never is.
 
-use core::ops::ControlFlow;
-
 use quorate::proto::config::{Config, MemberSpec};
 use quorate::proto::io::Output;
 use quorate::proto::message::{Acks, Envelope, Message, Stored, decode_frame, split_frame};
 use quorate::proto::node::Node;
-use quorate::proto::store::{
-    Change, ChangeCursor, Changes, Durability, Identity, KeyRef, Lookup, Marks, MemberMemory, NewRecord,
-    PartitionStats, Record, Sequence, Store, StoreError, StoreStatus,
-};
+use quorate::proto::store::Store;
 use quorate::proto::time::{Instant, Now, WallTime};
 use quorate::proto::version::{Actor, Dot, Epoch, Hlc, Object, Sibling, VectorClock};
 use quorate::store::MemoryStore;
 
-/// A store in memory whose syncs fail.
-struct Failing {
-    memory: MemoryStore,
-    last: Sequence,
-    failed: bool,
-}
-
-impl Store for Failing {
-    fn identity(&self) -> Identity {
-        self.memory.identity()
-    }
-    fn renew_generation(&mut self, generation: u64) {
-        self.memory.renew_generation(generation);
-    }
-    fn get(&self, key: &KeyRef<'_>) -> Result<Lookup<'_>, StoreError> {
-        self.memory.get(key)
-    }
-    fn put(&mut self, key: &KeyRef<'_>, record: &NewRecord<'_>) -> Result<Sequence, StoreError> {
-        if self.failed { Err(StoreError::ReadOnly) } else { self.memory.put(key, record) }
-    }
-    fn marks(&self) -> Marks {
-        Marks { written: self.last, durable: self.last, failed: self.failed }
-    }
-    fn flush(&mut self, _need: Durability) {
-        self.failed = true;
-    }
-    fn take_epoch(&mut self) -> Option<u64> {
-        self.memory.take_epoch()
-    }
-    fn note_hlc(&mut self, hlc: u64) {
-        self.memory.note_hlc(hlc);
-    }
-    fn members(&self) -> &[MemberMemory] {
-        self.memory.members()
-    }
-    fn remember(&mut self, member: MemberMemory) {
-        self.memory.remember(member);
-    }
-    fn scan(
-        &self,
-        partition: u16,
-        from: u128,
-        visit: &mut dyn FnMut(&KeyRef<'_>, &Record<'_>) -> ControlFlow<()>,
-    ) {
-        self.memory.scan(partition, from, visit);
-    }
-    fn len(&self) -> u64 {
-        self.memory.len()
-    }
-    fn remove(&mut self, key: &KeyRef<'_>) -> Result<Sequence, StoreError> {
-        self.memory.remove(key)
-    }
-
-    fn drop_partition(&mut self, partition: u16) -> Result<Sequence, StoreError> {
-        self.memory.drop_partition(partition)
-    }
-
-    fn partition_stats(&self, partition: u16) -> PartitionStats {
-        self.memory.partition_stats(partition)
-    }
-
-    fn change_cursor(&self) -> ChangeCursor {
-        self.memory.change_cursor()
-    }
-
-    fn changes(
-        &self,
-        partition: u16,
-        since: &ChangeCursor,
-        effort: u64,
-        visit: &mut dyn FnMut(&Change<'_>) -> ControlFlow<()>,
-    ) -> Changes {
-        self.memory.changes(partition, since, effort, visit)
-    }
-
-    fn status(&self) -> StoreStatus {
-        self.memory.status()
-    }
-
-    fn complete(&mut self, partition: u16) {
-        self.memory.complete(partition);
-    }
-}
+use super::faulty::Faulty;
 
 /// Trap T7: what a failed sync left unsafe is never acknowledged, and each copy of it is answered.
 #[test]
@@ -106,7 +19,7 @@ fn a_read_only_replica_answers_every_copy_of_what_it_could_not_save() {
     config.members = vec![member("a"), member("b")];
     let now = Now { mono: Instant::from_nanos(1), wall: WallTime(1_000_000) };
     let memory = MemoryStore::new(&mut || 9);
-    let store = Failing { memory, last: Sequence(0), failed: false };
+    let store = Faulty { memory, reason: None, puts: 0, fails_syncs: true };
     let mut node = Node::new(config, store, 1, now).unwrap();
     let peer = node.layout().members().iter().map(|member| member.id).find(|&id| id != node.id()).unwrap();
     node.handle_peer_up(now, peer);

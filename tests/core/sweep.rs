@@ -10,14 +10,12 @@ use quorate::proto::limits;
 use quorate::proto::message::{Acks, Message};
 use quorate::proto::node::Node;
 use quorate::proto::ring;
-use quorate::proto::store::{
-    Change, ChangeCursor, Changes, Durability, Identity, KeyRef, Lookup, Marks, MemberMemory, NewRecord,
-    PartitionStats, Record, Sequence, Store, StoreError, StoreStatus,
-};
+use quorate::proto::store::{Store, StoreError};
 use quorate::proto::time::{Instant, Now, WallTime};
 use quorate::proto::version::Object;
 use quorate::store::MemoryStore;
 
+use super::faulty::Faulty;
 use super::{Cluster, put, set, values, with_context};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -203,98 +201,9 @@ fn a_node_in_which_nothing_expires_sleeps() {
     assert_eq!(deadline(&cluster), Instant::NEVER, "nothing is left to expire");
 }
 
-/// A store in memory that refuses puts for a reason.
-struct Refusing {
-    memory: MemoryStore,
-    reason: Option<StoreError>,
-    puts: u64,
-}
-
-impl Store for Refusing {
-    fn identity(&self) -> Identity {
-        self.memory.identity()
-    }
-    fn renew_generation(&mut self, generation: u64) {
-        self.memory.renew_generation(generation);
-    }
-    fn get(&self, key: &KeyRef<'_>) -> Result<Lookup<'_>, StoreError> {
-        self.memory.get(key)
-    }
-    fn put(&mut self, key: &KeyRef<'_>, record: &NewRecord<'_>) -> Result<Sequence, StoreError> {
-        self.puts += 1;
-        match &self.reason {
-            Some(reason) => Err(reason.clone()),
-            None => self.memory.put(key, record),
-        }
-    }
-    fn marks(&self) -> Marks {
-        let failed = self.reason == Some(StoreError::ReadOnly);
-        Marks { failed, ..self.memory.marks() }
-    }
-    fn flush(&mut self, need: Durability) {
-        self.memory.flush(need);
-    }
-    fn take_epoch(&mut self) -> Option<u64> {
-        self.memory.take_epoch()
-    }
-    fn note_hlc(&mut self, hlc: u64) {
-        self.memory.note_hlc(hlc);
-    }
-    fn members(&self) -> &[MemberMemory] {
-        self.memory.members()
-    }
-    fn remember(&mut self, member: MemberMemory) {
-        self.memory.remember(member);
-    }
-    fn scan(
-        &self,
-        partition: u16,
-        from: u128,
-        visit: &mut dyn FnMut(&KeyRef<'_>, &Record<'_>) -> ControlFlow<()>,
-    ) {
-        self.memory.scan(partition, from, visit);
-    }
-    fn len(&self) -> u64 {
-        self.memory.len()
-    }
-    fn remove(&mut self, key: &KeyRef<'_>) -> Result<Sequence, StoreError> {
-        self.memory.remove(key)
-    }
-
-    fn drop_partition(&mut self, partition: u16) -> Result<Sequence, StoreError> {
-        self.memory.drop_partition(partition)
-    }
-
-    fn partition_stats(&self, partition: u16) -> PartitionStats {
-        self.memory.partition_stats(partition)
-    }
-
-    fn change_cursor(&self) -> ChangeCursor {
-        self.memory.change_cursor()
-    }
-
-    fn changes(
-        &self,
-        partition: u16,
-        since: &ChangeCursor,
-        effort: u64,
-        visit: &mut dyn FnMut(&Change<'_>) -> ControlFlow<()>,
-    ) -> Changes {
-        self.memory.changes(partition, since, effort, visit)
-    }
-
-    fn status(&self) -> StoreStatus {
-        self.memory.status()
-    }
-
-    fn complete(&mut self, partition: u16) {
-        self.memory.complete(partition);
-    }
-}
-
 /// A node alone, with so many values of so many bytes that expire at once, ten seconds later.
 struct Alone {
-    node: Node<Refusing>,
+    node: Node<Faulty>,
     now: Now,
 }
 
@@ -304,7 +213,7 @@ impl Alone {
         let mut config = Config::new("a");
         config.partitions = 4;
         config.sweep_interval = SECOND;
-        let store = Refusing { memory: MemoryStore::new(&mut || 9), reason: None, puts: 0 };
+        let store = Faulty { memory: MemoryStore::new(&mut || 9), reason: None, puts: 0, fails_syncs: false };
         let mut node = Node::new(config, store, 1, now).unwrap();
         let value = "v".repeat(length);
         for at in 0..count {

@@ -1,0 +1,106 @@
+//! A store that fails, for tests of what the core makes of that.
+
+use core::ops::ControlFlow;
+
+use quorate::proto::store::{
+    Change, ChangeCursor, Changes, Durability, Identity, KeyRef, Lookup, Marks, MemberMemory, NewRecord,
+    PartitionStats, Record, Sequence, Store, StoreError, StoreStatus,
+};
+use quorate::store::MemoryStore;
+
+/// A store in memory that refuses puts for a reason, or becomes read-only at its first sync.
+pub struct Faulty {
+    pub memory: MemoryStore,
+    pub reason: Option<StoreError>,
+    pub puts: u64,
+    /// No sync succeeds, and nothing is ever written.
+    pub fails_syncs: bool,
+}
+
+impl Store for Faulty {
+    fn identity(&self) -> Identity {
+        self.memory.identity()
+    }
+    fn renew_generation(&mut self, generation: u64) {
+        self.memory.renew_generation(generation);
+    }
+    fn get(&self, key: &KeyRef<'_>) -> Result<Lookup<'_>, StoreError> {
+        self.memory.get(key)
+    }
+    fn put(&mut self, key: &KeyRef<'_>, record: &NewRecord<'_>) -> Result<Sequence, StoreError> {
+        self.puts += 1;
+        match &self.reason {
+            Some(reason) => Err(reason.clone()),
+            None => self.memory.put(key, record),
+        }
+    }
+    fn marks(&self) -> Marks {
+        let failed = self.reason == Some(StoreError::ReadOnly);
+        match self.fails_syncs {
+            true => Marks { written: Sequence(0), durable: Sequence(0), failed },
+            false => Marks { failed, ..self.memory.marks() },
+        }
+    }
+    fn flush(&mut self, need: Durability) {
+        match self.fails_syncs {
+            true => self.reason = Some(StoreError::ReadOnly),
+            false => self.memory.flush(need),
+        }
+    }
+    fn take_epoch(&mut self) -> Option<u64> {
+        self.memory.take_epoch()
+    }
+    fn note_hlc(&mut self, hlc: u64) {
+        self.memory.note_hlc(hlc);
+    }
+    fn members(&self) -> &[MemberMemory] {
+        self.memory.members()
+    }
+    fn remember(&mut self, member: MemberMemory) {
+        self.memory.remember(member);
+    }
+    fn scan(
+        &self,
+        partition: u16,
+        from: u128,
+        visit: &mut dyn FnMut(&KeyRef<'_>, &Record<'_>) -> ControlFlow<()>,
+    ) {
+        self.memory.scan(partition, from, visit);
+    }
+    fn len(&self) -> u64 {
+        self.memory.len()
+    }
+    fn remove(&mut self, key: &KeyRef<'_>) -> Result<Sequence, StoreError> {
+        self.memory.remove(key)
+    }
+
+    fn drop_partition(&mut self, partition: u16) -> Result<Sequence, StoreError> {
+        self.memory.drop_partition(partition)
+    }
+
+    fn partition_stats(&self, partition: u16) -> PartitionStats {
+        self.memory.partition_stats(partition)
+    }
+
+    fn change_cursor(&self) -> ChangeCursor {
+        self.memory.change_cursor()
+    }
+
+    fn changes(
+        &self,
+        partition: u16,
+        since: &ChangeCursor,
+        effort: u64,
+        visit: &mut dyn FnMut(&Change<'_>) -> ControlFlow<()>,
+    ) -> Changes {
+        self.memory.changes(partition, since, effort, visit)
+    }
+
+    fn status(&self) -> StoreStatus {
+        self.memory.status()
+    }
+
+    fn complete(&mut self, partition: u16) {
+        self.memory.complete(partition);
+    }
+}
