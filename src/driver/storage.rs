@@ -7,7 +7,7 @@ use std::path::Path;
 use super::{layout_file, sys};
 use crate::proto::store::{
     Change, ChangeCursor, Changes, Durability, Identity, KeyRef, Lookup, Marks, MemberMemory, NewRecord,
-    PartitionStats, Record, Sequence, Store, StoreError, StoreStatus, Ticket,
+    Note, PartitionStats, Record, Sequence, Store, StoreError, StoreStatus, Ticket,
 };
 use crate::proto::time::Instant;
 use crate::store::{FileDisk, Finding, LogStore, MemoryStore};
@@ -227,6 +227,27 @@ impl Store for Storage {
         match self {
             Storage::Memory(store) => store.remember(member),
             Storage::Log(store) => store.remember(member),
+        }
+    }
+
+    fn note(&self, note: Note) -> &[u8] {
+        match self {
+            Storage::Memory(store) => store.note(note),
+            Storage::Log(store) => store.note(note),
+        }
+    }
+
+    fn keep(&mut self, note: Note, content: Vec<u8>) {
+        match self {
+            Storage::Memory(store) => store.keep(note, content),
+            Storage::Log(store) => store.keep(note, content),
+        }
+    }
+
+    fn is_kept(&self, note: Note) -> bool {
+        match self {
+            Storage::Memory(store) => store.is_kept(note),
+            Storage::Log(store) => store.is_kept(note),
         }
     }
 

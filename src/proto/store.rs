@@ -173,6 +173,20 @@ pub struct MemberMemory {
     pub sequence: Sequence,
 }
 
+/// A small file that the core keeps beside the records, each replaced as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Note {
+    /// The latest topology that is known to be committed.
+    Topology,
+    /// What this node voted as a keeper.
+    Votes,
+}
+
+impl Note {
+    /// All of them.
+    pub const ALL: [Note; 2] = [Note::Topology, Note::Votes];
+}
+
 /// What a partition holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct PartitionStats {
@@ -270,6 +284,15 @@ pub trait Store {
 
     /// Remembers a member, replacing what stood under its name; on disk soon after.
     fn remember(&mut self, member: MemberMemory);
+
+    /// The content of a note as it was last given; empty if it never was.
+    fn note(&self, note: Note) -> &[u8];
+
+    /// Replaces a note; it is on disk soon after, and the host is woken then.
+    fn keep(&mut self, note: Note, content: Vec<u8>);
+
+    /// Whether the note is on disk as it was last given. Never, once a store has failed.
+    fn is_kept(&self, note: Note) -> bool;
 
     /// Visits records of one partition in position order, from the first position at or above `from`,
     /// until told to break. Keys are visited with their keyspace.

@@ -14,7 +14,7 @@ use super::restarts::FoundRecord;
 use crate::proto::rng::Rng;
 use crate::proto::store::{
     Change, ChangeCursor, Changes, Durability, Identity, KeyRef, LocalPart, Lookup, Marks, MemberMemory,
-    NewRecord, PartitionStats, Record, Sequence, Store, StoreError, StoreStatus, Ticket,
+    NewRecord, Note, PartitionStats, Record, Sequence, Store, StoreError, StoreStatus, Ticket,
 };
 use crate::proto::time::Instant;
 use crate::store::{LogOptions, LogStore, MemoryStore, WorkerMode};
@@ -369,6 +369,19 @@ impl Store for WatchedStore {
     fn remember(&mut self, member: MemberMemory) {
         self.is_touched = true;
         self.real.get_mut().remember(member);
+    }
+
+    fn note(&self, note: Note) -> &[u8] {
+        self.real.get().note(note)
+    }
+
+    fn keep(&mut self, note: Note, content: Vec<u8>) {
+        self.is_touched = true;
+        self.real.get_mut().keep(note, content);
+    }
+
+    fn is_kept(&self, note: Note) -> bool {
+        self.real.get().is_kept(note)
     }
 
     fn scan(

@@ -5,6 +5,8 @@
 //!  FORMAT     version, partitions, cluster, directory id   written once
 //!  identity   generation, opens, leases, floor, place      replaced at each opening and lease
 //!  members    what is remembered of other members          replaced on change
+//!  topology   what the core keeps: the latest topology    replaced on change
+//!  votes      what the core keeps: its votes as a keeper  replaced on change
 //!  clean      how far the log was synced                   written at a clean close, removed at opening
 //!  manifest   which segments make the log, what is lost    replaced by compaction
 //!  checkpoint the index, as of some place in the log       replaced now and then
@@ -26,6 +28,7 @@ use std::path::PathBuf;
 use super::checkpoint::CHECKPOINT;
 use super::disk::{Disk, LockError, Place};
 use super::manifest::Manifest;
+use super::notes::Notes;
 use super::record::{Mark, u64_at};
 use super::segment;
 use super::worker::Leases;
@@ -379,6 +382,8 @@ pub struct Contents {
     pub manifest: Option<Manifest>,
     /// Whether there is a checkpoint.
     pub has_checkpoint: bool,
+    /// What the core keeps.
+    pub notes: Notes,
 }
 
 /// Locks a directory and reads everything in it but the log. A new one is given its format.
@@ -428,13 +433,14 @@ pub fn open<D: Disk>(
     // counts as unclean. What is remembered of others is a help, not a promise.
     let identity = read(IDENTITY)?.as_deref().and_then(IdentityRecord::read);
     let members = read(MEMBERS)?.as_deref().and_then(read_members).unwrap_or_default();
+    let notes = Notes::read(disk)?;
     let clean = read(CLEAN)?.as_deref().and_then(read_clean);
     let manifest = disk.read(MANIFEST, MANIFEST_MAX).map_err(|error| OpenError::io(disk, MANIFEST, error))?;
     let manifest = manifest.as_deref().and_then(Manifest::read);
     let names = disk.list("").map_err(|error| OpenError::io(disk, "", error))?;
     let has_checkpoint = names.iter().any(|name| name == CHECKPOINT);
     let place = disk.place().map_err(|error| OpenError::io(disk, "", error))?;
-    Ok(Contents { format, identity, place, clean, members, segments, manifest, has_checkpoint })
+    Ok(Contents { format, identity, place, clean, members, segments, manifest, has_checkpoint, notes })
 }
 
 /// A directory with files in it but no format is somebody else's; nothing must be created there.

@@ -10,9 +10,10 @@ use core::ops::ControlFlow;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use super::notes::Notes;
 use crate::proto::store::{
     Change, ChangeCursor, Changes, Durability, Identity, KeyRef, LocalPart, Lookup, Marks, MemberMemory,
-    NewRecord, PartitionStats, Record, Sequence, Store, StoreError, StoreStatus, Ticket,
+    NewRecord, Note, PartitionStats, Record, Sequence, Store, StoreError, StoreStatus, Ticket,
 };
 
 /// Order of keys. Two keys in one place are as good as impossible, but not quite: see [`Held`].
@@ -52,6 +53,7 @@ pub struct MemoryStore {
     last: Sequence,
     next_epoch: u64,
     members: Vec<MemberMemory>,
+    notes: Notes,
     /// Boxed: few stores use it.
     cold: Box<RefCell<Cold>>,
 }
@@ -89,6 +91,7 @@ impl MemoryStore {
             last: Sequence(0),
             next_epoch: 0,
             members: Vec::new(),
+            notes: Notes::default(),
             cold: Box::default(),
         }
     }
@@ -320,6 +323,18 @@ impl Store for MemoryStore {
             Some(known) => *known = member,
             None => self.members.push(member),
         }
+    }
+
+    fn note(&self, note: Note) -> &[u8] {
+        self.notes.content(note)
+    }
+
+    fn keep(&mut self, note: Note, content: Vec<u8>) {
+        self.notes.give(note, content);
+    }
+
+    fn is_kept(&self, _: Note) -> bool {
+        true
     }
 
     fn scan(

@@ -8,6 +8,7 @@
 //!  index      where each key lies         ledger               how many bytes lie where
 //!  prefetch   misses waited for together
 //!  record, segment, manifest, checkpoint  how bytes lie on the disk
+//!  notes      small files of the core's
 //!  directory  what a data directory is    recovery, walk       the log, read back
 //!  inspect    a directory looked at without opening it
 //!  disk       the border to the outside   file, map            the real one
@@ -26,6 +27,7 @@ mod log;
 mod manifest;
 mod map;
 mod memory;
+mod notes;
 mod prefetch;
 mod record;
 mod recovery;

@@ -10,12 +10,12 @@
 //! one sync's duration share the next one. A write or a sync that fails ends it: nothing is tried again,
 //! nothing is written any more, and the failure is in the marks for good.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use super::directory::{IDENTITY, IdentityRecord, MEMBERS};
+use super::directory::{IDENTITY, IdentityRecord};
 use super::disk::{Disk, File};
 use super::record::Mark;
 use super::segment::{Plan, Segment, file_path};
@@ -88,7 +88,10 @@ struct State<F> {
     /// giving back all that it had.
     released: Vec<Arc<Segment<F>>>,
     identity: Option<IdentityRecord>,
-    members: Option<Vec<u8>>,
+    /// Small files to be replaced, by name, with a number each.
+    notes: BTreeMap<&'static str, (u64, Vec<u8>)>,
+    /// The number up to which each of them is on disk.
+    noted: BTreeMap<&'static str, u64>,
     /// Tasks of upkeep, in order, and what came of them.
     upkeep: VecDeque<Upkeep>,
     done: Vec<Done>,
@@ -127,7 +130,7 @@ enum Task<F> {
     Create(Plan),
     Remove(u64),
     Identity(IdentityRecord),
-    Members(Vec<u8>),
+    Note(&'static str, u64, Vec<u8>),
     Upkeep(Upkeep),
 }
 
@@ -145,7 +148,8 @@ impl<F> Shared<F> {
                 removes: Vec::new(),
                 released: Vec::new(),
                 identity: None,
-                members: None,
+                notes: BTreeMap::new(),
+                noted: BTreeMap::new(),
                 upkeep: VecDeque::new(),
                 done: Vec::new(),
                 is_stalled: false,
@@ -321,7 +325,7 @@ impl<F> Shared<F> {
         let state = self.lock();
         let may_write = !state.is_failed && (!state.jobs.is_empty() || state.sync_first.is_some());
         let may_create = !state.is_stalled
-            && (!state.creates.is_empty() || state.identity.is_some() || state.members.is_some());
+            && (!state.creates.is_empty() || state.identity.is_some() || !state.notes.is_empty());
         let may_keep_up = !state.is_failed && !state.upkeep.is_empty();
         may_write || may_create || may_keep_up || !state.removes.is_empty() || !state.released.is_empty()
     }
@@ -349,9 +353,16 @@ impl<F> Shared<F> {
         self.add(|state| state.identity = Some(record));
     }
 
-    /// Asks for the members file to be replaced.
-    pub fn write_members(&self, content: Vec<u8>) {
-        self.add(|state| state.members = Some(content));
+    /// Asks for a small file to be replaced. A later number replaces one that still waits.
+    pub fn write_note(&self, name: &'static str, number: u64, content: Vec<u8>) {
+        self.add(|state| {
+            state.notes.insert(name, (number, content));
+        });
+    }
+
+    /// The number up to which a small file is on disk; 0 if it was not written since the opening.
+    pub fn noted(&self, name: &'static str) -> u64 {
+        self.lock().noted.get(name).copied().unwrap_or(0)
     }
 
     /// Asks for what failed for want of room to be tried again.
@@ -438,7 +449,8 @@ impl<F> State<F> {
         }
         if !is_stalled {
             let identity = self.identity.take().map(Task::Identity);
-            let small = identity.or_else(|| self.members.take().map(Task::Members));
+            let note = |(name, (number, content))| Task::Note(name, number, content);
+            let small = identity.or_else(|| self.notes.pop_first().map(note));
             if small.is_some() {
                 return small;
             }
@@ -534,7 +546,7 @@ impl<D: Disk> Worker<D> {
             Task::Create(plan) => self.create(&plan),
             Task::Remove(number) => self.remove(number),
             Task::Identity(record) => self.replace_identity(record),
-            Task::Members(content) => self.replace_members(content),
+            Task::Note(name, number, content) => self.replace_note(name, number, content),
             Task::Upkeep(task) => self.keep_up(task),
         }
         (self.wake)();
@@ -678,11 +690,14 @@ impl<D: Disk> Worker<D> {
         }
     }
 
-    fn replace_members(&mut self, content: Vec<u8>) {
-        if self.disk.replace(MEMBERS, &content).is_err() {
-            let mut state = self.shared.lock();
+    fn replace_note(&mut self, name: &'static str, number: u64, content: Vec<u8>) {
+        let replaced = self.disk.replace(name, &content);
+        let mut state = self.shared.lock();
+        if replaced.is_ok() {
+            state.noted.insert(name, number);
+        } else {
             state.is_stalled = true;
-            state.members.get_or_insert(content);
+            state.notes.entry(name).or_insert((number, content));
         }
     }
 }

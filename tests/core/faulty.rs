@@ -4,7 +4,7 @@ use core::ops::ControlFlow;
 
 use quorate::proto::store::{
     Change, ChangeCursor, Changes, Durability, Identity, KeyRef, Lookup, Marks, MemberMemory, NewRecord,
-    PartitionStats, Record, Sequence, Store, StoreError, StoreStatus,
+    Note, PartitionStats, Record, Sequence, Store, StoreError, StoreStatus,
 };
 use quorate::store::MemoryStore;
 
@@ -58,6 +58,15 @@ impl Store for Faulty {
     }
     fn remember(&mut self, member: MemberMemory) {
         self.memory.remember(member);
+    }
+    fn note(&self, note: Note) -> &[u8] {
+        self.memory.note(note)
+    }
+    fn keep(&mut self, note: Note, content: Vec<u8>) {
+        self.memory.keep(note, content);
+    }
+    fn is_kept(&self, note: Note) -> bool {
+        self.memory.is_kept(note)
     }
     fn scan(
         &self,

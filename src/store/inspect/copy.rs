@@ -14,10 +14,12 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use super::Inspector;
+use crate::proto::store::Note;
 use crate::store::checkpoint::CHECKPOINT;
 use crate::store::directory::{FORMAT, IDENTITY, MANIFEST, MEMBERS, OpenError};
 use crate::store::disk::{Disk, LOG_DIRECTORY};
 use crate::store::file::FileDisk;
+use crate::store::notes::file_name;
 use crate::store::recovery::{self, Progress};
 use crate::store::segment::HEADER_LENGTH;
 
@@ -130,7 +132,9 @@ impl Inspector<FileDisk> {
         }
         // The small ones are written over in place.
         let identity = if is_backup { &[IDENTITY][..] } else { &[] };
-        for name in [MANIFEST, MEMBERS].iter().chain(identity).chain(also).chain([&FORMAT]) {
+        for name in
+            [MANIFEST, MEMBERS, file_name(Note::Topology)].iter().chain(identity).chain(also).chain([&FORMAT])
+        {
             if self.disk.path().join(name).exists() {
                 self.copy(name, target, u64::MAX)?;
             }

@@ -39,8 +39,10 @@ use super::directory::{
 use super::disk::{Disk, LockError};
 use super::log::{LogOptions, LogStore, WorkerMode};
 use super::manifest;
+use super::notes::{self, Notes};
 use super::recovery::{self, Progress, Recovered};
 use crate::proto::keys::Key;
+use crate::proto::store::Note;
 
 /// A directory that is looked at, and locked meanwhile if that can be.
 pub struct Inspector<D: Disk> {
@@ -102,6 +104,9 @@ impl<D: Disk> Inspector<D> {
         let bytes = read(MANIFEST, MANIFEST_MAX)?;
         let manifest = bytes.as_deref().and_then(manifest::Manifest::read);
         note(MANIFEST, bytes.is_some(), manifest.is_some());
+        let read_notes = Notes::read(&disk);
+        note("topology or votes", true, read_notes.is_ok());
+        let notes = read_notes.unwrap_or_default();
         let place = disk.place().map_err(|error| OpenError::io(&disk, "", error))?;
         let contents = Contents {
             format,
@@ -111,9 +116,11 @@ impl<D: Disk> Inspector<D> {
             members: members.unwrap_or_default(),
             segments: directory::segments(&disk)?,
             manifest,
+            notes,
             has_checkpoint: names.iter().any(|name| name == CHECKPOINT),
         };
         let known = ["LOCK", "layout", "layout.new", FORMAT, IDENTITY, MEMBERS, CLEAN, MANIFEST, CHECKPOINT];
+        let known: Vec<&str> = known.into_iter().chain(Note::ALL.map(notes::file_name)).collect();
         // Each small file has a companion, where its next content is written.
         let is_known = |name: &&String| {
             let name = name.as_str();

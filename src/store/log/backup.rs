@@ -9,10 +9,12 @@ use std::path::{Path, PathBuf};
 
 use super::LogStore;
 use super::segments::State as SegmentState;
+use crate::proto::store::{Note, Store as _};
 use crate::store::checkpoint::CHECKPOINT;
 use crate::store::directory::{FORMAT, IDENTITY, MANIFEST, MEMBERS};
 use crate::store::disk::Disk;
 use crate::store::inspect::copy::make_target;
+use crate::store::notes::file_name;
 use crate::store::segment::HEADER_LENGTH;
 use crate::store::upkeep::{Backup, Upkeep};
 
@@ -65,6 +67,9 @@ impl<D: Disk> LogStore<D> {
         files.extend([MANIFEST, IDENTITY].iter().chain(also).map(|name| ((*name).to_owned(), Some(WHOLE))));
         if !self.members.is_empty() {
             files.push_back((MEMBERS.to_owned(), Some(WHOLE)));
+        }
+        if !self.notes.content(Note::Topology).is_empty() && self.is_kept(Note::Topology) {
+            files.push_back((file_name(Note::Topology).to_owned(), Some(WHOLE)));
         }
         for (_, entry) in self.segments.iter().filter(|(_, entry)| entry.segment.is_some()) {
             let (number, name) = (entry.plan.number, entry.plan.name());

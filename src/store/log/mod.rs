@@ -52,6 +52,7 @@ use super::file::with_signals_blocked;
 use super::index::Index;
 use super::ledger::Ledger;
 use super::manifest::Manifest;
+use super::notes::{self, Notes};
 use super::record::Mark;
 use super::recovery::{self, Recovered};
 use super::segment::{self, HEADER_LENGTH, Plan};
@@ -62,7 +63,7 @@ use crate::proto::limits::{EPOCH_LEASE, MEMBERS_MAX};
 use crate::proto::rng::Rng;
 use crate::proto::store::{
     Change, ChangeCursor, Changes, Durability, Identity, KeyRef, Lookup, Marks, MemberMemory, NewRecord,
-    PartitionStats, Record, Sequence, Store, StoreError, StoreStatus,
+    Note, PartitionStats, Record, Sequence, Store, StoreError, StoreStatus,
 };
 use crate::proto::time::Instant;
 
@@ -94,6 +95,7 @@ pub struct LogStore<D: Disk> {
     next_epoch: u64,
     hlc_used: u64,
     members: Vec<MemberMemory>,
+    notes: Notes,
     manifest: Manifest,
     /// Partitions that lost records, as the manifest has them.
     incomplete: Vec<bool>,
@@ -245,6 +247,7 @@ impl<D: Disk> LogStore<D> {
             identity,
             record,
             members: contents.members,
+            notes: contents.notes,
             manifest: recovered.manifest,
             incomplete,
             floors: recovered.floors,
@@ -477,7 +480,22 @@ impl<D: Disk> Store for LogStore<D> {
             None if self.members.len() >= MEMBERS_MAX => return,
             None => self.members.push(member),
         }
-        self.shared.write_members(directory::members_bytes(&self.members));
+        self.shared.write_note(directory::MEMBERS, 0, directory::members_bytes(&self.members));
+    }
+
+    fn note(&self, note: Note) -> &[u8] {
+        self.notes.content(note)
+    }
+
+    fn keep(&mut self, note: Note, content: Vec<u8>) {
+        let sealed = notes::sealed(&content);
+        let number = self.notes.give(note, content);
+        self.shared.write_note(notes::file_name(note), number, sealed);
+    }
+
+    fn is_kept(&self, note: Note) -> bool {
+        let number = self.notes.number(note);
+        number == 0 || self.shared.noted(notes::file_name(note)) == number
     }
 
     fn scan(
