@@ -181,6 +181,13 @@ impl Store for Storage {
         }
     }
 
+    fn is_incomplete(&self, partition: u16) -> bool {
+        match self {
+            Storage::Memory(store) => store.is_incomplete(partition),
+            Storage::Log(store) => store.is_incomplete(partition),
+        }
+    }
+
     fn complete(&mut self, partition: u16) {
         match self {
             Storage::Memory(store) => store.complete(partition),

@@ -19,12 +19,15 @@ pub struct MemberSpec {
     pub zone: String,
     /// Share of the data relative to others; 1 is usual, 0 holds none.
     pub weight: u32,
+    /// The generation of its data directory, where the cluster binds the member to one; 0 if it does not.
+    pub generation: u64,
 }
 
 impl MemberSpec {
     /// A member of weight 1 in no zone.
     pub fn new(name: &str, address: &str) -> MemberSpec {
-        MemberSpec { name: name.to_owned(), address: address.to_owned(), zone: String::new(), weight: 1 }
+        let (name, address) = (name.to_owned(), address.to_owned());
+        MemberSpec { name, address, zone: String::new(), weight: 1, generation: 0 }
     }
 }
 
@@ -47,6 +50,19 @@ impl Default for KeyspaceConfig {
     }
 }
 
+/// Where a node's members come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Membership {
+    /// The list of settings, on every node the same. It never changes.
+    #[default]
+    Listed,
+    /// This node founds a cluster that can grow: the members of its list, each with the generation of its
+    /// directory; its own need not be told.
+    Founded,
+    /// It joins a cluster of which it knows an address.
+    Joined,
+}
+
 /// The settings of a node. Start from [`Config::new`], change fields, then [`Config::check`].
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -56,8 +72,16 @@ pub struct Config {
     pub cluster: String,
     /// Secret key of the cluster; [`ClusterKeys::PUBLIC`] if none was given.
     pub secret: [u8; 32],
-    /// All members, this one included.
+    /// All members, this one included. Of a cluster that is joined, only this one.
     pub members: Vec<MemberSpec>,
+    /// Where they come from, unless the directory knows a topology already.
+    pub membership: Membership,
+    /// Whether a plan that this node's joining leads to is committed without an operator.
+    pub auto_commit: bool,
+    /// How long an old copy of a partition is kept after the cluster has moved it.
+    pub drop_after: Duration,
+    /// Bytes a second that this node takes at most of the records of partitions that move to it; 0 for no limit.
+    pub transfer_rate: u64,
     /// Partitions, a power of two.
     pub partitions: u32,
     /// How partitions are placed. With [`Mode::Tokens`] zones have no say, and are refused.
@@ -99,6 +123,10 @@ impl Config {
             cluster: "quorate".to_owned(),
             secret: ClusterKeys::PUBLIC,
             members: vec![MemberSpec::new(name, "")],
+            membership: Membership::Listed,
+            auto_commit: false,
+            drop_after: limits::DROP_AFTER,
+            transfer_rate: limits::TRANSFER_RATE,
             partitions: limits::PARTITIONS_DEFAULT,
             placement: Mode::Tokens,
             max_per_zone: None,

@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use super::cluster::{Order, Overview};
 use super::error::Outcome;
 use super::store::Durability;
 use super::version::{Dot, Hlc};
@@ -108,6 +109,8 @@ pub enum Operation<'a> {
         /// At most this many keys; 0 is the default.
         limit: u32,
     },
+    /// Looks at the cluster or changes it. Has no key, and is carried out by the node that is asked.
+    Cluster(Order),
 }
 
 /// A read-modify-write, decided by the coordinator on the value it read.
@@ -238,6 +241,8 @@ pub struct Reply {
     pub weak: bool,
     /// Of a scan.
     pub page: Option<Box<ScanPage>>,
+    /// Of an order to the cluster.
+    pub overview: Option<Box<Overview>>,
 }
 
 impl Reply {
@@ -255,6 +260,7 @@ impl Reply {
             unrepaired: false,
             weak: false,
             page: None,
+            overview: None,
         }
     }
 }

@@ -60,6 +60,20 @@ pub const CLIENT_DEADLINE: Duration = Duration::from_secs(1);
 pub const REPLICA_DEADLINE: Duration = Duration::from_millis(500);
 /// Longest deadline a request may ask for.
 pub const DEADLINE_MAX: Duration = Duration::from_secs(3_600);
+/// How long an order to the cluster may take.
+pub const ORDER_DEADLINE: Duration = Duration::from_secs(10);
+/// How long an old copy of a partition is kept after the cluster has moved it.
+pub const DROP_AFTER: Duration = Duration::from_secs(3_600);
+/// Bytes a second that a node takes at most of the records of partitions that move to it.
+pub const TRANSFER_RATE: u64 = 64 << 20;
+/// Bytes of records in one message of a transfer, unless a single one is larger.
+pub const TRANSFER_PAGE: usize = 64 << 10;
+/// Digests in one message of a transfer, and records that its reader looks at for it.
+pub const TRANSFER_DIGESTS: usize = 1_024;
+/// Partitions that a node fetches at one time.
+pub const TRANSFER_WIDTH: usize = 4;
+/// How long a node waits for an answer of a transfer before it asks again, elsewhere if it can.
+pub const TRANSFER_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often unsynced records are synced under `interval`.
 pub const SYNC_INTERVAL: Duration = Duration::from_millis(100);
 /// How often the sweep begins to look for expired values, at most.

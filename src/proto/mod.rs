@@ -4,6 +4,7 @@
 //! own. A host calls `handle_*(now, …)`, then drains `poll_output()` until it is empty, and comes back
 //! at `deadline()`. That contract is the same for the event loop, the C library and the simulator.
 
+pub mod cluster;
 pub mod config;
 mod coordinator;
 pub mod error;
@@ -18,9 +19,11 @@ mod peers;
 mod replica;
 pub mod ring;
 pub mod rng;
+mod routes;
 pub mod session;
 pub mod store;
 mod sweep;
 pub mod time;
+mod transfer;
 pub mod version;
 pub mod wire;

@@ -3,10 +3,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::cluster::{Cluster, Topology};
 use super::config::Config;
 use super::coordinator::{Coordinator, Origin, Turn, scan_partition};
 use super::error::ConfigError;
-use super::io::{MemberId, Output, Reply, Request, RequestId};
+use super::io::{MemberId, Operation, Output, Reply, Request, RequestId};
 use super::keys::ClusterKeys;
 use super::limits;
 use super::message::{Acks, Envelope, Fetched, Hello, Message, Seen, Stored, decode_frame, split_frame};
@@ -14,9 +15,16 @@ use super::peers::Peers;
 use super::replica::{Held, Refusal, Replica, Waiter};
 use super::ring::{Layout, member_id, position};
 use super::rng::Rng;
+use super::routes::Routes;
 use super::store::{Durability, KeyRef, MemberMemory, Sequence, Store, StoreError, Ticket};
 use super::sweep::Sweep;
 use super::time::{Instant, Now};
+use super::transfer::Transfers;
+
+mod following;
+mod status;
+
+pub use status::{MemberStatus, Owners, Status};
 
 /// How long to wait for an introduction before asking again.
 const HELLO_AGAIN: core::time::Duration = core::time::Duration::from_millis(250);
@@ -25,7 +33,10 @@ const HELLO_AGAIN: core::time::Duration = core::time::Duration::from_millis(250)
 pub struct Node<S: Store> {
     config: Config,
     keys: ClusterKeys,
-    layout: Layout,
+    cluster: Cluster,
+    /// The topology in force, made ready to be asked.
+    routes: Routes,
+    transfers: Transfers,
     replica: Replica<S>,
     peers: Peers,
     coordinator: Coordinator,
@@ -68,20 +79,28 @@ impl<S: Store> Node<S> {
     /// What [`Config::check`] refuses.
     pub fn new(config: Config, store: S, seed: u64, now: Now) -> Result<Node<S>, ConfigError> {
         config.check()?;
+        let mut store = store;
         let keys = ClusterKeys::derive(&config.cluster, &config.secret);
-        let layout = Layout::first(&config, &keys);
-        let own = layout.slot_of(member_id(&keys, &config.name)).expect("check found our name in the list");
-        let ids = layout.members().iter().map(|member| member.id);
-        let peers = Peers::new(ids, own, layout.version() as u32, keys.cluster_id);
+        let cluster = Cluster::open(&config, &keys, &mut store, now)?;
+        let topology = cluster.topology();
+        let own = member_id(&keys, &config.name);
+        let members = topology.members();
+        let mut peers = Peers::new(own, keys.cluster_id, members.iter().map(|member| member.id));
+        peers.set_version(topology.version() as u32);
+        let is_alone = members.iter().all(|member| member.id == own);
+        let generation = store.identity().generation;
+        let routes = Routes::new(topology, |id| peers.meet(id), (own, generation), None);
         let mut replica = Replica::new(store, &config, keys.hash, now.wall);
-        if layout.members().len() == 1 {
+        if is_alone {
             // Nobody can know more of our past than we do.
             replica.confirm_past();
         }
-        Ok(Node {
-            sweep: Sweep::new(layout.partitions(), config.sweep_interval, now.mono),
+        let mut node = Node {
+            sweep: Sweep::new(routes.partitions(), config.sweep_interval, now.mono),
             keys,
-            layout,
+            cluster,
+            routes,
+            transfers: Transfers::default(),
             replica,
             peers,
             coordinator: Coordinator::default(),
@@ -92,7 +111,9 @@ impl<S: Store> Node<S> {
             hello_at: Instant::NEVER,
             counters: Counters::default(),
             config,
-        })
+        };
+        node.plan_transfers(now);
+        Ok(node)
     }
 
     /// This node's settings.
@@ -105,9 +126,14 @@ impl<S: Store> Node<S> {
         &self.keys
     }
 
-    /// The layout in force.
+    /// The layout that reads are on.
     pub fn layout(&self) -> &Layout {
-        &self.layout
+        self.cluster.topology().reading()
+    }
+
+    /// The topology in force.
+    pub fn topology(&self) -> &Topology {
+        self.cluster.topology()
     }
 
     /// The store under it.
@@ -136,7 +162,7 @@ impl<S: Store> Node<S> {
             coordinator: &mut self.coordinator,
             replica: &mut self.replica,
             peers: &mut self.peers,
-            layout: &self.layout,
+            routes: &self.routes,
             config: &self.config,
             keys: &self.keys,
             rng: &mut self.rng,
@@ -146,7 +172,10 @@ impl<S: Store> Node<S> {
 
     /// Takes a client's request. Exactly one [`Output::Reply`] with `id` follows, now or later.
     pub fn handle_request(&mut self, now: Now, id: RequestId, request: &Request<'_>) {
-        self.turn(now).begin(Origin::Client(id), request, None);
+        match &request.operation {
+            Operation::Cluster(order) => self.take_order(now, id, order),
+            _ => self.turn(now).begin(Origin::Client(id), request, None),
+        }
     }
 
     /// Takes whole frames from a peer, as one `Send` of it carried them (or any part, reordered).
@@ -172,7 +201,7 @@ impl<S: Store> Node<S> {
                 return Err(FrameError("a frame of another cluster".into()));
             }
             self.counters.frames_taken += 1;
-            if envelope.layout_version != self.layout.version() as u32 {
+            if !self.note_version(now, slot, u64::from(envelope.layout_version)) {
                 self.counters.other_layout += 1;
                 continue;
             }
@@ -190,7 +219,7 @@ impl<S: Store> Node<S> {
     }
 
     fn peer_slot(&self, id: MemberId) -> Option<u16> {
-        self.layout.slot_of(id).filter(|&slot| slot != self.peers.own())
+        self.peers.slot_of(id)
     }
 
     fn park_frame(&mut self, ticket: Ticket, slot: u16, frame: &[u8]) {
@@ -217,18 +246,26 @@ impl<S: Store> Node<S> {
         }
         match message {
             Message::Replicate { keyspace, key, acks, object } => {
-                return self.take_replicate(now, from, id, keyspace, key, acks, object);
+                let Some(key) = self.locate(envelope, keyspace, key) else { return Ok(()) };
+                return self.take_replicate(now, from, id, &key, acks, object);
             }
             Message::Fetch { keyspace, key, known, .. } => {
-                return self.take_fetch(from, id, keyspace, key, known);
+                let Some(key) = self.locate(envelope, keyspace, key) else { return Ok(()) };
+                return self.take_fetch(from, id, &key, known);
             }
-            Message::Acknowledge(stored) => self.turn(now).acknowledged(from, id, stored),
+            Message::Acknowledge(stored) => {
+                let is_stored = matches!(stored, Stored::Stored | Stored::Durable);
+                if !self.transfer_acknowledged(now, from, id, is_stored) {
+                    self.turn(now).acknowledged(from, id, stored);
+                }
+            }
             Message::Fetched(answer) => self.turn(now).fetched(from, id, answer),
             Message::Forward(forward) => self.turn(now).take_forward(from, id, &forward),
             Message::Forwarded { number, reply } => self.turn(now).take_forwarded(from, id, number, reply),
-            Message::Hello(hello) => self.take_hello(from, &hello),
+            Message::Hello(hello) => self.take_hello(now, from, u64::from(envelope.layout_version), &hello),
             Message::Scan { keyspace, partition, from: start, limit } => {
-                if u32::from(partition) < self.layout.partitions() {
+                let is_known = u32::from(partition) < self.routes.partitions();
+                if is_known && self.is_timely(envelope.layout_version, partition) {
                     let store = self.replica.store();
                     let scanned = scan_partition(store, now.wall, keyspace, partition, start, limit);
                     let (next, keys) = (scanned.next, &scanned.keys);
@@ -238,37 +275,36 @@ impl<S: Store> Node<S> {
             Message::Scanned { from: start, next, keys } => {
                 self.turn(now).scanned(from, id, start, next, keys);
             }
+            message => return self.take_cluster(now, from, id, envelope.layout_version, &message),
         }
         Ok(())
     }
 
-    /// Where a key lies; `None` if this node is no replica of it.
-    fn locate<'k>(&self, keyspace: u16, key: &'k [u8]) -> Option<KeyRef<'k>> {
+    /// Where the key of a message lies; `None` if this node is no replica of it, or its sender speaks of others.
+    fn locate<'k>(&mut self, envelope: &Envelope, keyspace: u16, key: &'k [u8]) -> Option<KeyRef<'k>> {
         if keyspace >= limits::KEYSPACES_MAX {
             return None;
         }
         let position = position(&self.keys.hash, keyspace, key);
-        let partition = self.layout.partition(position);
-        let ours = self.layout.replicas(keyspace, partition).contains(&self.peers.own());
-        ours.then_some(KeyRef { keyspace, key, position, partition })
+        let partition = self.routes.partition(position);
+        if !self.is_timely(envelope.layout_version, partition) {
+            return None;
+        }
+        let is_ours = self.routes.replicas(keyspace, partition).rank(self.peers.own()).is_some();
+        self.counters.other_layout += u64::from(!is_ours);
+        is_ours.then_some(KeyRef { keyspace, key, position, partition })
     }
 
-    #[expect(clippy::too_many_arguments, reason = "they are the fields of one message")]
     fn take_replicate(
         &mut self,
         now: Now,
         from: u16,
         id: u64,
-        keyspace: u16,
-        key: &[u8],
+        key: &KeyRef<'_>,
         acks: Acks,
         object: &[u8],
     ) -> Result<(), Refusal> {
-        let Some(key) = self.locate(keyspace, key) else {
-            self.counters.other_layout += 1;
-            return Ok(());
-        };
-        let sequence = match self.replica.apply(now, &key, object) {
+        let sequence = match self.replica.apply(now, key, object) {
             Ok(sequence) => sequence,
             Err(refusal @ (Refusal::Pending(_) | Refusal::Malformed(_))) => return Err(refusal),
             Err(refusal) => {
@@ -283,7 +319,7 @@ impl<S: Store> Node<S> {
                 return Ok(());
             }
         };
-        let durability = self.config.keyspace(keyspace).durability;
+        let durability = self.config.keyspace(key.keyspace).durability;
         let wanted = [(acks.stored, durability), (acks.durable, Durability::Always)];
         for (_, level) in wanted.into_iter().filter(|&(asked, _)| asked) {
             if self.replica.is_safe(level, sequence, Waiter::Peer(from, id)) {
@@ -294,20 +330,14 @@ impl<S: Store> Node<S> {
         Ok(())
     }
 
-    fn take_fetch(
-        &mut self,
-        from: u16,
-        id: u64,
-        keyspace: u16,
-        key: &[u8],
-        known: u64,
-    ) -> Result<(), Refusal> {
-        let Some(key) = self.locate(keyspace, key) else {
-            self.counters.other_layout += 1;
-            return Ok(());
-        };
-        let held = self.replica.read(&key).map_err(Refusal::Pending)?;
+    fn take_fetch(&mut self, from: u16, id: u64, key: &KeyRef<'_>, known: u64) -> Result<(), Refusal> {
+        let own = self.peers.own();
+        let replicas = self.routes.replicas(key.keyspace, key.partition);
+        let is_evidence = replicas.rank(own).is_none_or(|rank| !replicas.unread.contains(rank));
+        let held = self.replica.read(key).map_err(Refusal::Pending)?;
         let answer = match &held {
+            // Rule L4.
+            _ if !is_evidence && !cfg!(mutant = "gapped_copy") => Fetched::Unknown,
             Held::Record(record) if record.item_hash == known => Fetched::Same,
             Held::Record(record) => Fetched::Record(&record.object),
             Held::Absent if known == 0 => Fetched::Same,
@@ -320,6 +350,10 @@ impl<S: Store> Node<S> {
 
     /// A peer can be reached: messages to it will be carried. It counts once it has introduced itself.
     pub fn handle_peer_up(&mut self, now: Now, peer: MemberId) {
+        let is_open = self.topology().is_kept() || self.topology().version() == 0;
+        if is_open && peer != self.id() && self.peers.has_room() {
+            self.peers.meet(peer);
+        }
         let Some(slot) = self.peer_slot(peer) else { return };
         self.peers.peer_mut(slot).connected = true;
         self.hello_at = self.hello_at.min(now.mono + HELLO_AGAIN);
@@ -331,18 +365,20 @@ impl<S: Store> Node<S> {
         let Some(slot) = self.peer_slot(peer) else { return };
         self.peers.disconnect(slot);
         self.turn(now).peer_down(slot);
+        self.transfers.peer_down(slot, self.routes.partitions());
     }
 
     fn send_hello(&mut self, slot: u16, answer: bool) {
         let identity = *self.replica.identity();
-        let name = &self.layout.member(slot).name;
-        let memory = self.replica.store().members().iter().find(|memory| memory.name == *name);
+        let member = self.topology().member(self.peers.peer(slot).id);
+        let known = self.replica.store().members().iter();
+        let memory = member.and_then(|member| known.clone().find(|memory| memory.name == member.name));
         let hello = Hello {
             boot: identity.nonce,
             generation: identity.generation,
             opens: identity.opens,
             sequence: self.replica.sequence().0,
-            layout_hash: self.layout.hash(),
+            layout_hash: self.topology().hash(),
             seen: memory.map(|memory| Seen {
                 generation: memory.generation,
                 opens: memory.opens,
@@ -354,12 +390,13 @@ impl<S: Store> Node<S> {
         self.peers.send(slot, 0, &Message::Hello(hello));
     }
 
-    fn take_hello(&mut self, from: u16, hello: &Hello) {
+    fn take_hello(&mut self, now: Now, from: u16, version: u64, hello: &Hello) {
+        let (ours, hash) = (self.topology().version(), self.topology().hash());
         let peer = self.peers.peer_mut(from);
         if !peer.connected || (peer.generation == Some(hello.generation) && hello.opens < peer.opens) {
             return;
         }
-        if hello.layout_hash != self.layout.hash() {
+        if version == ours && hello.layout_hash != hash {
             peer.other_layout = true;
             peer.greeted = false;
             self.counters.other_layout += 1;
@@ -378,9 +415,11 @@ impl<S: Store> Node<S> {
         if hello.answer {
             self.send_hello(from, false);
         }
-        let name = self.layout.member(from).name.clone();
+        self.note_version(now, from, version);
+        // Who is no member yet may be remembered when it is one.
+        let Some(member) = self.topology().member(self.peers.peer(from).id) else { return };
         let memory = MemberMemory {
-            name,
+            name: member.name.clone(),
             generation: hello.generation,
             opens: hello.opens,
             boot: hello.boot,
@@ -454,6 +493,9 @@ impl<S: Store> Node<S> {
             }
         }
         self.turn(now).expire();
+        if self.cluster_deadline() <= now.mono {
+            self.handle_cluster_timeout(now);
+        }
         self.sweep.handle_timeout(now, &mut self.replica);
     }
 
@@ -466,6 +508,9 @@ impl<S: Store> Node<S> {
     /// The next thing to do, until `None`. Frames come last, so that a drain packs all messages to one
     /// peer into one `Send`.
     pub fn poll_output(&mut self, now: Now) -> Option<Output> {
+        if !self.is_settled() {
+            self.follow(now);
+        }
         if self.replica.waits_in_vain() {
             self.handle_synced(now);
         }
@@ -485,7 +530,7 @@ impl<S: Store> Node<S> {
     pub fn deadline(&self) -> Instant {
         let requests = self.coordinator.deadline().min(self.hello_at);
         let store = self.replica.sync_deadline().min(self.replica.store().deadline());
-        requests.min(store).min(self.sweep.deadline(&self.replica))
+        requests.min(store).min(self.sweep.deadline(&self.replica)).min(self.cluster_deadline())
     }
 
     /// Gives back the buffer of a `Send` that was carried, to be filled again.
@@ -497,128 +542,4 @@ impl<S: Store> Node<S> {
     pub fn close(&mut self, now: Now) {
         self.turn(now).close();
     }
-
-    /// The preference list of a key, in order.
-    pub fn owners(&self, keyspace: u16, key: &[u8]) -> Owners {
-        let partition = self.layout.partition(position(&self.keys.hash, keyspace, key));
-        let slots = self.layout.replicas(keyspace, partition).iter();
-        Owners { partition, members: slots.map(|&slot| self.layout.member(slot).name.clone()).collect() }
-    }
-
-    /// What the node knows of itself and its cluster.
-    pub fn status(&self) -> Status {
-        let members = self.layout.members().iter().enumerate().map(|(slot, member)| {
-            let slot = slot as u16;
-            let own = slot == self.peers.own();
-            MemberStatus {
-                name: member.name.clone(),
-                address: member.address.clone(),
-                up: self.peers.usable(slot),
-                partitions: self.layout.partitions_of(slot),
-                generation: if own {
-                    Some(self.replica.identity().generation)
-                } else {
-                    self.peers.peer(slot).generation
-                },
-            }
-        });
-        let store = self.replica.store().status();
-        Status {
-            name: self.config.name.clone(),
-            cluster: self.config.cluster.clone(),
-            generation: self.replica.identity().generation,
-            layout_version: self.layout.version(),
-            layout_hash: self.layout.hash(),
-            partitions: self.layout.partitions(),
-            records: self.replica.store().len(),
-            read_only: store.read_only,
-            disk_full: store.is_full,
-            incomplete: store.incomplete,
-            degraded: self.layout.degraded(0),
-            members: members.collect(),
-            counters: self.counters().into_iter().chain(store.figures).collect(),
-        }
-    }
-
-    fn counters(&self) -> Vec<(&'static str, u64)> {
-        let (coordinator, replica, own) = (self.coordinator.counters, self.replica.counters, self.counters);
-        vec![
-            ("requests", coordinator.requests),
-            ("requests_in_flight", self.coordinator.in_flight() as u64),
-            ("requests_failed", coordinator.failures),
-            ("forwards", coordinator.forwards),
-            ("retries", coordinator.retries),
-            ("repairs", coordinator.repairs),
-            ("applied", replica.applied),
-            ("unchanged", replica.unchanged),
-            ("epochs", replica.epochs),
-            ("dot_alarms", replica.alarms),
-            ("clocks_ahead", replica.clock_ahead),
-            ("records_damaged", replica.damaged),
-            ("sibling_warnings", replica.sibling_warnings),
-            ("expired_shed", self.sweep.counters.shed),
-            ("expired_nominated", self.sweep.counters.nominated),
-            ("messages_sent", self.peers.sent),
-            ("messages_too_large", self.peers.oversized),
-            ("frames_taken", own.frames_taken),
-            ("frames_refused", own.frames_refused),
-            ("frames_of_another_layout", own.other_layout),
-            ("rollbacks", own.rollbacks),
-        ]
-    }
-}
-
-/// Where a key lives.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Owners {
-    /// The key's partition.
-    pub partition: u16,
-    /// Names of the members that hold it, in preference order.
-    pub members: Vec<String>,
-}
-
-/// A snapshot for operators.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Status {
-    /// This node's name.
-    pub name: String,
-    /// The cluster's name.
-    pub cluster: String,
-    /// The data directory's generation.
-    pub generation: u64,
-    /// Number of the layout.
-    pub layout_version: u64,
-    /// Hash of the layout.
-    pub layout_hash: u64,
-    /// Partitions of the cluster.
-    pub partitions: u32,
-    /// Records held here, tombstones included.
-    pub records: u64,
-    /// Whether the store is read-only since a failed write or sync.
-    pub read_only: bool,
-    /// Whether the disk is full: only deletes are taken.
-    pub disk_full: bool,
-    /// Partitions of which the store lost records.
-    pub incomplete: u64,
-    /// Fewer machines than N: served, with fewer replicas.
-    pub degraded: bool,
-    /// All members.
-    pub members: Vec<MemberStatus>,
-    /// Named counters, in a fixed order.
-    pub counters: Vec<(&'static str, u64)>,
-}
-
-/// One member in a [`Status`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MemberStatus {
-    /// Its name.
-    pub name: String,
-    /// Its peer address.
-    pub address: String,
-    /// Whether it can be reached now (true for this node).
-    pub up: bool,
-    /// Partitions of which it is a replica.
-    pub partitions: u32,
-    /// Its generation, once it was met.
-    pub generation: Option<u64>,
 }

@@ -1,6 +1,9 @@
 //! What a node knows of its peers, and the frames on their way to them.
 
+use std::collections::BTreeMap;
+
 use super::io::MemberId;
+use super::limits;
 use super::message::{Envelope, Message};
 
 /// One peer.
@@ -20,14 +23,40 @@ pub struct Peer {
     pub opens: u64,
     /// Its generation, once it introduced itself.
     pub generation: Option<u64>,
+    /// The highest version of a topology that it was seen to follow on this connection.
+    pub version: u64,
+    /// The highest version that it was told of on this connection.
+    pub told: u64,
     outbox: Vec<u8>,
 }
 
-/// All members but this one, by slot; our own slot stays unused.
+impl Peer {
+    fn new(id: MemberId) -> Peer {
+        Peer {
+            id,
+            connected: false,
+            greeted: false,
+            other_layout: false,
+            boot: 0,
+            opens: 0,
+            generation: None,
+            version: 0,
+            told: 0,
+            outbox: Vec::new(),
+        }
+    }
+}
+
+/// Machines that a node may have met since it was started.
+const PEERS_MAX: usize = 4 * limits::MEMBERS_MAX;
+
+/// All machines that were met, by slot: the members of topologies, and who wants to become one. Our own slot
+/// stays unused.
 #[derive(Debug)]
 pub struct Peers {
     peers: Vec<Peer>,
     own: u16,
+    by_id: BTreeMap<MemberId, u16>,
     envelope: Envelope,
     /// Slots with a filled outbox, in the order in which they were filled.
     filled: Vec<u16>,
@@ -39,27 +68,48 @@ pub struct Peers {
 }
 
 impl Peers {
-    /// Peers with these ids, by slot; `own` is this node.
-    pub fn new(ids: impl Iterator<Item = MemberId>, own: u16, layout_version: u32, cluster_id: u64) -> Peers {
-        let peer = |id| Peer {
-            id,
-            connected: false,
-            greeted: false,
-            other_layout: false,
-            boot: 0,
-            opens: 0,
-            generation: None,
-            outbox: Vec::new(),
-        };
-        Peers {
-            peers: ids.map(peer).collect(),
-            own,
-            envelope: Envelope { layout_version, cluster_id, request_id: 0 },
+    /// This node, and these machines in their order; it may be one of them.
+    pub fn new(own: MemberId, cluster_id: u64, others: impl Iterator<Item = MemberId>) -> Peers {
+        let mut peers = Peers {
+            peers: Vec::new(),
+            own: 0,
+            by_id: BTreeMap::new(),
+            envelope: Envelope { layout_version: 0, cluster_id, request_id: 0 },
             filled: Vec::new(),
             spare: Vec::new(),
             sent: 0,
             oversized: 0,
+        };
+        for id in others {
+            peers.meet(id);
         }
+        peers.own = peers.meet(own);
+        peers
+    }
+
+    /// The slot of a machine, which it is given at the first meeting and keeps.
+    pub fn meet(&mut self, id: MemberId) -> u16 {
+        let next = self.peers.len() as u16;
+        let slot = *self.by_id.entry(id).or_insert(next);
+        if slot == next {
+            self.peers.push(Peer::new(id));
+        }
+        slot
+    }
+
+    /// The slot of a machine that was met, if it is another one.
+    pub fn slot_of(&self, id: MemberId) -> Option<u16> {
+        self.by_id.get(&id).copied().filter(|&slot| slot != self.own)
+    }
+
+    /// Whether there is room for one more.
+    pub fn has_room(&self) -> bool {
+        self.peers.len() < PEERS_MAX
+    }
+
+    /// Names the topology that frames are sent under from now on.
+    pub fn set_version(&mut self, version: u32) {
+        self.envelope.layout_version = version;
     }
 
     /// This node's slot.
@@ -126,6 +176,8 @@ impl Peers {
         peer.connected = false;
         peer.greeted = false;
         peer.other_layout = false;
+        peer.version = 0;
+        peer.told = 0;
         peer.outbox.clear();
         self.filled.retain(|&filled| filled != slot);
     }
@@ -147,8 +199,8 @@ mod tests {
 
     #[test]
     fn what_no_frame_holds_is_not_sent() {
-        let ids = [MemberId(1), MemberId(2)];
-        let mut peers = Peers::new(ids.into_iter(), 0, 1, 7);
+        let mut peers = Peers::new(MemberId(1), 7, [].into_iter());
+        assert_eq!((peers.meet(MemberId(2)), peers.meet(MemberId(2))), (1, 1));
         peers.peer_mut(1).connected = true;
         let object = vec![0; FRAME_MAX];
         peers.send(1, 1, &Message::Fetched(Fetched::Record(&object)));

@@ -148,6 +148,8 @@ pub struct Replica<S> {
     unflushed: bool,
     /// Everything up to here was asked to become durable.
     sync_requested: Sequence,
+    /// A sync is wanted for what was put so far, though nobody waits for it here.
+    wants_sync: bool,
     /// When the oldest put that no sync was asked for came.
     unsynced_since: Option<Instant>,
     /// The encoded object of the last write or merge.
@@ -181,6 +183,7 @@ impl<S: Store> Replica<S> {
             has_expiring: false,
             unflushed: false,
             sync_requested: Sequence::default(),
+            wants_sync: false,
             unsynced_since: None,
             encoded: Vec::new(),
             counters: ReplicaCounters::default(),
@@ -208,6 +211,11 @@ impl<S: Store> Replica<S> {
     /// The highest sequence handed out, this opening or before.
     pub fn sequence(&self) -> Sequence {
         self.last_put.max(self.identity.recovered)
+    }
+
+    /// The sequence of the last record put in this opening; 0 if none was.
+    pub fn last_put(&self) -> Sequence {
+        self.last_put
     }
 
     /// A peer confirms that the directory is not older than what it has seen.
@@ -392,6 +400,23 @@ impl<S: Store> Replica<S> {
         Ok(Shed { values, is_dead })
     }
 
+    /// Takes a partition out of the store.
+    ///
+    /// # Errors
+    /// The store's reason.
+    pub fn drop_partition(&mut self, now: Now, partition: u16) -> Result<(), StoreError> {
+        let sequence = self.store.drop_partition(partition)?;
+        if sequence > self.last_put {
+            self.note_put(now, sequence, None);
+        }
+        Ok(())
+    }
+
+    /// Asks for everything put so far to be brought to disk soon.
+    pub fn want_sync(&mut self) {
+        self.wants_sync |= self.store.marks().durable < self.last_put;
+    }
+
     /// Everything a dot needs that could be missing, before anything is borrowed or changed.
     fn prepare_dot(&mut self, now: Now) -> Result<Hlc, Refusal> {
         if self.spare_epoch.is_none() {
@@ -502,7 +527,7 @@ impl<S: Store> Replica<S> {
     /// What the store must be asked for now, once a drain: nothing, the write, or a sync.
     pub fn take_sync(&mut self) -> Option<Durability> {
         let wanted = self.waiting_durable.back().is_some_and(|last| last.0 > self.sync_requested);
-        if wanted {
+        if core::mem::take(&mut self.wants_sync) || wanted {
             return Some(self.request_sync());
         }
         core::mem::take(&mut self.unflushed).then_some(Durability::Interval)

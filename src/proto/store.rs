@@ -352,6 +352,9 @@ pub trait Store {
     /// How the store is.
     fn status(&self) -> StoreStatus;
 
+    /// Whether the partition lost records, so that its copy is no evidence.
+    fn is_incomplete(&self, partition: u16) -> bool;
+
     /// Says that a partition which lost records has been compared with every other copy: what is not in it
     /// is absent now, and what is in it is evidence.
     fn complete(&mut self, partition: u16);

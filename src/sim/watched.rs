@@ -339,6 +339,10 @@ impl Store for WatchedStore {
         self.real.get().status()
     }
 
+    fn is_incomplete(&self, partition: u16) -> bool {
+        self.real.get().is_incomplete(partition)
+    }
+
     fn complete(&mut self, partition: u16) {
         self.real.get_mut().complete(partition);
     }

@@ -299,6 +299,11 @@ impl Store for MemoryStore {
         StoreStatus::default()
     }
 
+    fn is_incomplete(&self, partition: u16) -> bool {
+        let _ = partition;
+        false
+    }
+
     fn complete(&mut self, _partition: u16) {}
 
     fn marks(&self) -> Marks {

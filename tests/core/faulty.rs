@@ -109,6 +109,10 @@ impl Store for Faulty {
         self.memory.status()
     }
 
+    fn is_incomplete(&self, partition: u16) -> bool {
+        self.memory.is_incomplete(partition)
+    }
+
     fn complete(&mut self, partition: u16) {
         self.memory.complete(partition);
     }

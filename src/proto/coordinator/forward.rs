@@ -72,15 +72,14 @@ impl<S: Store> Turn<'_, S> {
         if matches!(origin, Origin::Forward { .. }) {
             // We were taken for a replica that can write: the sender knows better next time, and nothing
             // was done.
-            let read_only = self.own_rank(index).is_some();
+            let read_only = self.own_readable_rank(index).is_some();
             let outcome = if read_only { Outcome::ReadOnly } else { Outcome::WrongLayout };
             return self.finish(index, Reply::bare(outcome));
         }
         let own = self.peers.own();
-        let target =
-            self.replicas(index).iter().copied().find(|&slot| slot != own && self.peers.usable(slot));
-        let Some(to) = target else {
-            let read_only = self.own_rank(index).is_some();
+        let usable = |&(_, slot): &(usize, u16)| slot != own && self.peers.usable(slot);
+        let Some((_, to)) = self.replicas(index).readable().find(usable) else {
+            let read_only = self.own_readable_rank(index).is_some();
             let needed = self.coordinator.slots[index].quorum.w;
             let outcome = if read_only {
                 Outcome::ReadOnly
@@ -213,6 +212,11 @@ impl<S: Store> Turn<'_, S> {
         let handle = self.coordinator.handle(index);
         self.coordinator.forwards.give_up(from, number, handle);
         let reply = reply.and_then(|bytes| decode_reply(bytes).ok());
+        if reply.as_ref().is_some_and(|reply| reply.outcome == Outcome::WrongLayout) {
+            // One of us follows another topology, and nothing was done: tried again when that has changed.
+            self.coordinator.slots[index].phase = Phase::Waiting;
+            return;
+        }
         self.finish(index, reply.unwrap_or_else(|| Reply::bare(Outcome::Maybe)));
     }
 }

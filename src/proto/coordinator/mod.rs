@@ -6,6 +6,7 @@
 
 mod edit;
 mod forward;
+mod moved;
 mod read;
 mod scan;
 mod tally;
@@ -15,22 +16,24 @@ mod write;
 use std::collections::{BTreeMap, VecDeque};
 
 pub use self::scan::scan_partition;
+pub use self::tally::Ranks;
 
 use self::forward::Forwards;
 use self::read::Reading;
 use self::scan::Scanning;
-use self::tally::WriteTally;
+use self::tally::{Need, WriteTally};
 use self::timer::Timer;
 use super::config::Config;
 use super::error::Outcome;
 use super::io::{Blind, Edit, Operation, Options, Reply, Request, RequestId};
 use super::keys::ClusterKeys;
 use super::limits;
-use super::message::{Fetched, Stored, decode_request, encode_request};
+use super::message::{Fetched, Stored, encode_request};
 use super::peers::Peers;
 use super::replica::{Refusal, Released, Replica, Waiter};
-use super::ring::{Layout, position};
+use super::ring::position;
 use super::rng::Rng;
+use super::routes::{Replicas, Routes};
 use super::store::{Durability, KeyRef, Store, StoreError, Ticket};
 use super::time::{Instant, Now};
 use super::version::{Context, Dot};
@@ -65,6 +68,8 @@ enum Phase {
     Background,
     /// Waits for W replicas.
     Writing,
+    /// Nobody who could carry it out is known: waits for another topology.
+    Waiting,
     /// Carried out by another node: its slot, and the forward's number.
     Forwarded(u16, u64),
     /// Waits for one page of a partition, asked of this slot.
@@ -81,6 +86,31 @@ struct Quorum {
     dw: u8,
     /// R + W ≤ N.
     weak: bool,
+    /// What the other set needs, if the partition moves.
+    also: Also,
+}
+
+/// What a request needs of the set of replicas that reads are not on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Also {
+    n: u8,
+    r: u8,
+    w: u8,
+    dw: u8,
+}
+
+impl Quorum {
+    /// What a write waits for, with nothing achieved yet.
+    fn tally(&self, replicas: &Replicas) -> WriteTally {
+        let need = Need { of: replicas.reads, w: self.w, dw: self.dw };
+        let also = Need { of: replicas.also, w: self.also.w, dw: self.also.dw };
+        WriteTally { need, also, ..WriteTally::default() }
+    }
+
+    /// Whether any durable copy is asked for.
+    fn dw_of_any(&self) -> u8 {
+        self.dw.max(self.also.dw)
+    }
 }
 
 #[derive(Debug)]
@@ -213,7 +243,7 @@ pub struct Turn<'a, S: Store> {
     /// The others.
     pub peers: &'a mut Peers,
     /// Who holds what.
-    pub layout: &'a Layout,
+    pub routes: &'a Routes,
     /// The settings.
     pub config: &'a Config,
     /// The cluster's keys.
@@ -228,14 +258,15 @@ impl<S: Store> Turn<'_, S> {
     /// Takes a request. `deadline` is the time left to it where it was forwarded.
     pub fn begin(&mut self, origin: Origin, request: &Request<'_>, deadline: Option<Instant>) {
         self.coordinator.counters.requests += 1;
-        let quorum = match self.check(request) {
+        let position = position(&self.keys.hash, request.keyspace, request.key);
+        let partition = self.routes.partition(position);
+        let quorum = match self.check(request, partition) {
             Ok(quorum) => quorum,
             Err(outcome) => return self.answer(origin, Reply::bare(outcome)),
         };
         let timeout =
             request.options.timeout.unwrap_or(self.config.client_deadline).min(limits::DEADLINE_MAX);
         let deadline = deadline.unwrap_or(self.now.mono + timeout);
-        let position = position(&self.keys.hash, request.keyspace, request.key);
         let index = self.coordinator.allocate();
         let bytes = value_length(&request.operation);
         self.coordinator.bytes += bytes;
@@ -244,7 +275,7 @@ impl<S: Store> Turn<'_, S> {
         slot.origin = origin;
         slot.keyspace = request.keyspace;
         slot.position = position;
-        slot.partition = self.layout.partition(position);
+        slot.partition = partition;
         slot.key.clear();
         slot.key.extend_from_slice(request.key);
         slot.options = request.options;
@@ -269,7 +300,7 @@ impl<S: Store> Turn<'_, S> {
         if matches!(operation, Operation::Get) {
             return self.start_read(index);
         }
-        if self.own_rank(index).is_none() || self.replica.read_only() {
+        if self.own_readable_rank(index).is_none() || self.replica.read_only() {
             return self.forward(index, operation);
         }
         match self.reads_first(index, operation) {
@@ -313,7 +344,7 @@ impl<S: Store> Turn<'_, S> {
     }
 
     /// Everything that can be refused before any work.
-    fn check(&self, request: &Request<'_>) -> Result<Quorum, Outcome> {
+    fn check(&self, request: &Request<'_>, partition: u16) -> Result<Quorum, Outcome> {
         let bad = |why: &'static str| Err(Outcome::BadArgument(why.into()));
         let config = self.config;
         if request.keyspace >= limits::KEYSPACES_MAX {
@@ -336,7 +367,11 @@ impl<S: Store> Turn<'_, S> {
         if request.options.timeout.is_some_and(|timeout| timeout.is_zero()) {
             return bad("a timeout of 0 leaves no time");
         }
-        let quorum = self.quorum(request)?;
+        if self.routes.version() == 0 {
+            return Err(Outcome::WrongLayout);
+        }
+        let write = !matches!(request.operation, Operation::Get | Operation::Scan { .. });
+        let quorum = self.quorum(request.keyspace, partition, &request.options, write)?;
         // One value alone always passes, and what brings none.
         let bytes = self.coordinator.bytes;
         let too_large = bytes > 0 && value > 0 && bytes + value > config.in_flight_bytes_max;
@@ -348,11 +383,14 @@ impl<S: Store> Turn<'_, S> {
 
     /// Fills in the keyspace's defaults. A number that the request names is never clipped: over N it is
     /// an argument error, over the machines there are it is *not enough replicas*.
-    fn quorum(&self, request: &Request<'_>) -> Result<Quorum, Outcome> {
-        let keyspace = self.config.keyspace(request.keyspace);
-        let options = &request.options;
-        let n = self.layout.replica_count(request.keyspace) as u8;
-        let write = !matches!(request.operation, Operation::Get | Operation::Scan { .. });
+    fn quorum(
+        &self,
+        keyspace: u16,
+        partition: u16,
+        options: &Options,
+        write: bool,
+    ) -> Result<Quorum, Outcome> {
+        let most = self.routes.configured(keyspace);
         for (count, zero, low, high) in [
             (options.r, false, "R must be at least 1", "R is over N"),
             (options.w, false, "W must be at least 1", "W is over N"),
@@ -362,34 +400,59 @@ impl<S: Store> Turn<'_, S> {
         ] {
             match count {
                 Some(0) if !zero => return Err(Outcome::BadArgument(low.into())),
-                Some(count) if count > keyspace.n => return Err(Outcome::BadArgument(high.into())),
+                Some(count) if count > most => return Err(Outcome::BadArgument(high.into())),
                 _ => {}
             }
         }
+        let (n, other) = self.routes.counts(keyspace);
+        let (r, w, dw) = self.counts(keyspace, options, n);
         let majority = n / 2 + 1;
-        let default = |count: Option<u8>| if n == keyspace.n { count.unwrap_or(majority) } else { majority };
-        let r = options.r.unwrap_or(default(keyspace.r)).max(options.pr.unwrap_or(0));
-        let w = options.w.unwrap_or(default(keyspace.w)).max(options.pw.unwrap_or(0));
-        let dw = options.dw.unwrap_or(if keyspace.durability == Durability::Always { w } else { 0 });
         if options.view == super::io::View::Majority && !write && r < majority {
             return Err(Outcome::BadArgument("the majority view needs R of at least N/2+1".into()));
         }
-        let needed = if write { w.max(dw) } else { r };
-        if needed > n {
-            return Err(Outcome::NotEnoughReplicas { reachable: n, needed });
+        let mut also = Also::default();
+        if let Some(n) = other
+            && self.routes.replicas(keyspace, partition).moves()
+        {
+            let (r, w, dw) = self.counts(keyspace, options, n);
+            also = Also { n, r, w, dw };
         }
-        Ok(Quorum { n, r, w, dw, weak: r + w <= n })
+        let needed = if write { w.max(dw) } else { r };
+        let needed_also = if write { also.w.max(also.dw) } else { 0 };
+        for (n, needed) in [(n, needed), (also.n, needed_also)] {
+            if needed > n {
+                return Err(Outcome::NotEnoughReplicas { reachable: n, needed });
+            }
+        }
+        Ok(Quorum { n, r, w, dw, weak: r + w <= n, also })
+    }
+
+    /// R, W and DW among n replicas.
+    fn counts(&self, keyspace: u16, options: &Options, n: u8) -> (u8, u8, u8) {
+        let defaults = self.config.keyspace(keyspace);
+        let is_whole = n == self.routes.configured(keyspace);
+        let majority = n / 2 + 1;
+        let default = |count: Option<u8>| if is_whole { count.unwrap_or(majority) } else { majority };
+        let r = options.r.unwrap_or(default(defaults.r)).max(options.pr.unwrap_or(0));
+        let w = options.w.unwrap_or(default(defaults.w)).max(options.pw.unwrap_or(0));
+        let dw = options.dw.unwrap_or(if defaults.durability == Durability::Always { w } else { 0 });
+        (r, w, dw)
     }
 
     /// The replicas of a request's key, by rank.
-    fn replicas(&self, index: usize) -> &[u16] {
+    fn replicas(&self, index: usize) -> Replicas {
         let slot = &self.coordinator.slots[index];
-        self.layout.replicas(slot.keyspace, slot.partition)
+        self.routes.replicas(slot.keyspace, slot.partition)
     }
 
     fn own_rank(&self, index: usize) -> Option<usize> {
+        self.replicas(index).rank(self.peers.own())
+    }
+
+    /// Our rank, if our copy is evidence: only then do we coordinate writes.
+    fn own_readable_rank(&self, index: usize) -> Option<usize> {
         let own = self.peers.own();
-        self.replicas(index).iter().position(|&slot| slot == own)
+        self.replicas(index).readable().find(|&(_, slot)| slot == own).map(|(rank, _)| rank)
     }
 
     /// Looks at the request again when a replica is late, or at its deadline.
@@ -421,6 +484,7 @@ impl<S: Store> Turn<'_, S> {
                 Phase::Writing => self.write_again(index),
                 Phase::Forwarded(to, number) => self.forward_again(index, to, number),
                 Phase::Scanning(_) => self.scan_again(index),
+                Phase::Waiting => self.take_up(index),
                 Phase::Free | Phase::Parked | Phase::Background => {}
             }
         }
@@ -445,6 +509,7 @@ impl<S: Store> Turn<'_, S> {
                 self.coordinator.forwards.give_up(to, number, handle);
                 self.finish(index, Reply::bare(Outcome::Maybe));
             }
+            Phase::Waiting => self.finish(index, Reply::bare(Outcome::WrongLayout)),
             // A write that was still waiting for the disk has written nothing, and may be tried again.
             Phase::Parked if !slot.request.is_empty() => self.finish(index, Reply::bare(Outcome::Overloaded)),
             Phase::Reading | Phase::Parked | Phase::Scanning(_) => {
@@ -515,17 +580,7 @@ impl<S: Store> Turn<'_, S> {
                 self.complete_read(index);
                 continue;
             }
-            let bytes = core::mem::take(&mut slot.request);
-            if bytes.is_empty() {
-                self.start_read(index);
-                continue;
-            }
-            let request = decode_request(&bytes).expect("we encoded it");
-            self.carry_out(index, &request.operation);
-            let slot = &mut self.coordinator.slots[index];
-            if slot.phase != Phase::Free && slot.request.is_empty() {
-                slot.request = bytes;
-            }
+            self.take_up(index);
         }
     }
 
@@ -562,7 +617,7 @@ impl<S: Store> Turn<'_, S> {
     /// A peer's answer to a `Replicate`.
     pub fn acknowledged(&mut self, from: u16, id: u64, stored: Stored) {
         let Some(index) = self.find_wire_id(id) else { return };
-        let Some(rank) = self.replicas(index).iter().position(|&slot| slot == from) else { return };
+        let Some(rank) = self.replicas(index).rank(from) else { return };
         self.stored(
             index,
             rank,
@@ -586,7 +641,7 @@ impl<S: Store> Turn<'_, S> {
     /// A peer's answer to a `Fetch`.
     pub fn fetched(&mut self, from: u16, id: u64, answer: Fetched<'_>) {
         let Some(index) = self.find_wire_id(id) else { return };
-        let Some(rank) = self.replicas(index).iter().position(|&slot| slot == from) else { return };
+        let Some(rank) = self.replicas(index).rank(from) else { return };
         if matches!(self.coordinator.slots[index].phase, Phase::Reading | Phase::Background) {
             self.take_answer(index, rank, answer);
         }
@@ -596,7 +651,7 @@ impl<S: Store> Turn<'_, S> {
     pub fn peer_down(&mut self, slot: u16) {
         for index in 0..self.coordinator.slots.len() {
             let phase = self.coordinator.slots[index].phase;
-            if matches!(phase, Phase::Free | Phase::Parked | Phase::Forwarded(..)) {
+            if matches!(phase, Phase::Free | Phase::Parked | Phase::Waiting | Phase::Forwarded(..)) {
                 continue;
             }
             if let Phase::Scanning(asked) = phase {
@@ -605,7 +660,7 @@ impl<S: Store> Turn<'_, S> {
                 }
                 continue;
             }
-            let Some(rank) = self.replicas(index).iter().position(|&replica| replica == slot) else {
+            let Some(rank) = self.replicas(index).rank(slot) else {
                 continue;
             };
             match phase {

@@ -5,13 +5,14 @@
 //! replicas can miss it. Replicas beyond R are compared after the reply, once in a while, and whenever
 //! one that was asked answers late.
 
-use super::tally::{Ranks, holders_needed};
+use super::tally::{Ranks, Verdict, holders_needed};
 use super::{Phase, Turn};
 use crate::proto::error::Outcome;
 use crate::proto::io::{Achieved, Operation, Reply, SiblingView, View};
-use crate::proto::limits;
 use crate::proto::message::{Acks, Fetched, Message, decode_request};
 use crate::proto::replica::{Held, Refusal, Waiter};
+use crate::proto::limits;
+use crate::proto::routes::RANKS_MAX;
 use crate::proto::store::Store;
 use crate::proto::version::{Context, Dot, Object, Sibling};
 
@@ -32,9 +33,9 @@ pub(super) struct Reading {
     /// They were read for an edit, which found nothing to change.
     unchanged: bool,
     /// What each rank holds, by item hash; 0 for no record.
-    hashes: [u64; limits::REPLICAS_MAX],
+    hashes: [u64; RANKS_MAX],
     /// What each rank was told that we have.
-    known: [u64; limits::REPLICAS_MAX],
+    known: [u64; RANKS_MAX],
     /// The merge of all answers, encoded; empty if `merged_hash` is 0.
     pub(super) merged: Vec<u8>,
     pub(super) merged_hash: u64,
@@ -57,16 +58,23 @@ impl Reading {
         }
     }
 
-    fn holders(&self) -> u8 {
-        let holds = |&rank: &usize| self.answered.contains(rank) && self.hashes[rank] == self.merged_hash;
-        (0..limits::REPLICAS_MAX).filter(holds).count() as u8
+    fn holds(&self, rank: usize) -> bool {
+        self.answered.contains(rank) && self.hashes[rank] == self.merged_hash
+    }
+
+    /// How many of a set hold what was read, and how many may soon.
+    fn holders(&self, of: Ranks) -> (u8, u8) {
+        let count = |test: &dyn Fn(usize) -> bool| {
+            (0..RANKS_MAX).filter(|&rank| of.contains(rank) && test(rank)).count() as u8
+        };
+        (count(&|rank| self.holds(rank)), count(&|rank| self.holds(rank) || self.repairing.contains(rank)))
     }
 }
 
 impl<S: Store> Turn<'_, S> {
     /// Reads our own copy and asks the others.
     pub(super) fn start_read(&mut self, index: usize) {
-        let own = self.own_rank(index);
+        let own = self.own_readable_rank(index);
         let slot = &mut self.coordinator.slots[index];
         slot.reading.reset();
         slot.phase = Phase::Reading;
@@ -138,13 +146,13 @@ impl<S: Store> Turn<'_, S> {
         self.coordinator.rotor = self.coordinator.rotor.wrapping_add(1);
         let rotor = self.coordinator.rotor;
         let slot = &mut self.coordinator.slots[index];
-        let replicas = self.layout.replicas(slot.keyspace, slot.partition);
+        let replicas = self.routes.replicas(slot.keyspace, slot.partition);
+        let readable: Vec<(usize, u16)> = replicas.readable().collect();
         let left = slot.deadline.since(self.now.mono).as_millis();
         let own = self.peers.own();
         let mut sent = 0;
-        for step in 0..replicas.len() {
-            let rank = (rotor + step) % replicas.len();
-            let replica = replicas[rank];
+        for step in 0..readable.len() {
+            let (rank, replica) = readable[(rotor + step) % readable.len()];
             let reading = &mut slot.reading;
             let done = reading.asked.contains(rank) || reading.answered.contains(rank) || replica == own;
             if done || !self.peers.usable(replica) {
@@ -180,7 +188,7 @@ impl<S: Store> Turn<'_, S> {
         }
         let reading = &mut self.coordinator.slots[index].reading;
         let mut again = Ranks::default();
-        for rank in 0..limits::REPLICAS_MAX {
+        for rank in 0..RANKS_MAX {
             if reading.answered.contains(rank) {
                 again.insert(rank);
             }
@@ -267,13 +275,14 @@ impl<S: Store> Turn<'_, S> {
             slot.reading.unchanged = matches!(request.operation, Operation::Edit(_));
             slot.request.clear();
         }
+        let slot = &self.coordinator.slots[index];
         let settled = slot.reading.merged_hash == 0
             || slot.options.view == View::Majority
-            || slot.reading.holders() >= holders_needed(slot.quorum.n, slot.quorum.r);
+            || self.repair_verdict(index) == Verdict::Won;
         if settled {
             return self.finish_read(index, false);
         }
-        slot.phase = Phase::Repairing;
+        self.coordinator.slots[index].phase = Phase::Repairing;
         self.send_repairs(index);
     }
 
@@ -284,16 +293,19 @@ impl<S: Store> Turn<'_, S> {
         }
         let id = self.wire_id(index);
         let slot = &mut self.coordinator.slots[index];
-        let needed = holders_needed(slot.quorum.n, slot.quorum.r);
+        let quorum = slot.quorum;
         let own = self.peers.own();
-        let replicas = self.layout.replicas(slot.keyspace, slot.partition);
+        let replicas = self.routes.replicas(slot.keyspace, slot.partition);
+        let sets = [(replicas.reads, quorum.n, quorum.r), (replicas.also, quorum.also.n, quorum.also.r)];
         let acks = Acks { stored: true, durable: false };
         for answered in [true, false] {
-            for (rank, &replica) in replicas.iter().enumerate() {
+            for (rank, &replica) in replicas.as_slice().iter().enumerate() {
                 let reading = &mut slot.reading;
-                let holds = reading.answered.contains(rank) && reading.hashes[rank] == reading.merged_hash;
-                let enough = reading.holders() + reading.repairing.len() >= needed;
-                if holds
+                let lacks = |&(set, n, r): &(Ranks, u8, u8)| {
+                    set.contains(rank) && reading.holders(set).1 < holders_needed(n, r)
+                };
+                let enough = !sets.iter().any(lacks);
+                if reading.holds(rank)
                     || replica == own
                     || reading.answered.contains(rank) != answered
                     || (enough && !answered)
@@ -319,6 +331,7 @@ impl<S: Store> Turn<'_, S> {
         let handle = self.coordinator.handle(index);
         let slot = &mut self.coordinator.slots[index];
         let reading = &mut slot.reading;
+        // Not read, its hash is not known: what it has is merged all the same.
         let stale = reading.merged_hash != 0 && reading.hashes[rank] != reading.merged_hash;
         if !stale || reading.repairing.contains(rank) {
             return true;
@@ -359,13 +372,29 @@ impl<S: Store> Turn<'_, S> {
     }
 
     fn judge_repair(&mut self, index: usize) {
-        let slot = &self.coordinator.slots[index];
-        let needed = holders_needed(slot.quorum.n, slot.quorum.r);
-        if slot.reading.holders() >= needed {
-            self.finish_read(index, false);
-        } else if slot.reading.holders() + slot.reading.repairing.len() < needed {
-            self.finish_read(index, true);
+        match self.repair_verdict(index) {
+            Verdict::Won => self.finish_read(index, false),
+            Verdict::Lost => self.finish_read(index, true),
+            Verdict::Pending => {}
         }
+    }
+
+    /// Whether enough replicas hold what was read, in both sets where the partition moves.
+    fn repair_verdict(&self, index: usize) -> Verdict {
+        let slot = &self.coordinator.slots[index];
+        let (replicas, quorum) = (self.replicas(index), &slot.quorum);
+        let sets = [(replicas.reads, quorum.n, quorum.r), (replicas.also, quorum.also.n, quorum.also.r)];
+        let mut verdict = Verdict::Won;
+        for (set, n, r) in sets.into_iter().filter(|(set, ..)| !set.is_empty()) {
+            let needed = holders_needed(n, r);
+            let (hold, may) = slot.reading.holders(set);
+            match (hold >= needed, may >= needed) {
+                (true, _) => {}
+                (false, true) => verdict = Verdict::Pending,
+                (false, false) => return Verdict::Lost,
+            }
+        }
+        verdict
     }
 
     /// Answers a read; then goes on in the background if there is something to compare or mend.
@@ -387,7 +416,7 @@ impl<S: Store> Turn<'_, S> {
     /// Ends the background part when every replica that was asked has answered or is gone.
     fn background_on(&mut self, index: usize) {
         let reading = &self.coordinator.slots[index].reading;
-        let open = (0..limits::REPLICAS_MAX).any(|rank| {
+        let open = (0..RANKS_MAX).any(|rank| {
             reading.asked.contains(rank) && !reading.answered.contains(rank) && !reading.failed.contains(rank)
         });
         if !open {
@@ -410,7 +439,8 @@ impl<S: Store> Turn<'_, S> {
             return;
         }
         let own = self.peers.own();
-        for (rank, &replica) in self.layout.replicas(slot.keyspace, slot.partition).iter().enumerate() {
+        let replicas = self.routes.replicas(slot.keyspace, slot.partition);
+        for (rank, &replica) in replicas.as_slice().iter().enumerate() {
             let stale = reading.answered.contains(rank) && reading.hashes[rank] != reading.merged_hash;
             let needs = (stale && !reading.repairing.contains(rank)) || reading.unknown.contains(rank);
             if needs && replica != own && self.peers.usable(replica) {
@@ -426,12 +456,17 @@ impl<S: Store> Turn<'_, S> {
         }
     }
 
+    /// How many replicas of the set that reads are on have answered.
+    fn read_by(&self, index: usize) -> u8 {
+        self.coordinator.slots[index].reading.answered.and(self.replicas(index).reads).len()
+    }
+
     /// What the caller sees of what was read.
     fn read_reply(&self, index: usize, unrepaired: bool) -> Reply {
         let slot = &self.coordinator.slots[index];
         let mut reply = Reply::bare(Outcome::NotFound);
         reply.achieved =
-            Achieved { asked: slot.quorum.r, acked: slot.reading.answered.len(), durable: 0, fallbacks: 0 };
+            Achieved { asked: slot.quorum.r, acked: self.read_by(index), durable: 0, fallbacks: 0 };
         reply.weak = slot.quorum.weak;
         reply.unrepaired = unrepaired;
         let object = if slot.reading.merged_hash == 0 {
@@ -498,7 +533,7 @@ impl<S: Store> Turn<'_, S> {
 fn majority(reading: &Reading, n: u8) -> Option<Option<Sibling<'_>>> {
     let needed = n / 2 + 1;
     let returned = |test: &dyn Fn(u64) -> bool| {
-        let ranks = (0..limits::REPLICAS_MAX).filter(|&rank| reading.answered.contains(rank));
+        let ranks = (0..RANKS_MAX).filter(|&rank| reading.answered.contains(rank));
         ranks.filter(|&rank| test(reading.hashes[rank])).count() as u8
     };
     if returned(&|hash| hash == 0) >= needed {

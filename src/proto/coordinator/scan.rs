@@ -92,11 +92,11 @@ impl<S: Store> Turn<'_, S> {
             if scanning.page.keys.len() >= scanning.limit as usize || scanning.visited >= VISITS_MAX {
                 return self.finish_scan(index);
             }
-            let partition = self.layout.partition(u128::from(scanning.cursor) << 64);
+            let partition = self.routes.partition(u128::from(scanning.cursor) << 64);
             let left = scanning.limit - scanning.page.keys.len() as u32;
-            let replicas = self.layout.replicas(keyspace, partition);
+            let replicas = self.routes.replicas(keyspace, partition);
             let own = self.peers.own();
-            if replicas.contains(&own) {
+            if replicas.readable().any(|(_, slot)| slot == own) {
                 let from = scanning.cursor;
                 let store = self.replica.store();
                 let scanned = scan_partition(store, self.now.wall, keyspace, partition, from, left);
@@ -106,8 +106,9 @@ impl<S: Store> Turn<'_, S> {
                 }
                 continue;
             }
-            let untried = |slot: &&u16| self.peers.usable(**slot) && !scanning.tried.contains(*slot);
-            let Some(&to) = replicas.iter().find(untried) else {
+            let untried =
+                |&(_, slot): &(usize, u16)| self.peers.usable(slot) && !scanning.tried.contains(&slot);
+            let Some((_, to)) = replicas.readable().find(untried) else {
                 let outcome = Outcome::NotEnoughReplicas { reachable: 0, needed: 1 };
                 return self.finish(index, Reply::bare(outcome));
             };
@@ -126,10 +127,12 @@ impl<S: Store> Turn<'_, S> {
         let usable = self.peers.usable(asked);
         let scanning = &mut self.coordinator.slots[index].scanning;
         scanning.tried.push(asked);
-        let partition = self.layout.partition(u128::from(scanning.cursor) << 64);
-        let replicas = self.layout.replicas(self.coordinator.slots[index].keyspace, partition);
+        let partition = self.routes.partition(u128::from(scanning.cursor) << 64);
+        let replicas = self.routes.replicas(self.coordinator.slots[index].keyspace, partition);
         let scanning = &mut self.coordinator.slots[index].scanning;
-        if usable && replicas.iter().all(|slot| scanning.tried.contains(slot) || !self.peers.usable(*slot)) {
+        if usable
+            && replicas.readable().all(|(_, slot)| scanning.tried.contains(&slot) || !self.peers.usable(slot))
+        {
             scanning.tried.clear();
         }
         self.scan_on(index);
@@ -147,8 +150,8 @@ impl<S: Store> Turn<'_, S> {
         if next.is_some_and(|next| next <= start) {
             return;
         }
-        let partition = self.layout.partition(u128::from(start) << 64);
-        let next = next.filter(|&next| self.layout.partition(u128::from(next) << 64) == partition);
+        let partition = self.routes.partition(u128::from(start) << 64);
+        let next = next.filter(|&next| self.routes.partition(u128::from(next) << 64) == partition);
         if self.take_keys(index, partition, next, keys) {
             self.finish_scan(index);
         } else {
@@ -163,7 +166,7 @@ impl<S: Store> Turn<'_, S> {
         scanning.tried.clear();
         // Keys up to a malformed one are kept; the frame's checksum makes it a peer's bug, not a loss.
         let _ = taken;
-        let width = (u128::from(u64::MAX) + 1) / u128::from(self.layout.partitions());
+        let width = (u128::from(u64::MAX) + 1) / u128::from(self.routes.partitions());
         let end = (u128::from(partition) + 1) * width;
         match (next, u64::try_from(end)) {
             (Some(next), _) => scanning.cursor = next,

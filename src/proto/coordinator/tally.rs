@@ -4,9 +4,21 @@
 
 /// A set of replicas by rank.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Ranks(u16);
+pub struct Ranks(u32);
+
+const _: () = assert!(crate::proto::routes::RANKS_MAX <= u32::BITS as usize);
 
 impl Ranks {
+    /// The first so many.
+    pub const fn first(count: usize) -> Ranks {
+        Ranks(((1_u64 << count) - 1) as u32)
+    }
+
+    /// Those that are in both.
+    pub const fn and(self, other: Ranks) -> Ranks {
+        Ranks(self.0 & other.0)
+    }
+
     /// Adds a rank.
     pub const fn insert(&mut self, rank: usize) {
         self.0 |= 1 << rank;
@@ -44,15 +56,24 @@ pub enum Verdict {
     Lost,
 }
 
-/// A write's acknowledgements. All replicas are primaries until sloppy quorums exist, so PW counts as W.
+/// What a write needs of one set of replicas.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct WriteTally {
-    /// Replicas of the key.
-    pub n: u8,
+pub struct Need {
+    /// The set.
+    pub of: Ranks,
     /// Acknowledgements needed: the larger of W and PW.
     pub w: u8,
     /// Durable ones needed.
     pub dw: u8,
+}
+
+/// A write's acknowledgements. All replicas are primaries until sloppy quorums exist, so PW counts as W.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WriteTally {
+    /// What is needed of the set that reads are on.
+    pub need: Need,
+    /// What is needed of the other one, while the partition moves (rule L1): nothing, if it does not.
+    pub also: Need,
     /// Who acknowledged.
     pub acked: Ranks,
     /// Who has it on disk.
@@ -80,14 +101,41 @@ impl WriteTally {
         self.undurable.insert(rank);
     }
 
+    /// Acknowledgements that count: of the set that has fewer, where there are two.
+    pub fn achieved(&self) -> u8 {
+        self.fewer(self.acked)
+    }
+
+    /// Those of them that are on disk.
+    pub fn achieved_durable(&self) -> u8 {
+        self.fewer(self.durable)
+    }
+
+    fn fewer(&self, got: Ranks) -> u8 {
+        let count = got.and(self.need.of).len();
+        if self.also.of.is_empty() { count } else { count.min(got.and(self.also.of).len()) }
+    }
+
     /// Where it stands.
     pub fn verdict(&self) -> Verdict {
-        let within = |got: Ranks, failed: Ranks, need: u8| {
+        #[cfg(mutant = "union_quorum")]
+        return self.verdict_of(&Need { of: Ranks(self.need.of.0 | self.also.of.0), ..self.need });
+        #[cfg(not(mutant = "union_quorum"))]
+        match (self.verdict_of(&self.need), self.verdict_of(&self.also)) {
+            (Verdict::Won, Verdict::Won) => Verdict::Won,
+            (Verdict::Lost, _) | (_, Verdict::Lost) => Verdict::Lost,
+            _ => Verdict::Pending,
+        }
+    }
+
+    fn verdict_of(&self, need: &Need) -> Verdict {
+        let within = |got: Ranks, failed: Ranks, count: u8| {
+            let (got, failed) = (got.and(need.of), failed.and(need.of));
             let lost = Ranks(failed.0 & !got.0).len();
-            (got.len() >= need, self.n - lost >= need)
+            (got.len() >= count, need.of.len() - lost >= count)
         };
-        let (acked, can_ack) = within(self.acked, self.failed, self.w);
-        let (durable, can_sync) = within(self.durable, self.undurable, self.dw);
+        let (acked, can_ack) = within(self.acked, self.failed, need.w);
+        let (durable, can_sync) = within(self.durable, self.undurable, need.dw);
         match (acked && durable, can_ack && can_sync) {
             (true, _) => Verdict::Won,
             (false, true) => Verdict::Pending,
@@ -123,12 +171,32 @@ mod tests {
             (3, 0, &[0, 1], &[], &[2], Verdict::Lost),
         ];
         for (w, dw, acked, durable, failed, verdict) in table {
-            let mut tally = WriteTally { n: 3, w, dw, ..WriteTally::default() };
+            let need = Need { of: Ranks::first(3), w, dw };
+            let mut tally = WriteTally { need, ..WriteTally::default() };
             acked.iter().for_each(|&rank| tally.ack(rank, false));
             durable.iter().for_each(|&rank| tally.ack(rank, true));
             failed.iter().for_each(|&rank| tally.fail(rank));
             assert_eq!(tally.verdict(), verdict, "{tally:?}");
         }
+    }
+
+    #[test]
+    fn while_a_partition_moves_both_its_sets_are_needed() {
+        // Ranks 0, 1, 2 are read; 1, 2, 3 are the set to come.
+        let mut of = Ranks::default();
+        (1..4).for_each(|rank| of.insert(rank));
+        let need = Need { of: Ranks::first(3), w: 2, dw: 0 };
+        let mut tally = WriteTally { need, also: Need { of, ..need }, ..WriteTally::default() };
+        tally.ack(0, false);
+        tally.ack(1, false);
+        assert_eq!((tally.verdict(), tally.achieved()), (Verdict::Pending, 1));
+        tally.fail(2);
+        assert_eq!(tally.verdict(), Verdict::Pending);
+        tally.ack(3, true);
+        assert_eq!((tally.verdict(), tally.achieved(), tally.achieved_durable()), (Verdict::Won, 2, 0));
+        tally.acked.remove(3);
+        tally.fail(3);
+        assert_eq!(tally.verdict(), Verdict::Lost);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Writing: issue the dot here, append, send the same bytes to the other replicas, count.
 
 use super::edit::{Change, decide};
-use super::tally::{Verdict, WriteTally};
+use super::tally::Verdict;
 use super::{Phase, Turn, outcome_of};
 use crate::proto::error::Outcome;
 use crate::proto::io::{Achieved, Blind, Edit, Operation, Reply};
@@ -109,12 +109,17 @@ impl<S: Store> Turn<'_, S> {
     /// returned is a cold read, and then nothing was done.
     fn write(&mut self, index: usize, cover: Cover<'_>, new: NewVersion<'_>) -> Result<(), Refusal> {
         let quorum = self.coordinator.slots[index].quorum;
-        let needed = quorum.w.max(quorum.dw);
-        let usable = self.replicas(index).iter().filter(|&&slot| self.peers.usable(slot)).count() as u8;
-        if usable < needed {
-            let outcome = Outcome::NotEnoughReplicas { reachable: usable, needed };
-            self.finish(index, Reply::bare(outcome));
-            return Ok(());
+        let replicas = self.replicas(index);
+        for (set, w, dw) in
+            [(replicas.reads, quorum.w, quorum.dw), (replicas.also, quorum.also.w, quorum.also.dw)]
+        {
+            let usable = |&(rank, slot): &(usize, &u16)| set.contains(rank) && self.peers.usable(*slot);
+            let reachable = replicas.as_slice().iter().enumerate().filter(usable).count() as u8;
+            let needed = w.max(dw);
+            if reachable < needed {
+                self.finish(index, Reply::bare(Outcome::NotEnoughReplicas { reachable, needed }));
+                return Ok(());
+            }
         }
         let key = self.coordinator.slots[index].key_ref();
         let written = match self.replica.write(self.now, &key, cover, new) {
@@ -135,15 +140,15 @@ impl<S: Store> Turn<'_, S> {
         slot.phase = Phase::Writing;
         slot.dot = Some(written.dot);
         slot.token = token;
-        slot.tally = WriteTally { n: quorum.n, w: quorum.w, dw: quorum.dw, ..WriteTally::default() };
+        slot.tally = quorum.tally(&replicas);
         let message = Message::Replicate {
             keyspace: slot.keyspace,
             key: &slot.key,
-            acks: acks(durability, quorum.dw),
+            acks: acks(durability, quorum.dw_of_any()),
             object: self.replica.encoded(),
         };
         let own = self.peers.own();
-        for (rank, &replica) in self.layout.replicas(slot.keyspace, slot.partition).iter().enumerate() {
+        for (rank, &replica) in replicas.as_slice().iter().enumerate() {
             if replica == own {
                 continue;
             }
@@ -158,7 +163,7 @@ impl<S: Store> Turn<'_, S> {
         if self.replica.is_safe(durability, written.sequence, waiter) {
             self.coordinator.slots[index].tally.ack(rank, durability == Durability::Always);
         }
-        if quorum.dw > 0
+        if quorum.dw_of_any() > 0
             && durability != Durability::Always
             && self.replica.is_safe(Durability::Always, written.sequence, waiter)
         {
@@ -178,7 +183,7 @@ impl<S: Store> Turn<'_, S> {
         self.judge_write(index);
     }
 
-    fn judge_write(&mut self, index: usize) {
+    pub(super) fn judge_write(&mut self, index: usize) {
         match self.coordinator.slots[index].tally.verdict() {
             Verdict::Pending => {}
             Verdict::Won => self.finish_write(index, Outcome::Ok),
@@ -190,6 +195,7 @@ impl<S: Store> Turn<'_, S> {
     /// A disk may have lost that since, and the acknowledgement of another record would not be one of it.
     pub(super) fn write_again(&mut self, index: usize) {
         let id = self.wire_id(index);
+        let replicas = self.replicas(index);
         let slot = &self.coordinator.slots[index];
         let durability = self.config.keyspace(slot.keyspace).durability;
         let Ok(Held::Record(record)) = self.replica.read(&slot.key_ref()) else { return };
@@ -200,13 +206,13 @@ impl<S: Store> Turn<'_, S> {
         let message = Message::Replicate {
             keyspace: slot.keyspace,
             key: &slot.key,
-            acks: acks(durability, slot.quorum.dw),
+            acks: acks(durability, slot.quorum.dw_of_any()),
             object: &record.object,
         };
         let own = self.peers.own();
-        for (rank, &replica) in self.layout.replicas(slot.keyspace, slot.partition).iter().enumerate() {
+        for (rank, &replica) in replicas.as_slice().iter().enumerate() {
             let done = slot.tally.acked.contains(rank)
-                && (slot.quorum.dw == 0 || slot.tally.durable.contains(rank))
+                && (slot.quorum.dw_of_any() == 0 || slot.tally.durable.contains(rank))
                 || slot.tally.failed.contains(rank);
             if replica != own && !done && self.peers.usable(replica) {
                 self.coordinator.counters.retries += 1;
@@ -222,8 +228,8 @@ impl<S: Store> Turn<'_, S> {
         let mut reply = slot.reply.take().map_or_else(|| Reply::bare(Outcome::Ok), |reply| *reply);
         reply.achieved = Achieved {
             asked: slot.quorum.w,
-            acked: slot.tally.acked.len(),
-            durable: slot.tally.durable.len(),
+            acked: slot.tally.achieved(),
+            durable: slot.tally.achieved_durable(),
             fallbacks: 0,
         };
         let nobody = slot.tally.acked.is_empty();

@@ -9,9 +9,11 @@
 //! at most once and unordered is all that is asked of a transport. Only a forward must not be carried out
 //! twice, and says so itself (trap T1).
 
+mod cluster;
 mod hello;
 mod request;
 
+pub use cluster::{Compare, Compared, Progress, decode_digests, decode_records, put_digest, put_record};
 pub use hello::{Hello, Seen};
 pub use request::{decode_reply, decode_request, encode_reply, encode_request};
 
@@ -151,6 +153,28 @@ pub enum Message<'a> {
         /// Live keys, each a counted byte string.
         keys: &'a [u8],
     },
+    /// A question to a keeper, as [`Ask`](crate::proto::keepers::Ask) writes it.
+    Ask(&'a [u8]),
+    /// A keeper's [`Answer`](crate::proto::keepers::Answer).
+    Answer(&'a [u8]),
+    /// A topology that is committed, as it is encoded: its reader follows it if it is later than its own.
+    Topology(&'a [u8]),
+    /// How far the sender has followed the topology, for the keepers.
+    Progress(Progress),
+    /// Tell what of a partition's run differs from what the sender has.
+    Compare(Compare<'a>),
+    /// Answers `Compare`.
+    Compared(Compared<'a>),
+    /// Asks to become a member: a [`Change::Join`](crate::proto::cluster::Change), encoded. Repeated until it
+    /// is done or refused.
+    Join {
+        /// Commit the plan as well.
+        commit: bool,
+        /// The change.
+        change: &'a [u8],
+    },
+    /// Answers `Join`: why it is refused.
+    Refused(&'a [u8]),
 }
 
 impl<'a> Message<'a> {
@@ -165,6 +189,14 @@ impl<'a> Message<'a> {
             Message::Hello(_) => 7,
             Message::Scan { .. } => 8,
             Message::Scanned { .. } => 9,
+            Message::Ask(_) => 10,
+            Message::Answer(_) => 11,
+            Message::Topology(_) => 12,
+            Message::Progress(_) => 13,
+            Message::Compare(_) => 14,
+            Message::Compared(_) => 15,
+            Message::Join { .. } => 18,
+            Message::Refused(_) => 19,
         }
     }
 
@@ -176,6 +208,7 @@ impl<'a> Message<'a> {
             Message::Forward(forward) => forward.request.len(),
             Message::Forwarded { reply, .. } => reply.map_or(0, <[u8]>::len),
             Message::Scanned { keys, .. } => keys.len(),
+            Message::Compared(compared) => compared.records.len(),
             _ => 0,
         };
         large <= limits::FRAME_MAX - HEADER - limits::KEY_MAX - 1_024
@@ -244,6 +277,17 @@ impl<'a> Message<'a> {
                 put_varint(out, next.unwrap_or(0));
                 out.extend_from_slice(keys);
             }
+            Message::Ask(bytes) | Message::Answer(bytes) | Message::Topology(bytes) => {
+                out.extend_from_slice(bytes);
+            }
+            Message::Progress(progress) => progress.encode(out),
+            Message::Compare(compare) => compare.encode(out),
+            Message::Compared(compared) => compared.encode(out),
+            Message::Join { commit, change } => {
+                out.push(u8::from(*commit));
+                out.extend_from_slice(change);
+            }
+            Message::Refused(why) => out.extend_from_slice(why),
         }
     }
 
@@ -318,10 +362,34 @@ impl<'a> Message<'a> {
                 }
                 return Ok(Message::Scanned { from, next: (more == 1).then_some(next), keys: reader.rest() });
             }
-            _ => return Err(WireError { what: "message kind" }),
+            _ => return Message::decode_cluster(kind, reader),
         };
         reader.end("message end")?;
         Ok(message)
+    }
+}
+
+impl<'a> Message<'a> {
+    /// A body of the messages about the cluster itself.
+    fn decode_cluster(kind: u8, mut reader: Reader<'a>) -> Result<Message<'a>, WireError> {
+        Ok(match kind {
+            10 => Message::Ask(reader.rest()),
+            11 => Message::Answer(reader.rest()),
+            12 => Message::Topology(reader.rest()),
+            13 => {
+                let progress = Progress::decode(&mut reader)?;
+                reader.end("message end")?;
+                Message::Progress(progress)
+            }
+            14 => Message::Compare(Compare::decode(&mut reader)?),
+            15 => Message::Compared(Compared::decode(&mut reader)?),
+            18 => match reader.u8("join")? {
+                commit @ 0..=1 => Message::Join { commit: commit == 1, change: reader.rest() },
+                _ => return Err(WireError { what: "join" }),
+            },
+            19 => Message::Refused(reader.rest()),
+            _ => return Err(WireError { what: "message kind" }),
+        })
     }
 }
 
@@ -420,6 +488,27 @@ mod tests {
             Message::Scan { keyspace: 0, partition: 7, from: 1 << 60, limit: 100 },
             Message::Scanned { from: 1 << 60, next: Some(0), keys: b"\x01a" },
             Message::Scanned { from: 0, next: None, keys: b"" },
+            Message::Ask(b"ask"),
+            Message::Answer(b"answer"),
+            Message::Topology(b"topology"),
+            Message::Progress(Progress { version: 9, generation: 8, total: 7, open: 6, bytes: 5 }),
+            Message::Compare(Compare {
+                partition: 3,
+                from: 1 << 40,
+                until: Some(1 << 50),
+                sends: true,
+                digests: &[7; 32],
+            }),
+            Message::Compared(Compared {
+                partition: 3,
+                from: 1 << 40,
+                next: None,
+                is_unfit: true,
+                lacking: &[1; 8],
+                records: b"records",
+            }),
+            Message::Join { commit: true, change: b"change" },
+            Message::Refused(b"why"),
         ]
     }
 

@@ -58,6 +58,8 @@ pub fn encode_request(request: &Request<'_>, out: &mut Vec<u8>) {
             put_varint(out, *cursor);
             put_varint(out, u64::from(*limit));
         }
+        // Carried out where it was asked: no peer takes one.
+        Operation::Cluster(_) => out.push(u8::MAX),
     }
 }
 

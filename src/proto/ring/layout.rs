@@ -9,7 +9,9 @@
 //!
 //! Whether a member is alive is not known here.
 
-use super::super::config::Config;
+mod codec;
+
+use super::super::config::{Config, KeyspaceConfig, MemberSpec};
 use super::super::io::MemberId;
 use super::super::keys::ClusterKeys;
 use super::super::limits;
@@ -54,6 +56,8 @@ pub struct LayoutMember {
     pub zone: String,
     /// Share of the data relative to others; 0 holds none.
     pub weight: u32,
+    /// The generation of its data directory, if the cluster binds the member to one; else 0.
+    pub generation: u64,
 }
 
 /// An immutable placement of all partitions. Members are numbered by *slots*: their places in the list
@@ -130,6 +134,25 @@ impl Layout {
         Layout::fill(config, keys, Some(self))
     }
 
+    /// No members, and nobody who holds anything: what a node knows before it has joined a cluster.
+    pub fn empty(config: &Config, keys: &ClusterKeys) -> Layout {
+        let mut layout = Layout {
+            version: 0,
+            hash: 0,
+            mode: Mode::Balanced,
+            partitions: config.partitions,
+            width: 0,
+            max_per_zone: 0,
+            replicas: core::array::from_fn(|number| config.keyspace(number as u16).n),
+            members: Vec::new(),
+            slots: Vec::new(),
+            table: Vec::new(),
+            held: Vec::new(),
+        };
+        layout.name(keys);
+        layout
+    }
+
     fn fill(config: &Config, keys: &ClusterKeys, old: Option<&Layout>) -> Layout {
         let mut members: Vec<LayoutMember> = config
             .members
@@ -140,6 +163,7 @@ impl Layout {
                 address: member.address.clone(),
                 zone: member.zone.clone(),
                 weight: member.weight,
+                generation: member.generation,
             })
             .collect();
         members.sort_unstable_by(|one, other| one.name.cmp(&other.name));
@@ -175,8 +199,36 @@ impl Layout {
         for &slot in &layout.table {
             layout.held[usize::from(slot)] += 1;
         }
-        layout.hash = keys.placement.hash64(&[b"layout\0", &layout.canonical()]);
+        layout.name(keys);
         layout
+    }
+
+    fn name(&mut self, keys: &ClusterKeys) {
+        self.hash = keys.placement.hash64(&[b"layout\0", &self.canonical()]);
+    }
+
+    /// The settings that a layout like this one is made by, to be changed for the one that follows. What is no
+    /// matter of layouts has its default; so has the rule about zones.
+    pub fn settings(&self) -> Config {
+        let name = self.members.first().map_or("", |member| member.name.as_str());
+        let mut config = Config::new(name);
+        let spec = |member: &LayoutMember| MemberSpec {
+            name: member.name.clone(),
+            address: member.address.clone(),
+            zone: member.zone.clone(),
+            weight: member.weight,
+            generation: member.generation,
+        };
+        config.members = self.members.iter().map(spec).collect();
+        config.partitions = self.partitions;
+        config.placement = self.mode;
+        config.keyspaces = self.replicas.map(|n| KeyspaceConfig { n, ..KeyspaceConfig::default() }).to_vec();
+        config
+    }
+
+    /// The same layout under another version.
+    pub fn with_version(self, version: u64) -> Layout {
+        Layout { version, ..self }
     }
 
     fn by_tokens(&self, config: &Config, keys: &ClusterKeys) -> (usize, Vec<u16>) {
@@ -212,6 +264,7 @@ impl Layout {
     /// mode 1 | Q 4 | width 1 | N of keyspaces 0 to 15, 1 each | members 2 |
     /// by name: id 8, weight 4, name length 1, name | table: 2 for each slot
     /// mode balanced only: max_per_zone 1 | by name: zone length 1, zone
+    /// where members are bound to directories only: by name: generation 8
     /// ```
     fn canonical(&self) -> Vec<u8> {
         let mut bytes = vec![self.mode as u8];
@@ -232,6 +285,9 @@ impl Layout {
                 bytes.push(member.zone.len() as u8);
                 bytes.extend(member.zone.as_bytes());
             }
+        }
+        if self.members.iter().any(|member| member.generation != 0) {
+            bytes.extend(self.members.iter().flat_map(|member| member.generation.to_le_bytes()));
         }
         bytes
     }
@@ -342,7 +398,8 @@ impl Layout {
         self.held[usize::from(slot)]
     }
 
-    fn configured(&self, keyspace: u16) -> u8 {
+    /// N of a keyspace as it was asked for. Keyspaces beyond the last possible one count as the first.
+    pub fn configured(&self, keyspace: u16) -> u8 {
         self.replicas.get(usize::from(keyspace)).copied().unwrap_or(self.replicas[0])
     }
 }
@@ -366,6 +423,7 @@ mod tests {
                 address: format!("{name}:1"),
                 zone: String::new(),
                 weight,
+                generation: 0,
             })
             .collect();
         config.check().unwrap();

@@ -84,6 +84,7 @@ impl Fake {
             reply.siblings = found.clone().map(|value| self.sibling(value)).into_iter().collect();
         }
         match &request.operation {
+            Operation::Cluster(_) => {}
             Operation::Get if found.is_none() => reply.outcome = Outcome::NotFound,
             Operation::Get => {}
             Operation::Put { value, expires_ms, .. } => {

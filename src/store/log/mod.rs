@@ -446,6 +446,10 @@ impl<D: Disk> Store for LogStore<D> {
         self.describe()
     }
 
+    fn is_incomplete(&self, partition: u16) -> bool {
+        self.incomplete[usize::from(partition)]
+    }
+
     fn complete(&mut self, partition: u16) {
         self.make_complete(partition);
     }

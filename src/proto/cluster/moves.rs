@@ -1,0 +1,159 @@
+//! What a transition moves: which partitions are new to whom, who has copies of them, and how many copies must
+//! be looked at before the new one is evidence (rule L1).
+
+use super::topology::Topology;
+use crate::proto::config::Config;
+use crate::proto::io::MemberId;
+use crate::proto::limits::KEYSPACES_MAX;
+use crate::proto::ring::{Layout, LayoutMember};
+
+/// Quorums by keyspace of one layout: N', R and W as they are by default.
+fn quorum(config: &Config, layout: &Layout, keyspace: u16) -> (usize, usize, usize) {
+    let n = layout.replica_count(keyspace);
+    let defaults = config.keyspace(keyspace);
+    let whole = n == usize::from(layout.configured(keyspace));
+    let majority = n / 2 + 1;
+    let of = |count: Option<u8>| if whole { count.map_or(majority, usize::from) } else { majority };
+    (n, of(defaults.r), of(defaults.w))
+}
+
+/// The keyspaces that differ in what they need.
+fn keyspaces(config: &Config) -> impl Iterator<Item = u16> + use<> {
+    let count = config.keyspaces.len().max(1).min(usize::from(KEYSPACES_MAX));
+    // Those beyond the configured ones are as the first.
+    (0..count as u16).chain((count < usize::from(KEYSPACES_MAX)).then_some(count as u16))
+}
+
+impl Topology {
+    /// The partitions that are new to a member in the layout to come: it was no replica of them, or by another
+    /// directory. Where a quorum of the new set could be had of old replicas that missed a write, these count
+    /// as new, too. Empty once reads are on that layout.
+    pub fn arrivals(&self, member: MemberId, config: &Config) -> Vec<u16> {
+        let Some(next) = self.next.as_ref().filter(|_| !self.is_flipped()) else { return Vec::new() };
+        let Some(slot) = next.slot_of(member) else { return Vec::new() };
+        let generation = next.member(slot).generation;
+        let before = self.current.slot_of(member);
+        let before = before.filter(|&slot| self.current.member(slot).generation == generation);
+        let all = self.must_all_reconcile(config);
+        (0..next.partitions())
+            .map(|partition| partition as u16)
+            .filter(|&partition| next.preference_list(partition).contains(&slot))
+            .filter(|&partition| {
+                let old = self.current.preference_list(partition);
+                let stays = before.is_some_and(|slot| old.contains(&slot));
+                !stays || (all && self.has_other_set(partition))
+            })
+            .collect()
+    }
+
+    /// The members of the layout to come that something is new to.
+    pub fn receivers(&self, config: &Config) -> Vec<MemberId> {
+        let Some(next) = self.next.as_ref().filter(|_| !self.is_flipped()) else { return Vec::new() };
+        let all = self.must_all_reconcile(config);
+        let before: Vec<Option<u16>> = next
+            .members()
+            .iter()
+            .map(|member| {
+                let slot = self.current.slot_of(member.id)?;
+                (self.current.member(slot).generation == member.generation).then_some(slot)
+            })
+            .collect();
+        let mut receives = vec![false; next.members().len()];
+        for partition in (0..next.partitions()).map(|partition| partition as u16) {
+            let old = self.current.preference_list(partition);
+            for &slot in next.preference_list(partition) {
+                let slot = usize::from(slot);
+                let stays = before[slot].is_some_and(|slot| old.contains(&slot));
+                receives[slot] |= !stays || (all && self.has_other_set(partition));
+            }
+        }
+        next.members()
+            .iter()
+            .zip(receives)
+            .filter(|(_, receives)| *receives)
+            .map(|(member, _)| member.id)
+            .collect()
+    }
+
+    fn has_other_set(&self, partition: u16) -> bool {
+        let ids = |layout: &Layout| {
+            let slots = layout.preference_list(partition).iter();
+            let mut ids: Vec<_> =
+                slots.map(|&slot| (layout.member(slot).id, layout.member(slot).generation)).collect();
+            ids.sort_unstable();
+            ids
+        };
+        self.next.as_ref().is_some_and(|next| ids(next) != ids(&self.current))
+    }
+
+    /// An acknowledged write may be missing on N−W replicas that stay; if that is a read quorum of the new set,
+    /// they must fetch what they miss.
+    fn must_all_reconcile(&self, config: &Config) -> bool {
+        let Some(next) = &self.next else { return false };
+        keyspaces(config).any(|keyspace| {
+            let (n, _, w) = quorum(config, &self.current, keyspace);
+            let (_, r, _) = quorum(config, next, keyspace);
+            n.saturating_sub(w) >= r
+        })
+    }
+
+    /// Who may have a copy of a partition that is evidence, beside `member`: the old replicas, with their
+    /// directories, that are not dead.
+    pub fn sources(&self, partition: u16, member: MemberId) -> Vec<MemberId> {
+        let slots = self.current.preference_list(partition).iter();
+        let members = slots.map(|&slot| self.current.member(slot));
+        members
+            .filter(|source| source.id != member && self.has_copy(source))
+            .map(|source| source.id)
+            .collect()
+    }
+
+    fn has_copy(&self, member: &LayoutMember) -> bool {
+        let latest = self.member(member.id).map(|latest| latest.generation);
+        !self.has_removed(member.generation) && latest == Some(member.generation)
+    }
+
+    /// Whether a copy is evidence that was reconciled with these: of every keyspace with N−W+1 old replicas, or
+    /// with all that are left (trap T8). A replica that stays counts for itself.
+    pub fn is_reconciled(
+        &self,
+        partition: u16,
+        member: MemberId,
+        with: &[MemberId],
+        config: &Config,
+    ) -> bool {
+        let sources = self.sources(partition, member);
+        let list = self.current.preference_list(partition);
+        let latest = self.member(member).map(|latest| latest.generation);
+        keyspaces(config).all(|keyspace| {
+            let (n, _, w) = quorum(config, &self.current, keyspace);
+            let ids = list[..n].iter().map(|&slot| self.current.member(slot));
+            let ids: Vec<&LayoutMember> = ids.collect();
+            let own = ids.iter().any(|old| old.id == member && Some(old.generation) == latest);
+            let left = ids.iter().filter(|old| sources.contains(&old.id)).count();
+            let met = ids.iter().filter(|old| with.contains(&old.id)).count();
+            #[cfg(mutant = "one_source")]
+            let w = w.max(n);
+            met >= (n - w.min(n) + 1).saturating_sub(usize::from(own)).min(left)
+        })
+    }
+
+    /// Whether the old sets may stop being written to: of each one that differs, N−R+1 replicas follow the flip
+    /// and refuse reads of before it (trap T9), or all that are left.
+    pub fn may_finish(&self, config: &Config, follows: impl Fn(&LayoutMember) -> bool) -> bool {
+        (0..self.current.partitions()).map(|partition| partition as u16).all(|partition| {
+            if !self.has_other_set(partition) {
+                return true;
+            }
+            let list = self.current.preference_list(partition);
+            keyspaces(config).all(|keyspace| {
+                let (n, r, _) = quorum(config, &self.current, keyspace);
+                let old = list[..n].iter().map(|&slot| self.current.member(slot));
+                let left: Vec<&LayoutMember> =
+                    old.filter(|member| !self.has_removed(member.generation)).collect();
+                let met = left.iter().filter(|member| follows(member)).count();
+                met >= (n - r.min(n) + 1).min(left.len())
+            })
+        })
+    }
+}

@@ -1,0 +1,112 @@
+//! The steps of a transition, each a topology that follows on another (rules L1 to L3, traps T8 and T9).
+
+use super::change::Change;
+use super::topology::Topology;
+use crate::proto::keys::ClusterKeys;
+use crate::proto::ring::LayoutMember;
+
+impl Topology {
+    /// Begins to move to what is staged: the layout named by `hash`, which the operator has seen.
+    ///
+    /// # Errors
+    /// Nothing is staged, it comes to another layout or to none, or the transition under way must end first.
+    pub fn commit(&self, hash: u64, keys: &ClusterKeys) -> Result<Topology, String> {
+        if self.staged.is_empty() {
+            return Err("nothing is staged".into());
+        }
+        if self.is_flipped() {
+            return Err("the transition before is about to end; try again in a moment".into());
+        }
+        let planned = self.planned(keys)?;
+        if planned.hash() != hash {
+            return Err(format!(
+                "the plan is {:016x} by now, not {hash:016x}: somebody staged or committed something; look \
+                 at the plan again",
+                planned.hash()
+            ));
+        }
+        let mut next = self.successor();
+        next.keepers = next.seats(&planned);
+        let max_per_zone = self.staged.iter().rev().find_map(|change| match change {
+            Change::MaxPerZone(max) => Some(*max),
+            _ => None,
+        });
+        next.max_per_zone = max_per_zone.unwrap_or(next.max_per_zone);
+        // Rule L3 for the dead begins at once: nothing of theirs is evidence any more.
+        let dead = self.members().into_iter().filter(|member| self.is_dead(member));
+        let dead: Vec<u64> = dead.map(|member| member.generation).collect();
+        next.remove(dead);
+        next.staged.clear();
+        next.next = Some(planned);
+        if !next.moves() {
+            next.settle();
+        }
+        Ok(next.name(keys))
+    }
+
+    /// Back to the layout before, which everything was written to as well.
+    ///
+    /// # Errors
+    /// There is no transition, or it has come too far.
+    pub fn revert(&self, keys: &ClusterKeys) -> Result<Topology, String> {
+        if self.next.is_none() {
+            return Err("no transition is under way".into());
+        }
+        if self.is_flipped() {
+            return Err("reads are on the new layout already; stage the way back and commit it".into());
+        }
+        let mut next = self.successor();
+        next.next = None;
+        next.keepers = next.seats(&next.current);
+        Ok(next.name(keys))
+    }
+
+    /// Puts reads on the new layout. Only for who knows that every new replica has what the old ones have.
+    pub(super) fn flip(&self, keys: &ClusterKeys) -> Topology {
+        let next = self.successor();
+        Topology { flipped_at: next.version, ..next }.name(keys)
+    }
+
+    /// Ends the transition. Only for who knows that nobody reads of the old layout any more.
+    pub(super) fn finish(&self, keys: &ClusterKeys) -> Topology {
+        let mut next = self.successor();
+        next.settle();
+        next.name(keys)
+    }
+
+    fn settle(&mut self) {
+        let Some(next) = self.next.take() else { return };
+        let before = std::mem::replace(&mut self.current, next);
+        let gone = before.members().iter().filter(|member| {
+            let slot = self.current.slot_of(member.id);
+            slot.is_none_or(|slot| self.current.member(slot).generation != member.generation)
+        });
+        let gone: Vec<u64> = gone.map(|member| member.generation).collect();
+        self.remove(gone);
+        self.flipped_at = 0;
+    }
+
+    fn remove(&mut self, generations: Vec<u64>) {
+        for generation in generations {
+            if generation != 0 && !self.removed.contains(&generation) {
+                self.removed.push(generation);
+            }
+        }
+    }
+
+    /// Whether any partition has other replicas in the next layout, or one with another directory.
+    fn moves(&self) -> bool {
+        let Some(next) = &self.next else { return false };
+        if next.width() != self.current.width() {
+            return true;
+        }
+        let of = |member: &LayoutMember| (member.id, member.generation);
+        (0..next.partitions()).any(|partition| {
+            let list = |layout: &crate::proto::ring::Layout| {
+                let slots = layout.preference_list(partition as u16).iter();
+                slots.map(|&slot| of(layout.member(slot))).collect::<Vec<_>>()
+            };
+            list(next) != list(&self.current)
+        })
+    }
+}

@@ -1,0 +1,69 @@
+//! The steward: whichever keeper sees that a transition may take its next step, and proposes it. The first
+//! keeper that can be reached does so at once, the others later, in case it does not.
+
+use core::time::Duration;
+
+use super::orders::{Asker, Pending, Step};
+use super::{Cluster, Scene};
+use crate::proto::io::MemberId;
+use crate::proto::limits;
+use crate::proto::message::Progress;
+use crate::proto::ring::LayoutMember;
+use crate::proto::store::Store;
+use crate::proto::time::Instant;
+
+/// How long each keeper gives the one before it.
+const TURN: Duration = Duration::from_secs(2);
+
+impl Cluster {
+    /// Proposes the next step of the transition, if this keeper may and it is safe.
+    pub(super) fn consider<S: Store>(&mut self, scene: &mut Scene<'_, S>) {
+        let Some(step) = self.next_step(scene) else {
+            self.steward_at = Instant::NEVER;
+            return;
+        };
+        let now = scene.now.mono;
+        if self.steward_at == Instant::NEVER {
+            let Some(turn) = self.turn(scene) else { return };
+            self.steward_at = now + TURN * turn;
+        }
+        if self.steward_at <= now {
+            self.steward_at = Instant::NEVER;
+            self.counters.steps += 1;
+            let until = now + limits::ORDER_DEADLINE;
+            self.orders.add(Pending { asker: Asker::Own, step, until });
+        }
+    }
+
+    /// How many keepers that can be reached come before this one.
+    fn turn<S: Store>(&self, scene: &mut Scene<'_, S>) -> Option<u32> {
+        let seats = self.topology.keepers();
+        let own = seats.iter().position(|seat| seat.member == scene.own)?;
+        let before = seats[..own].iter().filter(|seat| {
+            let slot = scene.peers.slot_of(seat.member);
+            slot.is_some_and(|slot| scene.peers.usable(slot))
+        });
+        Some(before.count() as u32)
+    }
+
+    fn next_step<S: Store>(&self, scene: &Scene<'_, S>) -> Option<Step> {
+        let (topology, config) = (&self.topology, scene.config);
+        let next = topology.next()?;
+        let report = |member: &LayoutMember| -> Option<Progress> {
+            self.reports.get(&member.id).copied().filter(|report| report.generation == member.generation)
+        };
+        if topology.is_flipped() {
+            let follows = |member: &LayoutMember| {
+                report(member).is_some_and(|report| report.version >= topology.flipped_at())
+            };
+            return topology.may_finish(config, follows).then(|| Step::Finish(topology.version()));
+        }
+        let is_ready = |id: &MemberId| {
+            let slot = next.slot_of(*id).expect("it is of the layout to come");
+            report(next.member(slot))
+                .is_some_and(|report| report.version >= next.version() && report.open == 0)
+        };
+        let may_flip = self.receivers.iter().all(is_ready) || cfg!(mutant = "flip_early");
+        may_flip.then(|| Step::Flip(topology.version()))
+    }
+}

@@ -1,0 +1,87 @@
+//! Requests in flight when the topology changes: those whose partition got other replicas go on with these.
+
+use super::tally::WriteTally;
+use super::{Phase, Turn};
+use crate::proto::error::Outcome;
+use crate::proto::io::Reply;
+use crate::proto::message::decode_request;
+use crate::proto::routes::{Replicas, Routes};
+use crate::proto::store::Store;
+
+impl<S: Store> Turn<'_, S> {
+    /// The topology has changed, from `before`: looks through all requests in flight.
+    pub fn follow(&mut self, before: &Routes) {
+        for index in 0..self.coordinator.slots.len() {
+            let slot = &self.coordinator.slots[index];
+            match slot.phase {
+                Phase::Free => {}
+                Phase::Waiting => self.take_up(index),
+                // The partition of a scan changes as it goes on.
+                Phase::Scanning(_) => self.scan_again(index),
+                _ if self.routes.since(slot.partition) == self.routes.version() => {
+                    self.redirect(index, before);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn redirect(&mut self, index: usize, before: &Routes) {
+        let slot = &self.coordinator.slots[index];
+        let phase = slot.phase;
+        let write = phase == Phase::Writing || !slot.request.is_empty();
+        let quorum = self.quorum(slot.keyspace, slot.partition, &slot.options, write);
+        match (phase, quorum) {
+            // Its answer comes from elsewhere.
+            (Phase::Forwarded(..), _) => {}
+            // It was answered.
+            (Phase::Background, _) => self.free(index),
+            (Phase::Writing, Ok(quorum)) => {
+                let old = before.replicas(slot.keyspace, slot.partition);
+                let new = self.replicas(index);
+                let slot = &mut self.coordinator.slots[index];
+                slot.quorum = quorum;
+                slot.tally = carried(&slot.tally, &old, &new, quorum.tally(&new));
+                self.write_again(index);
+                self.judge_write(index);
+            }
+            (Phase::Writing, Err(_)) => self.finish_write(index, Outcome::Partial),
+            (_, Err(outcome)) => self.finish(index, Reply::bare(outcome)),
+            (_, Ok(quorum)) => {
+                let slot = &mut self.coordinator.slots[index];
+                slot.quorum = quorum;
+                slot.reading.reset();
+                // Who is parked goes on when its cold read is done.
+                if phase != Phase::Parked {
+                    self.take_up(index);
+                }
+            }
+        }
+    }
+
+    /// Begins a request anew that has written nothing yet.
+    pub(super) fn take_up(&mut self, index: usize) {
+        let slot = &mut self.coordinator.slots[index];
+        let bytes = core::mem::take(&mut slot.request);
+        if bytes.is_empty() {
+            return self.start_read(index);
+        }
+        let request = decode_request(&bytes).expect("we encoded it");
+        self.carry_out(index, &request.operation);
+        let slot = &mut self.coordinator.slots[index];
+        if slot.phase != Phase::Free && slot.request.is_empty() {
+            slot.request = bytes;
+        }
+    }
+}
+
+/// A tally over other replicas: who has stored the write still has it.
+fn carried(tally: &WriteTally, old: &Replicas, new: &Replicas, mut fresh: WriteTally) -> WriteTally {
+    for (rank, &slot) in old.as_slice().iter().enumerate() {
+        let Some(now) = new.rank(slot) else { continue };
+        if tally.acked.contains(rank) {
+            fresh.ack(now, tally.durable.contains(rank));
+        }
+    }
+    fresh
+}

@@ -1,0 +1,167 @@
+//! How a node follows the cluster: which frames it still takes from who is behind, what it tells them, and what
+//! becomes of its routes, requests and transfers when the topology changes.
+
+use super::Node;
+use crate::proto::cluster::{Order, Scene};
+use crate::proto::io::RequestId;
+use crate::proto::message::{Compare, Message};
+use crate::proto::replica::Refusal;
+use crate::proto::routes::Routes;
+use crate::proto::store::Store;
+use crate::proto::time::{Instant, Now};
+use crate::proto::transfer;
+
+/// The parts of a node that its cluster and its transfers work on, without these.
+macro_rules! scene {
+    ($node:ident, $now:expr) => {
+        &mut Scene {
+            now: $now,
+            config: &$node.config,
+            keys: &$node.keys,
+            own: $node.peers.peer($node.peers.own()).id,
+            peers: &mut $node.peers,
+            replica: &mut $node.replica,
+            rng: &mut $node.rng,
+            replies: &mut $node.replies,
+        }
+    };
+}
+
+impl<S: Store> Node<S> {
+    pub(super) fn take_order(&mut self, now: Now, id: RequestId, order: &Order) {
+        self.cluster.order(scene!(self, now), id, order);
+        self.follow(now);
+    }
+
+    /// Plans what the topology found at the start asks for.
+    pub(super) fn plan_transfers(&mut self, now: Now) {
+        self.transfers.follow(scene!(self, now), self.cluster.topology());
+        self.note_progress(now);
+    }
+
+    /// Notes which topology a frame was sent under. False if it is nothing to us: of a cluster that does not
+    /// change, another than ours.
+    pub(super) fn note_version(&mut self, now: Now, from: u16, theirs: u64) -> bool {
+        let ours = self.cluster.topology().version();
+        if ours > 0 && !self.cluster.topology().is_kept() {
+            return theirs == ours;
+        }
+        let peer = self.peers.peer_mut(from);
+        if theirs > peer.version {
+            peer.version = theirs;
+            if theirs > ours {
+                // Whatever it hears from us tells it that we are behind.
+                let progress = self.cluster.progress();
+                self.peers.send(from, 0, &Message::Progress(progress));
+            }
+        }
+        if theirs < ours {
+            self.cluster.push_to(scene!(self, now), from, None);
+        }
+        true
+    }
+
+    /// Whether a message of a topology may still touch a partition here: its replicas are those it had then. Who
+    /// was refused hears of the present ones (trap T8).
+    pub(super) fn is_timely(&mut self, version: u32, partition: u16) -> bool {
+        let timely = u64::from(version) >= self.routes.since(partition)
+            || !self.cluster.topology().is_kept()
+            || cfg!(mutant = "stale_frames");
+        self.counters.other_layout += u64::from(!timely);
+        timely
+    }
+
+    /// A message about the cluster itself.
+    pub(super) fn take_cluster(
+        &mut self,
+        now: Now,
+        from: u16,
+        id: u64,
+        version: u32,
+        message: &Message<'_>,
+    ) -> Result<(), Refusal> {
+        match message {
+            Message::Ask(bytes) => self.cluster.take_ask(scene!(self, now), from, id, bytes),
+            Message::Answer(bytes) => self.cluster.take_answer(scene!(self, now), from, bytes),
+            Message::Topology(bytes) => self.cluster.take_topology(scene!(self, now), from, bytes),
+            Message::Progress(progress) => self.cluster.take_progress(scene!(self, now), from, *progress),
+            Message::Join { commit, change } => {
+                self.cluster.take_join(scene!(self, now), from, *commit, change);
+            }
+            Message::Refused(why) => self.cluster.take_refusal(why),
+            Message::Compare(compare) => self.take_compare(from, version, compare),
+            Message::Compared(compared) => {
+                self.transfers.compared(scene!(self, now), &self.routes, from, compared)?;
+            }
+            _ => unreachable!("others are not about the cluster"),
+        }
+        self.follow(now);
+        Ok(())
+    }
+
+    fn take_compare(&mut self, from: u16, version: u32, compare: &Compare<'_>) {
+        let partition = compare.partition;
+        if u32::from(partition) >= self.routes.partitions() || !self.is_timely(version, partition) {
+            return;
+        }
+        let replicas = self.routes.replicas_of_all(partition);
+        // What is no evidence here is none there; and who gives a partition up asks those who have it.
+        let is_unfit = !replicas.readable().any(|(_, slot)| slot == self.peers.own());
+        let peers = &mut self.peers;
+        transfer::answer(self.replica.store(), compare, is_unfit, |message| peers.send(from, 0, message));
+    }
+
+    /// Goes on with what the cluster wants of this node, as far as that can be now.
+    pub(super) fn follow(&mut self, now: Now) {
+        loop {
+            self.cluster.carry_on(scene!(self, now));
+            if self.cluster.follow(scene!(self, now)) {
+                self.adopt(now);
+                continue;
+            }
+            let changed = self.transfers.carry_on(scene!(self, now), self.cluster.topology(), &self.routes);
+            if !changed {
+                return;
+            }
+            self.note_progress(now);
+        }
+    }
+
+    fn note_progress(&mut self, now: Now) {
+        let (total, open, bytes) = self.transfers.progress();
+        self.cluster.set_progress(scene!(self, now), total, open, bytes);
+    }
+
+    /// Another topology is in force: requests in flight go on under it.
+    fn adopt(&mut self, now: Now) {
+        let own = (self.id(), self.replica.identity().generation);
+        let peers = &mut self.peers;
+        let routes = Routes::new(self.cluster.topology(), |id| peers.meet(id), own, Some(&self.routes));
+        let before = core::mem::replace(&mut self.routes, routes);
+        self.turn(now).follow(&before);
+        self.transfers.follow(scene!(self, now), self.cluster.topology());
+        self.note_progress(now);
+    }
+
+    /// Time has passed for the cluster or a transfer.
+    pub(super) fn handle_cluster_timeout(&mut self, now: Now) {
+        if self.cluster.deadline() <= now.mono {
+            self.cluster.handle_timeout(scene!(self, now));
+        }
+        self.follow(now);
+    }
+
+    pub(super) fn cluster_deadline(&self) -> Instant {
+        self.cluster.deadline().min(self.transfers.deadline(&self.replica))
+    }
+
+    /// Whether nothing of the cluster waits for the store, so that requests need not look.
+    pub(super) fn is_settled(&self) -> bool {
+        self.cluster.is_idle() && self.transfers.is_idle()
+    }
+
+    /// An acknowledgement of a record that a transfer sent; false if it is of a request.
+    pub(super) fn transfer_acknowledged(&mut self, now: Now, from: u16, id: u64, is_stored: bool) -> bool {
+        !self.transfers.is_idle() && self.transfers.acknowledged(scene!(self, now), from, id, is_stored)
+    }
+}

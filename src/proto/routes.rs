@@ -1,0 +1,265 @@
+//! Who holds a key now, in the numbers that [`Peers`](super::peers::Peers) gives to machines: the topology,
+//! made ready to be asked at every step of every request.
+//!
+//! While a partition moves it has two sets of replicas: one that reads are on, and one that is written as well
+//! (rule L1). All of them together are numbered by *rank*, those that are read first.
+
+use super::cluster::Topology;
+use super::coordinator::Ranks;
+use super::io::MemberId;
+use super::limits::{KEYSPACES_MAX, REPLICAS_MAX};
+use super::ring::{self, Layout};
+
+/// Replicas of a partition in both its sets together, at most.
+pub const RANKS_MAX: usize = 2 * REPLICAS_MAX;
+
+/// One layout's table.
+#[derive(Debug)]
+struct Table {
+    width: usize,
+    /// N' of each keyspace.
+    counts: [u8; KEYSPACES_MAX as usize],
+    /// Numbers of machines, `width` for each partition.
+    slots: Vec<u16>,
+}
+
+/// See the head of this file.
+#[derive(Debug)]
+pub struct Routes {
+    version: u64,
+    partitions: u32,
+    /// N of each keyspace as configured.
+    configured: [u8; KEYSPACES_MAX as usize],
+    reads: Table,
+    /// Written as well.
+    also: Option<Table>,
+    /// Machines whose copies are no evidence: their directories are others than reads count on (rule L4).
+    unread: Vec<u16>,
+    /// Which partitions have two sets.
+    moving: Vec<bool>,
+    /// The version at which each partition last got other sets, as far as this node followed.
+    since: Vec<u64>,
+}
+
+/// The replicas of a keyspace's keys in one partition, by rank.
+#[derive(Clone, Copy, Debug)]
+pub struct Replicas {
+    slots: [u16; RANKS_MAX],
+    len: u8,
+    /// Those that reads are on; they come first.
+    pub reads: Ranks,
+    /// Of these, whose copies are no evidence.
+    pub unread: Ranks,
+    /// The other set, if there is one: some may be in both.
+    pub also: Ranks,
+}
+
+impl Replicas {
+    /// The machines, by rank.
+    pub fn as_slice(&self) -> &[u16] {
+        &self.slots[..usize::from(self.len)]
+    }
+
+    /// The rank of a machine.
+    pub fn rank(&self, slot: u16) -> Option<usize> {
+        self.as_slice().iter().position(|&other| other == slot)
+    }
+
+    /// The ranks that may be read, with their machines.
+    pub fn readable(&self) -> impl Iterator<Item = (usize, u16)> + use<> {
+        let this = *self;
+        (0..usize::from(this.reads.len()))
+            .filter(move |&rank| !this.unread.contains(rank))
+            .map(move |rank| (rank, this.slots[rank]))
+    }
+
+    /// Whether the partition moves.
+    pub fn moves(&self) -> bool {
+        !self.also.is_empty()
+    }
+}
+
+impl Routes {
+    /// Of a topology. `number` gives each member its number; `own` is this node and the generation of its
+    /// directory. What has not changed since `before` keeps its version.
+    pub fn new(
+        topology: &Topology,
+        mut number: impl FnMut(MemberId) -> u16,
+        own: (MemberId, u64),
+        before: Option<&Routes>,
+    ) -> Routes {
+        let reading = topology.reading();
+        let other = match topology.next() {
+            Some(_) if topology.is_flipped() => Some(topology.current()),
+            other => other,
+        };
+        let mut unread = Vec::new();
+        for member in reading.members() {
+            let latest = topology.member(member.id).expect("it is a member");
+            let is_other = member.id == own.0 && ![0, own.1].contains(&member.generation);
+            if latest.generation != member.generation || is_other {
+                unread.push(number(member.id));
+            }
+        }
+        let mut table = |layout: &Layout| Table {
+            width: layout.width(),
+            counts: core::array::from_fn(|keyspace| layout.replica_count(keyspace as u16) as u8),
+            slots: {
+                let numbers: Vec<u16> = layout.members().iter().map(|member| number(member.id)).collect();
+                let lists = (0..layout.partitions()).flat_map(|at| layout.preference_list(at as u16));
+                lists.map(|&slot| numbers[usize::from(slot)]).collect()
+            },
+        };
+        let mut routes = Routes {
+            version: topology.version(),
+            partitions: reading.partitions(),
+            configured: core::array::from_fn(|keyspace| reading.configured(keyspace as u16)),
+            reads: table(reading),
+            also: other.map(table),
+            unread,
+            moving: Vec::new(),
+            since: vec![topology.version(); reading.partitions() as usize],
+        };
+        routes.moving = (0..routes.partitions as usize).map(|at| routes.has_two_sets(at)).collect();
+        if let Some(before) = before.filter(|before| before.partitions == routes.partitions) {
+            for partition in 0..routes.partitions as usize {
+                if routes.is_as(before, partition) {
+                    routes.since[partition] = before.since[partition];
+                }
+            }
+        }
+        routes
+    }
+
+    /// Whether a partition has the sets that it had.
+    fn is_as(&self, before: &Routes, partition: usize) -> bool {
+        let unread = |routes: &'_ Routes| {
+            let list = routes.reads.list(partition);
+            list.iter().map(|slot| routes.unread.contains(slot)).collect::<Vec<_>>()
+        };
+        self.reads.list(partition) == before.reads.list(partition)
+            && self.reads.counts == before.reads.counts
+            && self.other(partition) == before.other(partition)
+            && unread(self) == unread(before)
+    }
+
+    /// The other set of a partition that moves.
+    fn other(&self, partition: usize) -> Option<&[u16]> {
+        self.also.as_ref().filter(|_| self.moving[partition]).map(|also| also.list(partition))
+    }
+
+    /// Whether the other layout has other machines for a partition, or others of their directories. Another
+    /// order of the same ones is no other set, if no keyspace sees another part of it.
+    fn has_two_sets(&self, partition: usize) -> bool {
+        let Some(also) = &self.also else { return false };
+        let (list, reads) = (also.list(partition), self.reads.list(partition));
+        let same = also.counts == self.reads.counts && self.is_same_set(list, reads);
+        !same || reads.iter().any(|slot| self.unread.contains(slot))
+    }
+
+    fn is_same_set(&self, one: &[u16], other: &[u16]) -> bool {
+        let mut counts: Vec<u8> = self.reads.counts.to_vec();
+        counts.sort_unstable();
+        counts.dedup();
+        counts.iter().all(|&count| {
+            let count = usize::from(count);
+            one.len() >= count
+                && other.len() >= count
+                && one[..count].iter().all(|slot| other[..count].contains(slot))
+        })
+    }
+
+    /// The version that it was made of.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Q.
+    pub fn partitions(&self) -> u32 {
+        self.partitions
+    }
+
+    /// The partition of a position.
+    pub fn partition(&self, at: u128) -> u16 {
+        ring::partition(at, self.partitions)
+    }
+
+    /// The version at which a partition got the sets that it has.
+    pub fn since(&self, partition: u16) -> u64 {
+        self.since.get(usize::from(partition)).copied().unwrap_or(u64::MAX)
+    }
+
+    /// N of a keyspace as configured, over which no request may ask.
+    pub fn configured(&self, keyspace: u16) -> u8 {
+        self.configured.get(usize::from(keyspace)).copied().unwrap_or(self.configured[0])
+    }
+
+    /// N' of a keyspace, for reads and in the other set.
+    pub fn counts(&self, keyspace: u16) -> (u8, Option<u8>) {
+        (self.reads.count(keyspace), self.also.as_ref().map(|also| also.count(keyspace)))
+    }
+
+    /// The replicas of a partition for any keyspace.
+    ///
+    /// # Panics
+    /// If there is no such partition.
+    pub fn replicas_of_all(&self, partition: u16) -> Replicas {
+        self.replicas_within(
+            usize::from(partition),
+            self.reads.width,
+            self.also.as_ref().map_or(0, |also| also.width),
+        )
+    }
+
+    /// The replicas of a keyspace's keys in a partition.
+    ///
+    /// # Panics
+    /// If there is no such partition.
+    pub fn replicas(&self, keyspace: u16, partition: u16) -> Replicas {
+        let also = self.also.as_ref().map_or(0, |also| also.count(keyspace));
+        self.replicas_within(
+            usize::from(partition),
+            usize::from(self.reads.count(keyspace)),
+            usize::from(also),
+        )
+    }
+
+    /// The first replicas of a partition in each of its sets.
+    fn replicas_within(&self, partition: usize, reads: usize, also: usize) -> Replicas {
+        let list = &self.reads.list(partition)[..reads];
+        let mut replicas = Replicas {
+            slots: [0; RANKS_MAX],
+            len: list.len() as u8,
+            reads: Ranks::first(list.len()),
+            unread: Ranks::default(),
+            also: Ranks::default(),
+        };
+        replicas.slots[..list.len()].copy_from_slice(list);
+        if let Some(other) = self.other(partition) {
+            for &slot in &other[..also] {
+                let rank = replicas.rank(slot).unwrap_or_else(|| {
+                    replicas.slots[usize::from(replicas.len)] = slot;
+                    replicas.len += 1;
+                    usize::from(replicas.len) - 1
+                });
+                replicas.also.insert(rank);
+            }
+        }
+        for (rank, slot) in list.iter().enumerate() {
+            if self.unread.contains(slot) {
+                replicas.unread.insert(rank);
+            }
+        }
+        replicas
+    }
+}
+
+impl Table {
+    fn list(&self, partition: usize) -> &[u16] {
+        &self.slots[partition * self.width..][..self.width]
+    }
+
+    fn count(&self, keyspace: u16) -> u8 {
+        self.counts.get(usize::from(keyspace)).copied().unwrap_or(self.counts[0])
+    }
+}

@@ -1,0 +1,529 @@
+//! Partitions on their way: what is new to this node is fetched from old replicas until it is evidence (rule
+//! L1), and what is not its any more is offered to the new replicas once more before it is dropped (rule L2).
+//!
+//! ```text
+//!  fetch      compare a run with an old replica ──► take what differs ──► next run, next replica ──► on disk: done
+//!  hand over  compare a run with a new replica ──► send what it lacks ──► next run, next replica ──► drop
+//! ```
+//!
+//! Both go through a partition in position order, a run of records at a time, and both ask for one message at a
+//! time and partition: the receiver sets the pace. A run names what its sender has by digests, so nothing
+//! travels that is there already, and a transfer that was cut short goes on where it was.
+
+mod compare;
+
+use std::collections::BTreeMap;
+
+use super::cluster::{Scene, Topology};
+use super::config::Config;
+use super::io::MemberId;
+use super::keys::ClusterKeys;
+use super::limits;
+use super::message::{Acks, Compare, Compared, Message, decode_records};
+use super::replica::{Refusal, Replica};
+use super::ring::position;
+use super::routes::Routes;
+use super::store::{KeyRef, Sequence, Store};
+use super::time::{Instant, Now};
+use super::wire::WireError;
+
+pub use compare::answer;
+use compare::{Run, own_run, record_at};
+
+/// How soon something is tried again that could not be done.
+const RETRY: core::time::Duration = core::time::Duration::from_millis(50);
+
+/// What is done with a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// It is new here.
+    Fetch,
+    /// It is not ours any more, or what lies here is from before it came back: offered, then dropped.
+    HandOver {
+        /// It is new here after that.
+        returns: bool,
+    },
+}
+
+/// One partition on its way.
+#[derive(Debug)]
+struct Job {
+    kind: Kind,
+    /// Whom it was compared with from end to end.
+    met: Vec<MemberId>,
+    /// Whom it is being compared with.
+    peer: Option<u16>,
+    /// Where the comparison has come to, and the end of the run under way.
+    from: u64,
+    until: Option<u64>,
+    /// When an answer is given up, or the next step is due.
+    due: Instant,
+    is_asked: bool,
+    /// Prefixes of records that the peer lacks and that were not sent yet; how many that were are not acknowledged.
+    lacking: Vec<u64>,
+    unacknowledged: u32,
+    /// Where to go on when they are.
+    next: Option<u64>,
+    /// Everything was taken: it counts once this is on disk.
+    safe_at: Option<Sequence>,
+    /// Whose answer was unfit, or did not come: others first.
+    avoided: Vec<u16>,
+}
+
+/// Counters of transfers, for operators.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TransferCounters {
+    /// Records taken from old replicas.
+    pub records_taken: u64,
+    /// Bytes of records taken from old replicas.
+    pub bytes_taken: u64,
+    /// Bytes of records sent to new replicas.
+    pub bytes_sent: u64,
+    /// Partitions fetched.
+    pub fetched: u64,
+    /// Partitions dropped.
+    pub dropped: u64,
+}
+
+/// All partitions on their way.
+#[derive(Debug, Default)]
+pub struct Transfers {
+    jobs: BTreeMap<u16, Job>,
+    /// Partitions that are new here in the transition under way, and those of them that are fetched.
+    total: u32,
+    done: Vec<u16>,
+    /// The version of the layout to come that they are counted for.
+    layout: u64,
+    /// Bytes taken in this transition.
+    bytes: u64,
+    /// No more is asked for before this: the pace.
+    pace_at: Instant,
+    /// When old copies are handed over, at the earliest.
+    drop_at: Instant,
+    /// Numbers of records that were sent and are to be acknowledged, with their partitions.
+    sent: BTreeMap<u64, u16>,
+    number: u64,
+    /// For operators.
+    pub counters: TransferCounters,
+}
+
+impl Job {
+    fn new(kind: Kind, partitions: u32, partition: u16) -> Job {
+        Job {
+            kind,
+            met: Vec::new(),
+            peer: None,
+            from: start_of(partitions, partition),
+            until: None,
+            due: Instant::ZERO,
+            is_asked: false,
+            lacking: Vec::new(),
+            unacknowledged: 0,
+            next: None,
+            safe_at: None,
+            avoided: Vec::new(),
+        }
+    }
+
+    /// Begins with another peer, or again.
+    fn restart(&mut self, partitions: u32, partition: u16) {
+        let (kind, met, avoided) =
+            (self.kind, std::mem::take(&mut self.met), std::mem::take(&mut self.avoided));
+        *self = Job { met, avoided, ..Job::new(kind, partitions, partition) };
+    }
+}
+
+/// The first position prefix of a partition.
+fn start_of(partitions: u32, partition: u16) -> u64 {
+    ((u128::from(partition) << 64) / u128::from(partitions)) as u64
+}
+
+impl Transfers {
+    /// Whether nothing is on its way.
+    pub fn is_idle(&self) -> bool {
+        self.jobs.is_empty()
+    }
+
+    /// Partitions that are new here, how many of them are not fetched yet, and bytes taken for them.
+    pub fn progress(&self) -> (u32, u32, u64) {
+        (self.total, self.total - self.done.len() as u32, self.bytes)
+    }
+
+    /// The topology has changed: plans what is new here, and forgets what is not any more.
+    pub fn follow<S: Store>(&mut self, scene: &Scene<'_, S>, topology: &Topology) {
+        let partitions = topology.current().partitions();
+        let layout = topology.next().map_or(0, super::ring::Layout::version);
+        let is_same = layout == self.layout && !topology.is_flipped();
+        if is_same {
+            return;
+        }
+        let arrivals = topology.arrivals(scene.own, scene.config);
+        let was_on_its_way = |partition: &u16| {
+            self.done.contains(partition)
+                || self.jobs.get(partition).is_some_and(|job| job.kind == Kind::Fetch && !job.met.is_empty())
+        };
+        // A copy that was on its way in the layout before and still is has been written to all the time.
+        let held: Vec<u16> = arrivals.iter().copied().filter(was_on_its_way).collect();
+        self.layout = layout;
+        self.total = arrivals.len() as u32;
+        self.done.clear();
+        self.bytes = 0;
+        self.jobs.clear();
+        self.sent.clear();
+        for partition in arrivals {
+            let store = scene.replica.store();
+            let is_known = topology
+                .current()
+                .slot_of(scene.own)
+                .is_some_and(|slot| topology.current().preference_list(partition).contains(&slot));
+            let lies = store.partition_stats(partition).keys > 0 && !held.contains(&partition) && !is_known;
+            let kind = if lies { Kind::HandOver { returns: true } } else { Kind::Fetch };
+            self.jobs.insert(partition, Job::new(kind, partitions, partition));
+        }
+        if topology.next().is_none() && topology.is_kept() {
+            self.plan_drops(scene, topology);
+        }
+    }
+
+    /// Plans to give up what lies here and belongs to others.
+    fn plan_drops<S: Store>(&mut self, scene: &Scene<'_, S>, topology: &Topology) {
+        let layout = topology.current();
+        let own = layout.slot_of(scene.own);
+        for partition in (0..layout.partitions()).map(|partition| partition as u16) {
+            let is_ours = own.is_some_and(|own| layout.preference_list(partition).contains(&own));
+            if !is_ours && scene.replica.store().partition_stats(partition).keys > 0 {
+                let kind = Kind::HandOver { returns: false };
+                self.jobs.insert(partition, Job::new(kind, layout.partitions(), partition));
+            }
+        }
+        self.drop_at = scene.now.mono + scene.config.drop_after;
+        if cfg!(mutant = "drop_unverified") {
+            self.drop_at = scene.now.mono;
+        }
+    }
+
+    /// Goes on with what can go on. Returns whether the progress has changed.
+    pub fn carry_on<S: Store>(
+        &mut self,
+        scene: &mut Scene<'_, S>,
+        topology: &Topology,
+        routes: &Routes,
+    ) -> bool {
+        let before = self.progress();
+        let now = scene.now.mono;
+        let mut running = 0;
+        for partition in self.jobs.keys().copied().collect::<Vec<_>>() {
+            let job = self.jobs.get_mut(&partition).expect("it was listed");
+            if let Some(safe_at) = job.safe_at {
+                if scene.replica.store().marks().durable >= safe_at {
+                    self.jobs.remove(&partition);
+                    self.done.push(partition);
+                    self.counters.fetched += 1;
+                }
+                continue;
+            }
+            if job.kind == (Kind::HandOver { returns: false }) && now < self.drop_at {
+                continue;
+            }
+            if job.is_asked || job.unacknowledged > 0 {
+                if now < job.due {
+                    running += 1;
+                    continue;
+                }
+                // No answer: somebody else may have one.
+                let peer = job.peer.take();
+                job.avoided.extend(peer);
+                job.restart(routes.partitions(), partition);
+                self.sent.retain(|_, sent| *sent != partition);
+            }
+            if running >= limits::TRANSFER_WIDTH || now < job.due || now < self.pace_at {
+                continue;
+            }
+            if self.step(scene, topology, partition) {
+                running += 1;
+            }
+        }
+        before != self.progress()
+    }
+
+    /// The next message of a job. False if there is nobody to send it to, or it has come to its end.
+    fn step<S: Store>(&mut self, scene: &mut Scene<'_, S>, topology: &Topology, partition: u16) -> bool {
+        if !self.choose_peer(scene, topology, partition) {
+            return false;
+        }
+        let job = self.jobs.get_mut(&partition).expect("it runs");
+        if !job.lacking.is_empty() {
+            return self.send_lacking(scene, partition);
+        }
+        let sends = job.kind == Kind::Fetch;
+        let Run { digests, until } = own_run(scene.replica.store(), partition, job.from);
+        job.until = until;
+        job.is_asked = true;
+        job.due = scene.now.mono + limits::TRANSFER_TIMEOUT;
+        let compare = Compare { partition, from: job.from, until, sends, digests: &digests };
+        let peer = job.peer.expect("it was chosen");
+        scene.peers.send(peer, 0, &Message::Compare(compare));
+        true
+    }
+
+    /// Finds whom to compare with, if nobody is; ends the job where nobody is needed any more.
+    fn choose_peer<S: Store>(
+        &mut self,
+        scene: &mut Scene<'_, S>,
+        topology: &Topology,
+        partition: u16,
+    ) -> bool {
+        let job = self.jobs.get_mut(&partition).expect("it runs");
+        if job.peer.is_some() {
+            return true;
+        }
+        let (whom, is_over) = match job.kind {
+            Kind::Fetch => (
+                topology.sources(partition, scene.own),
+                topology.is_reconciled(partition, scene.own, &job.met, scene.config),
+            ),
+            Kind::HandOver { .. } => {
+                let layout = topology.reading();
+                let list = layout.preference_list(partition).iter();
+                let owners: Vec<MemberId> = list.map(|&slot| layout.member(slot).id).collect();
+                let met = owners.iter().filter(|id| job.met.contains(id)).count();
+                let is_over = met * 2 > owners.len() && met + 1 >= owners.len();
+                (owners, is_over)
+            }
+        };
+        if is_over {
+            self.end(scene, topology, partition);
+            return false;
+        }
+        let version = topology.next().map_or(topology.current().version(), super::ring::Layout::version);
+        let mut fit = Vec::new();
+        for id in whom.into_iter().filter(|id| *id != scene.own && !job.met.contains(id)) {
+            let slot = scene.peers.meet(id);
+            // Only who follows the transition has ended with what came before it (trap T8).
+            if scene.peers.usable(slot) && scene.peers.peer(slot).version >= version {
+                fit.push(slot);
+            }
+        }
+        job.peer = fit.iter().find(|slot| !job.avoided.contains(slot)).or(fit.first()).copied();
+        if job.peer.is_none() {
+            job.avoided.clear();
+            job.due = scene.now.mono + RETRY;
+        }
+        job.peer.is_some()
+    }
+
+    /// A job has met everybody that it must.
+    fn end<S: Store>(&mut self, scene: &mut Scene<'_, S>, topology: &Topology, partition: u16) {
+        let partitions = topology.current().partitions();
+        let job = self.jobs.get_mut(&partition).expect("it runs");
+        match job.kind {
+            Kind::Fetch => {
+                job.safe_at = Some(scene.replica.last_put());
+                scene.replica.want_sync();
+            }
+            Kind::HandOver { returns } => {
+                if scene.replica.drop_partition(scene.now, partition).is_err() {
+                    job.due = scene.now.mono + RETRY;
+                    job.restart(partitions, partition);
+                    return;
+                }
+                self.counters.dropped += 1;
+                if returns {
+                    self.jobs.insert(partition, Job::new(Kind::Fetch, partitions, partition));
+                } else {
+                    self.jobs.remove(&partition);
+                }
+            }
+        }
+    }
+
+    /// Sends a share of the records that the peer lacks.
+    fn send_lacking<S: Store>(&mut self, scene: &mut Scene<'_, S>, partition: u16) -> bool {
+        let job = self.jobs.get_mut(&partition).expect("it runs");
+        let peer = job.peer.expect("it was chosen");
+        let mut bytes = 0;
+        while bytes < limits::TRANSFER_PAGE
+            && let Some(prefix) = job.lacking.pop()
+        {
+            let peers = &mut *scene.peers;
+            for (keyspace, key, object) in record_at(scene.replica.store(), partition, prefix) {
+                bytes += key.len() + object.len();
+                self.number += 1;
+                // Coordinators' numbers have a generation above 0 in their upper half.
+                let number = self.number & u64::from(u32::MAX);
+                self.sent.insert(number, partition);
+                job.unacknowledged += 1;
+                let acks = Acks { stored: true, durable: false };
+                let id = number ^ scene.replica.identity().nonce;
+                peers.send(peer, id, &Message::Replicate { keyspace, key: &key, acks, object: &object });
+            }
+        }
+        self.counters.bytes_sent += bytes as u64;
+        job.due = scene.now.mono + limits::TRANSFER_TIMEOUT;
+        if job.unacknowledged == 0 {
+            // They have gone meanwhile.
+            self.advance(scene, partition);
+        }
+        true
+    }
+
+    /// A peer has stored a record of ours, or refuses to. False if it is no answer to us.
+    pub fn acknowledged<S: Store>(
+        &mut self,
+        scene: &mut Scene<'_, S>,
+        from: u16,
+        id: u64,
+        is_stored: bool,
+    ) -> bool {
+        let number = id ^ scene.replica.identity().nonce;
+        let Some(partition) = self.sent.remove(&number) else { return false };
+        let Some(job) = self.jobs.get_mut(&partition).filter(|job| job.peer == Some(from)) else {
+            return true;
+        };
+        if !is_stored {
+            return true;
+        }
+        job.unacknowledged = job.unacknowledged.saturating_sub(1);
+        if job.unacknowledged == 0 && job.lacking.is_empty() {
+            self.advance(scene, partition);
+        }
+        true
+    }
+
+    /// A run is done: on to the next, or this peer was met from end to end.
+    fn advance<S: Store>(&mut self, scene: &mut Scene<'_, S>, partition: u16) {
+        let job = self.jobs.get_mut(&partition).expect("it runs");
+        job.due = Instant::ZERO;
+        match job.next.take() {
+            Some(next) => job.from = next,
+            None => {
+                let peer = job.peer.take().expect("it was chosen");
+                job.met.push(scene.peers.peer(peer).id);
+                job.restart(scene.config.partitions, partition);
+            }
+        }
+    }
+
+    /// What a peer has that we have not, or lacks that we have.
+    ///
+    /// # Errors
+    /// A cold read is under way: the frame is taken again after it.
+    pub fn compared<S: Store>(
+        &mut self,
+        scene: &mut Scene<'_, S>,
+        routes: &Routes,
+        from: u16,
+        compared: &Compared<'_>,
+    ) -> Result<(), Refusal> {
+        let partition = compared.partition;
+        let now = scene.now;
+        let Some(job) = self.jobs.get_mut(&partition) else { return Ok(()) };
+        if !job.is_asked || job.peer != Some(from) || job.from != compared.from {
+            return Ok(());
+        }
+        let leads_back = compared.next.is_some_and(|next| next <= compared.from);
+        if compared.is_unfit || leads_back {
+            job.avoided.push(from);
+            job.restart(routes.partitions(), partition);
+            job.due = now.mono + RETRY;
+            return Ok(());
+        }
+        if job.kind == Kind::Fetch {
+            let taken = take_records(scene, routes, compared.records);
+            let job = self.jobs.get_mut(&partition).expect("it runs");
+            match taken {
+                Ok((records, bytes)) => {
+                    self.counters.records_taken += records;
+                    self.counters.bytes_taken += bytes;
+                    self.bytes += bytes;
+                    self.slow_down(scene.config, now, bytes);
+                }
+                Err(Refusal::Pending(ticket)) => return Err(Refusal::Pending(ticket)),
+                Err(_) => {
+                    // No room now: the same run again.
+                    job.is_asked = false;
+                    job.due = now.mono + RETRY;
+                    return Ok(());
+                }
+            }
+        }
+        let job = self.jobs.get_mut(&partition).expect("it runs");
+        job.is_asked = false;
+        job.next = compared.next.or(job.until);
+        if job.kind != Kind::Fetch {
+            let prefix = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().expect("8 bytes"));
+            job.lacking = compared.lacking.chunks_exact(8).map(prefix).collect();
+            job.lacking.dedup();
+        }
+        if job.lacking.is_empty() {
+            self.advance(scene, partition);
+        } else {
+            job.due = Instant::ZERO;
+        }
+        Ok(())
+    }
+
+    /// Holds the pace: so many bytes a second.
+    fn slow_down(&mut self, config: &Config, now: Now, bytes: u64) {
+        if config.transfer_rate > 0 {
+            let cost = bytes.saturating_mul(1_000_000_000) / config.transfer_rate;
+            self.pace_at = self.pace_at.max(now.mono) + core::time::Duration::from_nanos(cost);
+        }
+    }
+
+    /// A peer is gone: whoever was compared with it begins with another.
+    pub fn peer_down(&mut self, slot: u16, partitions: u32) {
+        for (&partition, job) in &mut self.jobs {
+            if job.peer == Some(slot) {
+                job.restart(partitions, partition);
+            }
+        }
+    }
+
+    /// When [`Transfers::carry_on`] is due although nothing else happens.
+    pub fn deadline<S: Store>(&self, replica: &Replica<S>) -> Instant {
+        let durable = replica.store().marks().durable;
+        let mut earliest = Instant::NEVER;
+        for job in self.jobs.values().take(4 * limits::TRANSFER_WIDTH) {
+            let due = match (job.kind, job.safe_at) {
+                (_, Some(safe_at)) if durable >= safe_at => Instant::ZERO,
+                (_, Some(_)) => Instant::NEVER,
+                (Kind::HandOver { returns: false }, _) => job.due.max(self.drop_at).max(self.pace_at),
+                _ => job.due.max(self.pace_at),
+            };
+            earliest = earliest.min(due);
+        }
+        earliest
+    }
+}
+
+/// Merges records of a peer into our own; says how many they were and how many bytes.
+fn take_records<S: Store>(
+    scene: &mut Scene<'_, S>,
+    routes: &Routes,
+    records: &[u8],
+) -> Result<(u64, u64), Refusal> {
+    let (keys, own): (&ClusterKeys, u16) = (scene.keys, scene.peers.own());
+    let (now, replica) = (scene.now, &mut *scene.replica);
+    let (mut count, mut bytes) = (0, 0);
+    decode_records(records, |keyspace, key, object| {
+        let at = position(&keys.hash, keyspace, key);
+        let partition = routes.partition(at);
+        let replicas = routes.replicas(keyspace.min(limits::KEYSPACES_MAX - 1), partition);
+        if replicas.rank(own).is_none() {
+            return Ok(());
+        }
+        let key = KeyRef { keyspace, key, position: at, partition };
+        replica.apply(now, &key, object)?;
+        count += 1;
+        bytes += (key.key.len() + object.len()) as u64;
+        Ok::<(), Refusal>(())
+    })?;
+    Ok((count, bytes))
+}
+
+impl From<WireError> for Refusal {
+    fn from(error: WireError) -> Refusal {
+        Refusal::Malformed(error)
+    }
+}
