@@ -113,7 +113,7 @@ impl Routes {
         let mut routes = Routes {
             version: topology.version(),
             partitions: reading.partitions(),
-            configured: core::array::from_fn(|keyspace| reading.configured(keyspace as u16)),
+            configured: core::array::from_fn(|keyspace| reading.replicas_asked(keyspace as u16) as u8),
             reads: table(reading),
             also: other.map(table),
             unread,

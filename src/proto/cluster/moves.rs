@@ -11,7 +11,7 @@ use crate::proto::ring::{Layout, LayoutMember};
 fn quorum(config: &Config, layout: &Layout, keyspace: u16) -> (usize, usize, usize) {
     let n = layout.replica_count(keyspace);
     let defaults = config.keyspace(keyspace);
-    let whole = n == usize::from(layout.configured(keyspace));
+    let whole = n == layout.replicas_asked(keyspace);
     let majority = n / 2 + 1;
     let of = |count: Option<u8>| if whole { count.map_or(majority, usize::from) } else { majority };
     (n, of(defaults.r), of(defaults.w))

@@ -363,12 +363,12 @@ impl Layout {
     /// N' of a keyspace: its N, or the number of machines that hold data if that is smaller. Keyspaces
     /// beyond the last possible one count as the first.
     pub fn replica_count(&self, keyspace: u16) -> usize {
-        usize::from(self.configured(keyspace)).min(self.width)
+        self.replicas_asked(keyspace).min(self.width)
     }
 
     /// Whether a keyspace has fewer replicas than its N asks for, since there are too few machines.
     pub fn degraded(&self, keyspace: u16) -> bool {
-        usize::from(self.configured(keyspace)) > self.width
+        self.replicas_asked(keyspace) > self.width
     }
 
     /// The machines that stand in for `missing`, a replica of a partition, in order, as slots: see
@@ -398,9 +398,9 @@ impl Layout {
         self.held[usize::from(slot)]
     }
 
-    /// N of a keyspace as it was asked for. Keyspaces beyond the last possible one count as the first.
-    pub fn configured(&self, keyspace: u16) -> u8 {
-        self.replicas.get(usize::from(keyspace)).copied().unwrap_or(self.replicas[0])
+    /// N of a keyspace, however few machines there are. Keyspaces beyond the last possible one count as the first.
+    pub fn replicas_asked(&self, keyspace: u16) -> usize {
+        usize::from(self.replicas.get(usize::from(keyspace)).copied().unwrap_or(self.replicas[0]))
     }
 }
 
