@@ -10,6 +10,7 @@ mod dev;
 mod exit;
 mod key_file;
 mod log;
+mod members;
 mod node;
 mod progress;
 mod settings;

@@ -13,7 +13,7 @@ use clap::ValueEnum;
 use serde::{Deserialize, Deserializer};
 
 use quorate::driver::{DataDir, Level, Logger, NodeOptions, StoreOptions};
-use quorate::proto::config::{Config, MemberSpec};
+use quorate::proto::config::Config;
 use quorate::proto::ring::Mode;
 use quorate::proto::store::Durability;
 use quorate::store::{SEGMENT_SIZE_MAX, SEGMENT_SIZE_MIN, SEGMENT_SIZE_STEP};
@@ -21,6 +21,7 @@ use quorate::store::{SEGMENT_SIZE_MAX, SEGMENT_SIZE_MIN, SEGMENT_SIZE_STEP};
 use super::exit::{Failure, USAGE};
 use super::key_file;
 use super::log::ProgramLog;
+use super::members;
 
 /// Name of a node that was given none.
 const NAME_DEFAULT: &str = "A";
@@ -298,7 +299,7 @@ impl NodeArguments {
         }
         let mut core = Config::new(self.name.as_deref().unwrap_or(NAME_DEFAULT));
         if let Some(list) = &self.members {
-            core.members = members_from_text(list)?;
+            core.members = members::from_text(list)?;
         }
         if let Some(cluster) = &self.cluster {
             core.cluster.clone_from(cluster);
@@ -384,31 +385,6 @@ fn text_or_list<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D:
         TextOrList::Text(text) => text,
         TextOrList::List(list) => list.join(","),
     }))
-}
-
-/// Parses `A@127.0.0.1:7201,B@127.0.0.1:7202/cellar`.
-fn members_from_text(list: &str) -> Result<Vec<MemberSpec>, Failure> {
-    let parse = |entry: &str| {
-        let entry = entry.trim();
-        let (name, address) = entry
-            .split_once('@')
-            .filter(|(name, address)| !name.is_empty() && !address.is_empty())
-            .ok_or_else(|| Failure::setting("members", format!("`{entry}` is not NAME@HOST:PORT")))?;
-        let (address, zone) = match address.split_once('/') {
-            None => (address, ""),
-            Some((_, "")) => {
-                return Err(Failure::setting("members", format!("`{entry}` ends before its zone")));
-            }
-            Some(parts) => parts,
-        };
-        let port = address.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
-        if port.is_none_or(|port| port == 0) {
-            let problem = format!("`{entry}`: others cannot reach the address {address}; a port is needed");
-            return Err(Failure::setting("members", problem));
-        }
-        Ok(MemberSpec { zone: zone.to_owned(), ..MemberSpec::new(name, address) })
-    };
-    list.split(',').map(parse).collect()
 }
 
 /// The address a text such as `127.0.0.1:7379` or `localhost:7379` stands for.
