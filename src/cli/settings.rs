@@ -48,7 +48,7 @@ pub struct NodeArguments {
     /// Where to serve other members [default: as --members says, or 127.0.0.1:7380].
     #[arg(long, env = "QUORATE_PEER", value_name = "ADDR")]
     peer: Option<String>,
-    /// All members, this one included, as NAME@HOST:PORT[/ZONE],…; without it a cluster of one.
+    /// All members, this one included, as NAME@HOST:PORT[/ZONE][=WEIGHT],…; without it a cluster of one.
     #[arg(long, env = "QUORATE_MEMBERS", value_name = "LIST")]
     #[serde(deserialize_with = "text_or_list")]
     members: Option<String>,
@@ -376,7 +376,7 @@ fn read_file(path: &Path) -> Result<NodeArguments, Failure> {
 /// A TOML value that is one text, or a list of texts that means the same joined by commas.
 fn text_or_list<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
     #[derive(Deserialize)]
-    #[serde(untagged, expecting = "a text `NAME@HOST:PORT[/ZONE],…` or a list of texts `NAME@HOST:PORT`")]
+    #[serde(untagged, expecting = "a text `NAME@HOST:PORT[/ZONE][=WEIGHT],…` or a list of such texts")]
     enum TextOrList {
         Text(String),
         List(Vec<String>),
@@ -553,9 +553,29 @@ mod tests {
     }
 
     #[test]
+    fn members_of_a_file_have_weights_too() {
+        let file = file_with(
+            "data = 'd'\nname = 'B'\nmembers = ['A@h:1=3', 'B@127.0.0.1:2=4294967295']\n\
+            placement = 'balanced'\n",
+        );
+        let settings = gather(&["--config", file.path().to_str().unwrap()]);
+        let core = settings.unwrap_or_else(|failure| panic!("{failure}")).options.core;
+        assert_eq!([core.members[0].weight, core.members[1].weight], [3, u32::MAX]);
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
-        let table: [(&[&str], &str); 13] = [
+        let table: [(&[&str], &str); 19] = [
             (&[], "--data"),
+            (
+                &["--name", "A", "--members", "A@h:1=x"],
+                "--members: `A@h:1=x`: `x` is no weight, a whole number from 0",
+            ),
+            (&["--name", "A", "--members", "A@h:1="], "`A@h:1=`: `` is no weight"),
+            (&["--name", "A", "--members", "A@h:1=-1"], "`-1` is no weight"),
+            (&["--name", "A", "--members", "A@h:1=4294967296"], "`4294967296` is no weight"),
+            (&["--name", "A", "--members", "A@h:1=2/x"], "`2/x` is no weight"),
+            (&["--name", "A", "--members", "A@h:1=0,B@h:2=0"], "--members: no member has a weight above 0"),
             (&["--name", "A", "--members", "A@h:1/"], "`A@h:1/` ends before its zone"),
             (&["--name", "A", "--members", "A@h:1/x"], "--placement: tokens keep no zones apart"),
             (
