@@ -184,10 +184,12 @@
 #define QUORATE_OPT_PEER_ADDR 68u
 /* a Unix socket for Redis clients */
 #define QUORATE_OPT_UNIX_PATH 69u
-/* all members, each NAME@HOST:PORT, or NAME before quorate_node_meet; with placement balanced /ZONE may follow */
+/* all members, each NAME@HOST:PORT, or NAME before quorate_node_meet; with placement balanced /ZONE may follow, behind all else =WEIGHT */
 #define QUORATE_OPT_MEMBERS 96u
 /* where to serve Redis clients (nowhere) */
 #define QUORATE_OPT_CLIENT_ADDR 97u
+/* shares of the data relative to others, each NAME=WEIGHT of a member whose entry has none (1); 0 holds nothing */
+#define QUORATE_OPT_WEIGHTS 98u
 /* a thread of the library drives the node */
 #define QUORATE_MODE_THREAD 0u
 /* the host polls one descriptor and calls quorate_node_step */

@@ -77,6 +77,7 @@ const PEER_ADDR: quorate_option = 68;
 const UNIX_PATH: quorate_option = 69;
 const MEMBERS: quorate_option = 96;
 const CLIENT_ADDR: quorate_option = 97;
+const WEIGHTS: quorate_option = 98;
 
 /// What belongs to a hook of the host.
 struct User {
@@ -152,8 +153,9 @@ const KEYS: &[Key] = &[
     Key(KEY_FILE, "QUORATE_OPT_KEY_FILE", "key-file", Kind::Text, "a file of 32 bytes and mode 0600: the cluster's secret"),
     Key(PEER_ADDR, "QUORATE_OPT_PEER_ADDR", "peer-addr", Kind::Text, "where to serve other members; port 0 takes a free one"),
     Key(UNIX_PATH, "QUORATE_OPT_UNIX_PATH", "unix-path", Kind::Text, "a Unix socket for Redis clients"),
-    Key(MEMBERS, "QUORATE_OPT_MEMBERS", "members", Kind::List, "all members, each NAME@HOST:PORT, or NAME before quorate_node_meet; with placement balanced /ZONE may follow"),
+    Key(MEMBERS, "QUORATE_OPT_MEMBERS", "members", Kind::List, "all members, each NAME@HOST:PORT, or NAME before quorate_node_meet; with placement balanced /ZONE may follow, behind all else =WEIGHT"),
     Key(CLIENT_ADDR, "QUORATE_OPT_CLIENT_ADDR", "client-addr", Kind::List, "where to serve Redis clients (nowhere)"),
+    Key(WEIGHTS, "QUORATE_OPT_WEIGHTS", "weights", Kind::List, "shares of the data relative to others, each NAME=WEIGHT of a member whose entry has none (1); 0 holds nothing"),
 ];
 
 /// The options for the header, and the values of those that have names.
@@ -305,11 +307,26 @@ impl quorate_options {
         Ok(options)
     }
 
+    /// The members with their weights, in their entries or beside.
+    fn members(&self) -> Result<Vec<MemberSpec>, String> {
+        let mut rows = self.list(MEMBERS)?.into_iter().map(member).collect::<Result<Vec<_>, String>>()?;
+        for entry in self.list(WEIGHTS)? {
+            let (name, text) =
+                entry.split_once('=').ok_or_else(|| format!("weights: `{entry}` is not NAME=WEIGHT"))?;
+            let row = rows.iter_mut().find(|row| row.0.name == name);
+            let row = row.ok_or_else(|| format!("weights: `{name}` is not in the member list"))?;
+            if row.1.replace(weight("weights", entry, text)?).is_some() {
+                return Err(format!("weights: `{name}` has two weights"));
+            }
+        }
+        Ok(rows.into_iter().map(|(row, weight)| MemberSpec { weight: weight.unwrap_or(1), ..row }).collect())
+    }
+
     fn core(&self) -> Result<Config, String> {
         let mut core = Config::new(self.text(NAME)?.unwrap_or("A"));
-        let members = self.list(MEMBERS)?;
+        let members = self.members()?;
         if !members.is_empty() {
-            core.members = members.into_iter().map(member).collect();
+            core.members = members;
         }
         if let Some(cluster) = self.text(CLUSTER)? {
             core.cluster = cluster.to_owned();
@@ -345,11 +362,23 @@ impl quorate_options {
     }
 }
 
-/// `NAME@HOST:PORT`, or a name whose address is told later; `/ZONE` may follow.
-fn member(entry: &str) -> MemberSpec {
-    let (entry, zone) = entry.split_once('/').unwrap_or((entry, ""));
-    let (name, address) = entry.split_once('@').unwrap_or((entry, ""));
-    MemberSpec { zone: zone.to_owned(), ..MemberSpec::new(name, address) }
+/// `NAME@HOST:PORT`, or a name whose address is told later; `/ZONE` may follow, and `=WEIGHT`. The weight is
+/// beside, if there is one.
+fn member(entry: &str) -> Result<(MemberSpec, Option<u32>), String> {
+    let (place, weight) = match entry.rsplit_once('=') {
+        None => (entry, None),
+        Some((place, text)) => (place, Some(weight("members", entry, text)?)),
+    };
+    let (place, zone) = place.split_once('/').unwrap_or((place, ""));
+    let (name, address) = place.split_once('@').unwrap_or((place, ""));
+    Ok((MemberSpec { zone: zone.to_owned(), ..MemberSpec::new(name, address) }, weight))
+}
+
+/// The weight that an entry of a list ends with.
+fn weight(setting: &str, entry: &str, text: &str) -> Result<u32, String> {
+    let problem =
+        || format!("{setting}: `{entry}`: `{text}` is no weight, a whole number from 0 to {}", u32::MAX);
+    text.parse().map_err(|_| problem())
 }
 
 /// The first address that a text names.
@@ -591,6 +620,7 @@ mod tests {
             assert_eq!(key.1.strip_prefix("QUORATE_OPT_").unwrap().to_lowercase().replace('_', "-"), key.2);
         }
         assert_eq!((MODE, CLIENTS_MAX, DIR, UNIX_PATH, MEMBERS, CLIENT_ADDR), (1, 18, 64, 69, 96, 97));
+        assert_eq!((PLACEMENT, MAX_PER_ZONE, WEIGHTS), (24, 25, 98));
     }
 
     #[test]
