@@ -13,7 +13,7 @@ use clap::ValueEnum;
 use serde::{Deserialize, Deserializer};
 
 use quorate::driver::{DataDir, Level, Logger, NodeOptions, StoreOptions};
-use quorate::proto::config::Config;
+use quorate::proto::config::{Config, Membership};
 use quorate::proto::ring::Mode;
 use quorate::proto::store::Durability;
 use quorate::store::{SEGMENT_SIZE_MAX, SEGMENT_SIZE_MIN, SEGMENT_SIZE_STEP};
@@ -52,6 +52,26 @@ pub struct NodeArguments {
     #[arg(long, env = "QUORATE_MEMBERS", value_name = "LIST")]
     #[serde(deserialize_with = "text_or_list")]
     members: Option<String>,
+    /// Join the cluster of the member that serves peers there; several may be tried: HOST:PORT,…
+    #[arg(long, env = "QUORATE_JOIN", value_name = "LIST", conflicts_with = "members")]
+    #[serde(deserialize_with = "text_or_list")]
+    join: Option<String>,
+    /// Commit the plan that this node's joining leads to; without it an operator does.
+    #[arg(long, env = "QUORATE_AUTO_COMMIT", value_name = "BOOL",
+          num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    auto_commit: Option<bool>,
+    /// What fails together with this node, such as a rack; of one that founds or joins a cluster.
+    #[arg(long, env = "QUORATE_ZONE")]
+    zone: Option<String>,
+    /// This node's share of the data relative to others; of one that founds or joins a cluster [default: 1].
+    #[arg(long, env = "QUORATE_WEIGHT")]
+    weight: Option<u32>,
+    /// Seconds for which old copies of moved partitions are kept [default: 3600].
+    #[arg(long, env = "QUORATE_DROP_AFTER", value_name = "SECONDS")]
+    drop_after: Option<u32>,
+    /// MiB a second that are taken at most of partitions that move here; 0 for no limit [default: 64].
+    #[arg(long, env = "QUORATE_TRANSFER_MIB", value_name = "MIB")]
+    transfer_mib: Option<u32>,
     /// A TOML file with any of these settings.
     #[arg(long, env = "QUORATE_CONFIG", value_name = "FILE")]
     #[serde(skip)]
@@ -223,12 +243,20 @@ pub struct NodeSettings {
 impl NodeArguments {
     /// These settings, with what they leave open taken from `other`.
     fn or(self, other: NodeArguments) -> NodeArguments {
+        let (has_members, has_join) = (self.members.is_some(), self.join.is_some());
         NodeArguments {
             name: self.name.or(other.name),
             data: self.data.or(other.data),
             client: self.client.or(other.client),
             peer: self.peer.or(other.peer),
-            members: self.members.or(other.members),
+            members: self.members.or(other.members.filter(|_| !has_join)),
+            // A list and seeds exclude each other: whoever gave one is not overruled by the other of elsewhere.
+            join: self.join.or(other.join.filter(|_| !has_members)),
+            auto_commit: self.auto_commit.or(other.auto_commit),
+            zone: self.zone.or(other.zone),
+            weight: self.weight.or(other.weight),
+            drop_after: self.drop_after.or(other.drop_after),
+            transfer_mib: self.transfer_mib.or(other.transfer_mib),
             config: self.config.or(other.config),
             sync: self.sync.or(other.sync),
             cluster: self.cluster.or(other.cluster),
@@ -271,7 +299,7 @@ impl NodeArguments {
             .data
             .clone()
             .ok_or_else(|| Failure::setting("data", "a node needs a directory for its records"))?;
-        let core = arguments.core()?;
+        let core = arguments.core(&data)?;
         core.check()?;
         let client_text = arguments.client.as_deref().unwrap_or(CLIENT_DEFAULT);
         let client = resolve("client", client_text)?;
@@ -285,6 +313,9 @@ impl NodeArguments {
         options.data = DataDir::Path(data);
         options.clients = vec![client];
         options.peer = Some(peer);
+        for seed in arguments.join.iter().flat_map(|list| list.split(',')) {
+            options.join.push(resolve("join", seed.trim())?);
+        }
         options.unix = arguments.unix;
         options.allow_open_bind = arguments.allow_open_bind.unwrap_or(false);
         options.store = store;
@@ -293,7 +324,7 @@ impl NodeArguments {
     }
 
     /// The core's part of the settings.
-    fn core(&self) -> Result<Config, Failure> {
+    fn core(&self, data: &Path) -> Result<Config, Failure> {
         if self.members.is_some() && self.name.is_none() {
             return Err(Failure::setting("name", "which of --members is this node?"));
         }
@@ -301,6 +332,7 @@ impl NodeArguments {
         if let Some(list) = &self.members {
             core.members = members::from_text(list)?;
         }
+        self.set_membership(&mut core, data)?;
         if let Some(cluster) = &self.cluster {
             core.cluster.clone_from(cluster);
         }
@@ -313,13 +345,50 @@ impl NodeArguments {
         keyspace.w = self.w;
         keyspace.durability = self.sync.map_or(keyspace.durability, Durability::from);
         core.partitions = self.partitions.unwrap_or(core.partitions);
-        core.placement = self.placement.map_or(core.placement, Mode::from);
+        if let Some(placement) = self.placement {
+            if core.membership != Membership::Listed && placement == Placement::Tokens {
+                return Err(Failure::setting("placement", "a cluster that can grow is balanced"));
+            }
+            core.placement = placement.into();
+        }
         core.max_per_zone = self.max_per_zone;
         core.tokens = self.tokens.unwrap_or(core.tokens);
         core.client_deadline = self.timeout_ms.map_or(core.client_deadline, Duration::from_millis);
         core.key_max = self.key_max.unwrap_or(core.key_max);
         core.value_max = self.value_max.unwrap_or(core.value_max);
         Ok(core)
+    }
+
+    /// Where the members come from: a list, a cluster that is joined, or this node alone, which founds one. A
+    /// directory of a version that founded none stays the cluster of one that it is.
+    fn set_membership(&self, core: &mut Config, data: &Path) -> Result<(), Failure> {
+        let is_listed = self.members.is_some() || data.join("layout").exists();
+        core.auto_commit = self.auto_commit.unwrap_or(false);
+        core.drop_after = self.drop_after.map_or(core.drop_after, |s| Duration::from_secs(s.into()));
+        core.transfer_rate = self.transfer_mib.map_or(core.transfer_rate, |mib| u64::from(mib) << 20);
+        if is_listed && self.join.is_none() {
+            for (flag, is_given) in [("zone", self.zone.is_some()), ("weight", self.weight.is_some())] {
+                if is_given {
+                    return Err(Failure::setting(
+                        flag,
+                        "a member list says it, as NAME@HOST:PORT/ZONE=WEIGHT",
+                    ));
+                }
+            }
+            return Ok(());
+        }
+        core.membership = match &self.join {
+            Some(_) if self.name.is_none() => {
+                return Err(Failure::setting("name", "a node that joins needs one that no member has"));
+            }
+            Some(_) => Membership::Joined,
+            None => Membership::Founded,
+        };
+        core.placement = Mode::Balanced;
+        let own = &mut core.members[0];
+        own.zone = self.zone.clone().unwrap_or_default();
+        own.weight = self.weight.unwrap_or(1);
+        Ok(())
     }
 
     /// How the log is kept.

@@ -25,6 +25,7 @@ use super::storage::Storage;
 use super::sys::{self, Epoll, EventFd, TimerFd};
 use super::wait::{self, Waiter};
 use super::watch::Watch;
+use crate::proto::cluster::Topology;
 use crate::proto::io::Output;
 use crate::proto::node::{Node, Owners, Status};
 use crate::proto::store::{Durability, Marks, Store};
@@ -106,6 +107,8 @@ pub struct EventLoop {
     /// The store's marks when the core was last told.
     marks: Marks,
     watch: Watch,
+    /// The topology that the peers' streams follow.
+    followed: u64,
     peers_first: bool,
     phase: Phase,
     host_fd: Option<HostFd>,
@@ -135,17 +138,38 @@ impl EventLoop {
             log: options.log,
             marks,
             watch,
+            followed: 0,
             peers_first: false,
             phase: Phase::Serving,
             host_fd: None,
             reload: None,
         };
         event_loop.look_at_store(clock.now());
+        event_loop.follow_topology();
         Ok(event_loop)
     }
 
     fn look_at_store(&mut self, now: Now) {
         self.watch.look(now.mono, &mut self.node, &self.log);
+    }
+
+    /// Lets the streams to peers follow the topology. Addresses that are no numbers are looked up here, which
+    /// waits for the system: members give numbers when they join.
+    fn follow_topology(&mut self) {
+        let topology = self.node.topology();
+        if !topology.is_kept() || topology.version() == self.followed {
+            return;
+        }
+        self.followed = topology.version();
+        let is_member = topology.member(self.node.id()).is_some();
+        let members = topology.members();
+        let members = members.iter().map(|member| (member.name.as_str(), member.address.parse().ok()));
+        self.peers.set_members(members, is_member);
+        self.log.log(
+            Level::Info,
+            "cluster",
+            format_args!("topology {} is in force: {}", topology.version(), describe(topology)),
+        );
     }
 
     /// Says where a member's peer listener is, in place of the address in the member list. Needed only
@@ -369,6 +393,7 @@ impl EventLoop {
         self.clients.write_dirty(&mut turn);
         self.host.announce();
         self.look_at_store(now);
+        self.follow_topology();
         self.advance_phase(now)
     }
 
@@ -443,6 +468,16 @@ impl EventLoop {
         self.peers.close();
         self.clients.close();
         self.node.store_mut().flush(Durability::Always);
+    }
+}
+
+/// What a topology is about, for the log.
+fn describe(topology: &Topology) -> String {
+    let count = topology.latest().members().len();
+    match topology.next() {
+        Some(_) if topology.is_flipped() => format!("{count} members, reads on the new layout"),
+        Some(next) => format!("{count} members, moving to layout {}", next.version()),
+        None => format!("{count} members, {} changes staged", topology.staged().len()),
     }
 }
 

@@ -61,3 +61,6 @@ pub const WINDOW_MAX: usize = 1 << 20;
 pub const SPIN: Duration = Duration::from_micros(30);
 /// How long a stopping loop waits for its store's last sync.
 pub const LAST_SYNC_MAX: Duration = Duration::from_secs(30);
+
+/// Nodes that are remembered since the start: members, seeds and guests.
+pub const NODES_MAX: usize = 4 * crate::proto::limits::MEMBERS_MAX;

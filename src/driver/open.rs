@@ -2,6 +2,7 @@
 //! cheap to refuse is refused first, and everything that was made goes away again with the error.
 
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::Path;
 use std::sync::Arc;
 
 use mio::{Poll, Token, Waker};
@@ -18,11 +19,10 @@ use super::peer::Peers;
 use super::queue::Wake;
 use super::storage::Storage;
 use super::{layout_file, sys};
-use crate::proto::config::Config;
-use crate::proto::io::MemberId;
+use crate::proto::config::{Config, Membership};
 use crate::proto::keys::ClusterKeys;
 use crate::proto::node::Node;
-use crate::proto::ring::{Layout, member_id};
+use crate::proto::ring::Layout;
 use crate::proto::rng::Rng;
 use crate::proto::session::Identity;
 use crate::proto::store::Durability;
@@ -42,13 +42,12 @@ pub(super) struct Parts {
 
 /// Opens a node.
 pub(super) fn open(options: &NodeOptions, clock: Clock) -> Result<Parts, OpenError> {
-    let core = &options.core;
-    core.check()?;
+    options.core.check()?;
     check_addresses(options)?;
-    let keys = ClusterKeys::derive(&core.cluster, &core.secret);
-    let members = member_addresses(core, &keys)?;
+    let keys = ClusterKeys::derive(&options.core.cluster, &options.core.secret);
+    let members = member_addresses(&options.core)?;
     if let DataDir::Path(path) = &options.data {
-        layout_file::check(path, core)?;
+        check_directory(path, &options.core)?;
     }
     sys::guard_against_fork();
 
@@ -56,13 +55,14 @@ pub(super) fn open(options: &NodeOptions, clock: Clock) -> Result<Parts, OpenErr
     let waker = Waker::new(poll.registry(), Token(WAKER)).map_err(doing("making a waker"))?;
     let waker = LoopWaker(Arc::new(waker));
     let mut peers = open_peers(options, &keys, &members, &poll)?;
+    let core = with_own_address(&options.core, peers.address())?;
     let now = clock.now();
     let clients = open_clients(options, &mut peers, &poll, now)?;
     let host = Host::new(options.window, waker.clone()).map_err(doing("making an eventfd"))?;
 
     let store = open_storage(options, &keys, waker, now)?;
     let seed = u64::from_le_bytes(sys::random().map_err(doing("drawing random bytes"))?);
-    let node = Node::new(core.clone(), store, seed, now)?;
+    let node = Node::new(core, store, seed, now)?;
     Ok(Parts { poll, node, clients, peers, host })
 }
 
@@ -100,11 +100,44 @@ fn check_addresses(options: &NodeOptions) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// The id of each member, and where it listens if that is known yet.
-fn member_addresses(
-    core: &Config,
-    keys: &ClusterKeys,
-) -> Result<Vec<(MemberId, Option<SocketAddr>)>, OpenError> {
+/// Whether the directory is one of such a cluster: its members are a list, or decided by keepers.
+fn check_directory(path: &Path, core: &Config) -> Result<(), OpenError> {
+    let (listed, kept) = (path.join(layout_file::FILE_NAME), path.join("topology"));
+    let refuse = |setting, problem: &str| Err(OpenError::Setting { setting, problem: problem.to_owned() });
+    match core.membership {
+        Membership::Listed if kept.exists() => refuse(
+            "members",
+            "the directory belongs to a cluster whose members are no list: start it without",
+        ),
+        Membership::Listed => layout_file::check(path, core),
+        Membership::Founded | Membership::Joined if listed.exists() => {
+            refuse("members", "the directory was made with a member list, and needs the same one again")
+        }
+        Membership::Founded | Membership::Joined => Ok(()),
+    }
+}
+
+/// The settings with the address that was bound for peers, by which others will reach this member.
+fn with_own_address(core: &Config, bound: Option<SocketAddr>) -> Result<Config, OpenError> {
+    let mut core = core.clone();
+    let name = core.name.clone();
+    let own = core.members.iter_mut().find(|member| member.name == name);
+    if core.membership != Membership::Listed
+        && let Some(own) = own
+        && own.address.is_empty()
+        && let Some(bound) = bound
+    {
+        if bound.ip().is_unspecified() {
+            let problem = format!("{bound} is no address at which other members find this one; name one");
+            return Err(OpenError::Setting { setting: "peer", problem });
+        }
+        own.address = bound.to_string();
+    }
+    Ok(core)
+}
+
+/// Where each member listens, if that is known yet.
+fn member_addresses(core: &Config) -> Result<Vec<(String, Option<SocketAddr>)>, OpenError> {
     let resolve = |member: &crate::proto::config::MemberSpec| {
         let address = match member.address.as_str() {
             "" => None,
@@ -117,7 +150,7 @@ fn member_addresses(
                 Some(found.ok_or_else(|| problem(&"it names no address"))?)
             }
         };
-        Ok((member_id(keys, &member.name), address))
+        Ok((member.name.clone(), address))
     };
     core.members.iter().map(resolve).collect()
 }
@@ -125,16 +158,19 @@ fn member_addresses(
 fn open_peers(
     options: &NodeOptions,
     keys: &ClusterKeys,
-    members: &[(MemberId, Option<SocketAddr>)],
+    members: &[(String, Option<SocketAddr>)],
     poll: &Poll,
 ) -> Result<Peers, OpenError> {
     let listener = options.peer.map(|address| Listener::tcp("peer", address)).transpose()?;
+    let is_listed = options.core.membership == Membership::Listed;
     let identity = Identity {
         keys: keys.clone(),
         name: options.core.name.clone(),
-        members: options.core.members.iter().map(|member| member.name.clone()).collect(),
+        members: is_listed.then(|| members.iter().map(|(name, _)| name.clone()).collect()),
     };
-    let mut peers = Peers::new(identity, members, listener, PEERS_FIRST);
+    let mut peers = Peers::new(identity, &options.join, listener, PEERS_FIRST);
+    let known = members.iter().map(|(name, address)| (name.as_str(), *address));
+    peers.set_members(known, options.core.membership != Membership::Joined);
     peers.register_listener(poll.registry(), PEER_LISTENER).map_err(doing("watching the peer listener"))?;
     Ok(peers)
 }
@@ -208,7 +244,9 @@ fn open_storage(
             let disk = FileDisk::new(path);
             let store = LogStore::open_with_progress(disk, log, &mut draws()?, wake, &mut tell)?;
             // From here on the directory is locked.
-            layout_file::keep(path, core, Layout::first(core, keys).hash())?;
+            if core.membership == Membership::Listed {
+                layout_file::keep(path, core, Layout::first(core, keys).hash())?;
+            }
             Ok(Storage::Log(Box::new(store)))
         }
     }

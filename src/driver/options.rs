@@ -82,6 +82,9 @@ pub struct NodeOptions {
     pub clients: Vec<SocketAddr>,
     /// Address to listen on for peers; the port may be 0. `None` suits a cluster of one.
     pub peer: Option<SocketAddr>,
+    /// Where a node that joins a cluster asks for it: addresses of its members' peer listeners. Asked for ever,
+    /// until somebody is there.
+    pub join: Vec<SocketAddr>,
     /// A Unix socket for RESP clients, if wanted.
     pub unix: Option<PathBuf>,
     /// The password that clients must give (`AUTH`); `None` lets everybody in.
@@ -120,6 +123,7 @@ impl NodeOptions {
             data: DataDir::Memory,
             clients: Vec::new(),
             peer: None,
+            join: Vec::new(),
             unix: None,
             password: None,
             allow_open_bind: false,

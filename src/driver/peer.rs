@@ -7,6 +7,8 @@
 //!
 //! A stream that breaks takes what was queued on it along: messages are at most once.
 
+mod book;
+
 use core::time::Duration;
 use std::io;
 use std::net::SocketAddr;
@@ -16,9 +18,10 @@ use mio::net::TcpStream;
 use mio::{Registry, Token};
 use socket2::{SockRef, TcpKeepalive};
 
+use self::book::{Book, Member, Standing};
 use super::client::Turn;
 use super::limits::{
-    ACCEPT_PAUSE, ACCEPTS_PER_TURN, BACKOFF_MAX, BACKOFF_MIN, HANDSHAKE_TIME_MAX, RECORD_TIME_MAX,
+    ACCEPT_PAUSE, ACCEPTS_PER_TURN, BACKOFF_MAX, BACKOFF_MIN, HANDSHAKE_TIME_MAX, NODES_MAX, RECORD_TIME_MAX,
     STRANGERS_MAX, UNACKNOWLEDGED_MAX,
 };
 use super::listener::Listener;
@@ -30,26 +33,6 @@ use crate::proto::io::MemberId;
 use crate::proto::limits::PEER_QUEUE_MAX;
 use crate::proto::session::{Event, Identity, RECORD_MAX, Session, SessionError};
 use crate::proto::time::Instant;
-
-/// Another member.
-struct Member {
-    id: MemberId,
-    name: String,
-    /// Where it listens; unknown members cannot be dialled.
-    address: Option<SocketAddr>,
-    /// Whether this node dials the stream that carries messages, or only knocks.
-    dials: bool,
-    /// The stream that carries messages.
-    link: Option<u32>,
-    /// When that stream was proved.
-    link_since: Instant,
-    /// The attempt under way.
-    attempt: Option<u32>,
-    backoff: Duration,
-    retry_at: Instant,
-    /// Why the last attempt failed, so that each reason is logged once.
-    trouble: String,
-}
 
 /// What a stream is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,9 +88,7 @@ struct Link {
 /// All streams to peers, and the listener for theirs.
 pub(super) struct Peers {
     identity: Arc<Identity>,
-    members: Vec<Member>,
-    /// Numbers in `members`, sorted by id.
-    by_id: Vec<(MemberId, usize)>,
+    members: Book,
     links: Slots<Link>,
     listener: Option<Listener>,
     address: Option<SocketAddr>,
@@ -124,38 +105,20 @@ pub(super) struct Peers {
 }
 
 impl Peers {
-    /// The streams of the member that `identity` names. `addresses` are those of all members, in the
-    /// order of `identity.members`, with their ids.
+    /// The streams of the node that `identity` names. `seeds` are asked for the cluster while nobody is
+    /// connected.
     pub(super) fn new(
         identity: Identity,
-        addresses: &[(MemberId, Option<SocketAddr>)],
+        seeds: &[SocketAddr],
         listener: Option<Listener>,
         first_token: usize,
     ) -> Peers {
-        let mut members = Vec::new();
-        for (name, &(id, address)) in identity.members.iter().zip(addresses) {
-            if *name != identity.name {
-                members.push(Member {
-                    id,
-                    name: name.clone(),
-                    address,
-                    dials: identity.name < *name,
-                    link: None,
-                    link_since: Instant::ZERO,
-                    attempt: None,
-                    backoff: BACKOFF_MIN,
-                    retry_at: Instant::ZERO,
-                    trouble: String::new(),
-                });
-            }
-        }
-        let mut by_id: Vec<_> = members.iter().enumerate().map(|(at, member)| (member.id, at)).collect();
-        by_id.sort_unstable();
+        let mut members = Book::new(&identity.name, &identity.keys);
+        seeds.iter().for_each(|&seed| members.add_seed(seed));
         let address = listener.as_ref().and_then(Listener::address);
         Peers {
             identity: Arc::new(identity),
             members,
-            by_id,
             links: Slots::new(),
             listener,
             address,
@@ -170,6 +133,16 @@ impl Peers {
         }
     }
 
+    /// Takes over who the members are, and where they listen if that is known.
+    pub(super) fn set_members<'a>(
+        &mut self,
+        members: impl Iterator<Item = (&'a str, Option<SocketAddr>)>,
+        is_member: bool,
+    ) {
+        self.members.set_members(members, is_member);
+        self.timer_at = Instant::ZERO;
+    }
+
     /// The address that was bound.
     pub(super) fn address(&self) -> Option<SocketAddr> {
         self.address
@@ -180,7 +153,8 @@ impl Peers {
         if name == self.identity.name {
             return true;
         }
-        let Some(member) = self.members.iter_mut().find(|member| member.name == name) else { return false };
+        let is_it = |member: &&mut Member| member.name == name && member.standing == Standing::Member;
+        let Some(member) = self.members.iter_mut().find(is_it) else { return false };
         member.address = Some(address);
         member.retry_at = Instant::ZERO;
         self.timer_at = Instant::ZERO;
@@ -308,9 +282,10 @@ impl Peers {
 
     /// Begins to connect to a member.
     fn dial(&mut self, number: usize, turn: &mut Turn<'_>) {
+        // Who is no member has nobody that dials back: it looks for whoever is there, and keeps the stream.
+        let is_guest = !self.members.is_member;
         let member = &mut self.members[number];
-        member.retry_at = turn.now.mono + member.backoff;
-        member.backoff = (member.backoff * 2).min(BACKOFF_MAX);
+        member.back_off(turn.now.mono);
         let Some(address) = member.address else {
             member.retry_at = Instant::NEVER;
             return;
@@ -323,7 +298,9 @@ impl Peers {
             Ok((stream, nonce)) => {
                 let mut socket = Socket::new(Stream::Tcp(stream), false);
                 let identity = Arc::clone(&self.identity);
-                let session = Session::connect(identity, &self.members[number].name, nonce, &mut socket.out);
+                let member = &self.members[number];
+                let wanted = if is_guest || member.standing == Standing::Seed { "" } else { &member.name };
+                let session = Session::connect(identity, wanted, nonce, &mut socket.out);
                 Ok(self.add(socket, session, Role::Dialled(number), turn))
             }
             Err(error) => Err(error),
@@ -430,28 +407,40 @@ impl Peers {
             (Event::Frames(_), _) => {
                 Err(Cause::Fault("a record on a connection that carries none".to_owned()))
             }
-            (Event::Established { peer }, _) => self.establish(at, link, &peer, turn),
+            (Event::Established { peer, is_guest }, _) => self.establish(at, link, &peer, is_guest, turn),
             (Event::Starved | Event::Progress, _) => Ok(()),
         }
     }
 
     /// A stream's other end has proved itself.
-    fn establish(&mut self, at: u32, link: &mut Link, peer: &str, turn: &mut Turn<'_>) -> Result<(), Cause> {
-        let number = self
-            .members
-            .iter()
-            .position(|member| member.name == *peer)
-            .ok_or_else(|| Cause::Fault(format!("`{peer}` is not a member")))?;
+    fn establish(
+        &mut self,
+        at: u32,
+        link: &mut Link,
+        peer: &str,
+        is_guest: bool,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), Cause> {
+        if self.members.len() >= NODES_MAX {
+            return Err(Cause::Fault(format!("too many nodes were met to remember `{peer}`")));
+        }
+        let number = self.members.place_of(peer);
         let accepted = link.role == Role::Stranger;
         self.strangers -= usize::from(accepted);
-        let member = &mut self.members[number];
-        if member.dials == accepted {
+        if let Role::Dialled(seed) = link.role
+            && seed != number
+        {
+            // What was dialled as a seed, or as another that is not there any more.
+            self.members[seed].attempt = None;
+        }
+        if !is_guest && self.members.is_knock(number, accepted) {
             link.role = Role::Knocked;
             if accepted {
                 self.heed_knock(number, link.since, turn);
                 return Err(Cause::Done);
             }
             // The member dials now; if nothing comes of it, it is told again.
+            let member = &mut self.members[number];
             member.attempt = None;
             member.backoff = BACKOFF_MAX;
             member.retry_at = turn.now.mono + BACKOFF_MAX;
@@ -547,7 +536,7 @@ impl Peers {
 
     /// Queues frames for a member. Gives the buffer back for reuse.
     pub(super) fn send(&mut self, to: MemberId, frames: Vec<u8>, turn: &mut Turn<'_>) {
-        let number = self.by_id.binary_search_by_key(&to, |entry| entry.0).ok().map(|at| self.by_id[at].1);
+        let number = self.members.find(to);
         let at = number.and_then(|number| self.members[number].link);
         if let (Some(number), Some(at)) = (number, at)
             && let Some(link) = self.links.get_mut(at)
@@ -607,14 +596,11 @@ impl Peers {
             }
         }
         for number in 0..self.members.len() {
-            let member = &self.members[number];
-            if member.link.is_some() || member.attempt.is_some() {
-                continue;
-            }
-            if now >= member.retry_at {
+            let any_link = self.members.has_link();
+            if now >= self.members[number].dial_at(any_link) {
                 self.dial(number, turn);
             }
-            self.timer_at = self.timer_at.min(self.members[number].retry_at);
+            self.timer_at = self.timer_at.min(self.members[number].dial_at(any_link));
         }
     }
 
@@ -635,7 +621,7 @@ impl Peers {
         self.closed = true;
         self.timer_at = Instant::NEVER;
         self.links = Slots::new();
-        for member in &mut self.members {
+        for member in self.members.iter_mut() {
             member.link = None;
             member.attempt = None;
         }

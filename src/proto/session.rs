@@ -54,8 +54,8 @@ pub struct Identity {
     pub keys: ClusterKeys,
     /// This member's name.
     pub name: String,
-    /// The names of all members.
-    pub members: Vec<String>,
+    /// The names of all members; `None` lets in whoever holds the cluster's key.
+    pub members: Option<Vec<String>>,
 }
 
 /// Which end of the stream this is.
@@ -103,7 +103,7 @@ enum State {
     /// The other end's hello is awaited.
     Hello,
     /// Its proof is awaited.
-    Proof { peer: String, their_nonce: [u8; NONCE] },
+    Proof { peer: String, is_guest: bool, their_nonce: [u8; NONCE] },
     /// Records flow.
     Open { sending: Direction, receiving: Direction },
     /// An error was returned; nothing more is taken.
@@ -132,6 +132,8 @@ pub enum Event<'a> {
     Established {
         /// The member at the other end.
         peer: String,
+        /// The end that connected looked for nobody by name: it is no member, and keeps this stream.
+        is_guest: bool,
     },
     /// A record was authentic: whole frames of that member.
     Frames(&'a [u8]),
@@ -225,8 +227,8 @@ impl fmt::Display for SessionError {
 impl std::error::Error for SessionError {}
 
 impl Session {
-    /// The end that connects, to reach the member `expected`. Its hello is appended to `out`. `nonce` must
-    /// be random and never used before.
+    /// The end that connects, to reach the member `expected`, or whoever is there if that is empty. Its hello is
+    /// appended to `out`. `nonce` must be random and never used before.
     pub fn connect(
         identity: Arc<Identity>,
         expected: &str,
@@ -234,7 +236,7 @@ impl Session {
         out: &mut Vec<u8>,
     ) -> Session {
         put_hello(out, &identity, expected, &nonce);
-        let expected = Some(expected.to_owned());
+        let expected = (!expected.is_empty()).then(|| expected.to_owned());
         Session { identity, role: Role::Initiator, expected, nonce, state: State::Hello }
     }
 
@@ -318,7 +320,8 @@ impl Session {
         if hello.name == identity.name {
             return Err(SessionError::OwnName(hello.name.to_owned()));
         }
-        if !identity.members.iter().any(|member| member == hello.name) {
+        if identity.members.as_ref().is_some_and(|members| !members.iter().any(|member| member == hello.name))
+        {
             return Err(SessionError::UnknownMember(hello.name.to_owned()));
         }
         if !hello.expected.is_empty() && hello.expected != identity.name {
@@ -337,15 +340,19 @@ impl Session {
             let proof = self.derive(b"proof", self.role, &peer, &their_nonce);
             put_message(out, KIND_PROOF, &proof.0);
         }
-        self.state = State::Proof { peer, their_nonce };
+        let is_guest = match self.role {
+            Role::Initiator => self.expected.is_none(),
+            Role::Acceptor => hello.expected.is_empty(),
+        };
+        self.state = State::Proof { peer, is_guest, their_nonce };
         Ok(Event::Progress)
     }
 
     fn handle_proof<'a>(&mut self, body: &[u8], out: &mut Vec<u8>) -> Result<Event<'a>, SessionError> {
-        let State::Proof { peer, their_nonce } = &self.state else {
+        let State::Proof { peer, is_guest, their_nonce } = &self.state else {
             return Err(SessionError::Malformed("a proof before the hello"));
         };
-        let (peer, their_nonce) = (peer.clone(), *their_nonce);
+        let (peer, is_guest, their_nonce) = (peer.clone(), *is_guest, *their_nonce);
         if body != self.derive(b"proof", self.role.other(), &peer, &their_nonce).0 {
             return Err(SessionError::Key { peer });
         }
@@ -357,7 +364,7 @@ impl Session {
             |role| Direction { key: self.derive(b"seals", role, &peer, &their_nonce), counter: 0 };
         let (sending, receiving) = (direction(self.role), direction(self.role.other()));
         self.state = State::Open { sending, receiving };
-        Ok(Event::Established { peer })
+        Ok(Event::Established { peer, is_guest })
     }
 
     /// A value that only a holder of the session key can compute, for one label, one end and this stream.

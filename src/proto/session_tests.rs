@@ -6,7 +6,7 @@ fn identity(name: &str) -> Arc<Identity> {
     Arc::new(Identity {
         keys: ClusterKeys::derive("test", &ClusterKeys::PUBLIC),
         name: name.to_owned(),
-        members: vec!["a".to_owned(), "b".to_owned(), "c".to_owned()],
+        members: Some(vec!["a".to_owned(), "b".to_owned(), "c".to_owned()]),
     })
 }
 

@@ -92,7 +92,7 @@ fn identity(name: &str, other: &str, secret: &[u8; 32]) -> Arc<Identity> {
     Arc::new(Identity {
         keys: ClusterKeys::derive("test", secret),
         name: name.to_owned(),
-        members: vec![name.to_owned(), other.to_owned()],
+        members: Some(vec![name.to_owned(), other.to_owned()]),
     })
 }
 

@@ -168,7 +168,7 @@ impl Run {
         Arc::new(Identity {
             keys: self.facts.keys.clone(),
             name: name.to_owned(),
-            members: self.members.clone(),
+            members: Some(self.members.clone()),
         })
     }
 }
