@@ -16,11 +16,11 @@ use quorate::driver::{DataDir, EventLoop, Handle, Level, Logger, NodeOptions};
 use quorate::proto::config::{Config, MemberSpec};
 use quorate::proto::limits;
 
+use super::choices::LogLevel;
 use super::client::print_line;
 use super::connection::{Connection, Kind};
 use super::exit::{CANNOT_CONNECT, CANNOT_WRITE, Failure, INPUT_OUTPUT};
 use super::log::ProgramLog;
-use super::settings::LogLevel;
 use super::{signals, tour};
 
 /// Bytes of a log segment: small, since there are several nodes and nobody keeps much in them.

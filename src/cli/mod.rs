@@ -4,6 +4,7 @@
 //! [`Failure`] and is printed here, once, with its exit code. The library knows nothing of this program.
 
 mod answer;
+mod choices;
 mod client;
 mod connection;
 mod dev;

@@ -9,15 +9,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::ValueEnum;
 use serde::{Deserialize, Deserializer};
 
-use quorate::driver::{DataDir, Level, Logger, NodeOptions, StoreOptions};
+use quorate::driver::{DataDir, Logger, NodeOptions, StoreOptions};
 use quorate::proto::config::{Config, Membership};
 use quorate::proto::ring::Mode;
 use quorate::proto::store::Durability;
 use quorate::store::{SEGMENT_SIZE_MAX, SEGMENT_SIZE_MIN, SEGMENT_SIZE_STEP};
 
+use super::choices::{LogLevel, Placement, Switch, Sync};
 use super::exit::{Failure, USAGE};
 use super::key_file;
 use super::log::ProgramLog;
@@ -149,85 +149,6 @@ pub struct NodeArguments {
     /// Whether the room of overwritten values is given back [default: on].
     #[arg(long, env = "QUORATE_COMPACTION", value_name = "SWITCH")]
     compaction: Option<Switch>,
-}
-
-/// Whether something is done.
-#[derive(ValueEnum, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-pub enum Switch {
-    /// It is.
-    On,
-    /// It is not.
-    Off,
-}
-
-/// How partitions are placed.
-#[derive(ValueEnum, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-pub enum Placement {
-    /// Members draw random tokens, as in the first Dynamo.
-    Tokens,
-    /// Even shares, zones kept apart, fewest moves.
-    Balanced,
-}
-
-impl From<Placement> for Mode {
-    fn from(placement: Placement) -> Mode {
-        match placement {
-            Placement::Tokens => Mode::Tokens,
-            Placement::Balanced => Mode::Balanced,
-        }
-    }
-}
-
-/// When a replica acknowledges a write.
-#[derive(ValueEnum, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-pub enum Sync {
-    /// In memory: a killed process may lose it on this node.
-    Memory,
-    /// Handed to the kernel, on disk within 100 ms: survives a killed process.
-    Interval,
-    /// On disk: survives a power cut.
-    Always,
-}
-
-impl From<Sync> for Durability {
-    fn from(sync: Sync) -> Durability {
-        match sync {
-            Sync::Memory => Durability::Memory,
-            Sync::Interval => Durability::Interval,
-            Sync::Always => Durability::Always,
-        }
-    }
-}
-
-/// The least important lines to log.
-#[derive(ValueEnum, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-pub enum LogLevel {
-    /// What failed and needs a person.
-    Error,
-    /// Also what is wrong and was coped with.
-    Warn,
-    /// Also what an operator wants to know once.
-    Info,
-    /// Also what helps to find faults.
-    Debug,
-    /// Everything.
-    Trace,
-}
-
-impl From<LogLevel> for Level {
-    fn from(level: LogLevel) -> Level {
-        match level {
-            LogLevel::Error => Level::Error,
-            LogLevel::Warn => Level::Warn,
-            LogLevel::Info => Level::Info,
-            LogLevel::Debug => Level::Debug,
-            LogLevel::Trace => Level::Trace,
-        }
-    }
 }
 
 /// Everything `quorate node` needs, gathered from all sources and checked.
@@ -502,6 +423,25 @@ mod tests {
     }
 
     #[test]
+    fn a_node_founds_a_cluster_joins_one_or_is_of_a_list() {
+        let core = |flags: &[&str]| {
+            gather(&[&["--data", "d"], flags].concat()).unwrap_or_else(|f| panic!("{f}")).options.core
+        };
+        let founded = core(&["--zone", "z"]);
+        assert_eq!((founded.membership, founded.placement), (Membership::Founded, Mode::Balanced));
+        assert_eq!(founded.members[0].zone, "z");
+        let joined = core(&["--name", "B", "--join", "127.0.0.1:1", "--auto-commit", "--weight", "2"]);
+        assert_eq!((joined.membership, joined.auto_commit), (Membership::Joined, true));
+        assert_eq!(joined.members[0].weight, 2);
+        let listed = core(&["--name", "B", "--peer", "127.0.0.1:1", "--members", "A@h:1,B@h:2"]);
+        assert_eq!((listed.membership, listed.placement), (Membership::Listed, Mode::Tokens));
+        let old = tempfile::tempdir().unwrap();
+        std::fs::write(old.path().join("layout"), "").unwrap();
+        let old = gather(&["--data", old.path().to_str().unwrap()]).unwrap_or_else(|f| panic!("{f}"));
+        assert_eq!(old.options.core.membership, Membership::Listed);
+    }
+
+    #[test]
     fn the_peer_address_comes_from_the_member_list_unless_told() {
         let list = "A@127.0.0.1:7201,B@127.0.0.1:7202";
         let base = ["--data", "d", "--name", "B", "--members", list];
@@ -555,7 +495,8 @@ mod tests {
     #[test]
     fn every_flag_but_config_is_a_key_of_the_file() {
         let text = "name = 'B'\ndata = 'd'\nclient = '127.0.0.1:1'\npeer = '127.0.0.1:2'\n\
-            members = ['A@127.0.0.1:3', 'B@127.0.0.1:4']\nsync = 'memory'\ncluster = 'c'\nkey_file = 'k'\n\
+            members = ['A@127.0.0.1:3', 'B@127.0.0.1:4']\nauto_commit = true\nzone = 'z'\nweight = 3\n\
+            drop_after = 17\ntransfer_mib = 18\nsync = 'memory'\ncluster = 'c'\nkey_file = 'k'\n\
             log = 'debug'\nlog_file = 'l'\nunix = 'u'\nallow_open_bind = true\nn = 2\nr = 1\nw = 1\n\
             partitions = 8\nplacement = 'balanced'\nmax_per_zone = 2\ntokens = 9\ntimeout_ms = 10\nkey_max = 11\nvalue_max = 12\nsegment_mib = 4\n\
             memory_max_mib = 13\ncheckpoint_mib = 14\nscrub_hours = 15\nretention_mib = 16\ncompaction = 'off'\n";
@@ -567,6 +508,10 @@ mod tests {
             ["--client", "127.0.0.1:1"],
             ["--peer", "127.0.0.1:2"],
             ["--members", "A@127.0.0.1:3,B@127.0.0.1:4"],
+            ["--zone", "z"],
+            ["--weight", "3"],
+            ["--drop-after", "17"],
+            ["--transfer-mib", "18"],
             ["--sync", "memory"],
             ["--cluster", "c"],
             ["--key-file", "k"],
@@ -590,13 +535,16 @@ mod tests {
             ["--retention-mib", "16"],
             ["--compaction", "off"],
         ];
-        let from_flags = arguments(&[flags.as_flattened(), &["--allow-open-bind"]].concat());
+        let from_flags = arguments(&[flags.as_flattened(), &["--allow-open-bind", "--auto-commit"]].concat());
         assert_eq!(from_file, from_flags);
         assert_eq!(from_file.clone().or(NodeArguments::default()), from_file);
         assert_eq!(NodeArguments::default().or(from_file.clone()), from_file);
         let known = <NodeArguments as clap::Args>::augment_args(clap::Command::new("node"));
-        // And `--segment-kib`, which cannot be given beside `--segment-mib`.
-        assert_eq!(known.get_arguments().count(), text.lines().count() + 2, "a flag is missing above");
+        // And `--segment-kib` and `--join`, which cannot be given beside `--segment-mib` and `--members`.
+        assert_eq!(known.get_arguments().count(), text.lines().count() + 3, "a flag is missing above");
+        let file = file_with("data = 'd'\njoin = ['127.0.0.1:1', '127.0.0.1:2']\n");
+        let joined = ["--data", "d", "--join", "127.0.0.1:1,127.0.0.1:2"];
+        assert_eq!(read_file(file.path()).unwrap(), arguments(&joined));
     }
 
     #[test]
@@ -634,7 +582,11 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_named() {
-        let table: [(&[&str], &str); 19] = [
+        let table: [(&[&str], &str); 23] = [
+            (&["--join", "127.0.0.1:1"], "--name: a node that joins needs one that no member has"),
+            (&["--name", "B", "--join", "nowhere"], "--join: `nowhere` is no HOST:PORT"),
+            (&["--placement", "tokens"], "--placement: a cluster that can grow is balanced"),
+            (&["--name", "A", "--members", "A@h:1", "--zone", "z"], "--zone: a member list says it"),
             (&[], "--data"),
             (
                 &["--name", "A", "--members", "A@h:1=x"],

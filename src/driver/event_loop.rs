@@ -109,6 +109,8 @@ pub struct EventLoop {
     watch: Watch,
     /// The topology that the peers' streams follow.
     followed: u64,
+    /// Why this node is not what it wants to be, as it was logged.
+    refusal: Option<String>,
     peers_first: bool,
     phase: Phase,
     host_fd: Option<HostFd>,
@@ -139,6 +141,7 @@ impl EventLoop {
             marks,
             watch,
             followed: 0,
+            refusal: None,
             peers_first: false,
             phase: Phase::Serving,
             host_fd: None,
@@ -156,6 +159,12 @@ impl EventLoop {
     /// Lets the streams to peers follow the topology. Addresses that are no numbers are looked up here, which
     /// waits for the system: members give numbers when they join.
     fn follow_topology(&mut self) {
+        if self.node.refusal() != self.refusal.as_deref() {
+            self.refusal = self.node.refusal().map(str::to_owned);
+            if let Some(why) = &self.refusal {
+                self.log.log(Level::Error, "cluster", format_args!("{why}"));
+            }
+        }
         let topology = self.node.topology();
         if !topology.is_kept() || topology.version() == self.followed {
             return;

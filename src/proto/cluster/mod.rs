@@ -57,8 +57,12 @@ pub struct Cluster {
     own: Progress,
     /// Members that something is new to, in the layout to come.
     receivers: Vec<MemberId>,
-    /// When progress is told again, or this node asks again to join.
+    /// When progress is told again, or this node asks again for what it lacks.
     repeat_at: Instant,
+    /// This node is no member, or another than the topology says, and wants that to change.
+    wants_in: bool,
+    /// A peer follows a later topology than this node.
+    is_behind: bool,
     /// When this keeper may take the next step, if none before it does.
     steward_at: Instant,
     /// Why this node cannot be what it wants to be, for the operator.
@@ -191,6 +195,8 @@ impl Cluster {
             receivers: topology.receivers(config),
             topology,
             repeat_at: now.mono,
+            is_behind: false,
+            wants_in: config.membership != Membership::Listed,
             steward_at: Instant::NEVER,
             refusal: None,
             counters: ClusterCounters::default(),
@@ -200,6 +206,11 @@ impl Cluster {
     /// Whether nothing waits for anything.
     pub fn is_idle(&self) -> bool {
         self.topology.next().is_none() && self.register.is_idle() && self.orders.len() == 0
+    }
+
+    /// Why this node is not what it wants to be.
+    pub fn refusal(&self) -> Option<&str> {
+        self.refusal.as_deref()
     }
 
     /// What this node last said of its progress.
@@ -452,6 +463,7 @@ impl Cluster {
         self.topology = topology;
         self.reports.retain(|&id, _| self.topology.member(id).is_some());
         self.steward_at = Instant::NEVER;
+        self.wants_in = true;
         if self.is_seated(scene) {
             self.refusal = None;
         }
@@ -504,41 +516,74 @@ impl Cluster {
             if self.topology.next().is_some() {
                 self.tell_progress(scene);
             }
+            self.ask_who_is_ahead(scene);
             self.ask_to_join(scene);
         }
         self.carry_on(scene);
     }
 
-    /// Asks one member that can be reached to be let in, if this node wants to be one and is none.
-    fn ask_to_join<S: Store>(&mut self, scene: &mut Scene<'_, S>) {
-        let wants = scene.config.membership == Membership::Joined
-            || (self.topology.is_kept() && self.topology.member(scene.own).is_some());
-        let generation = scene.replica.identity().generation;
-        let is_over = self.topology.has_removed(generation);
-        if !wants || self.topology.version() == 0 || !self.topology.is_kept() || is_over {
-            return;
+    /// A peer follows this version: later than ours, it is asked for it.
+    pub fn note_version(&mut self, now: Now, version: u64) {
+        if version > self.topology.version() && !self.is_behind {
+            self.is_behind = true;
+            self.repeat_at = now.mono;
         }
-        let Some(own) = scene.config.members.iter().find(|member| member.name == scene.config.name) else {
-            return;
-        };
+    }
+
+    /// Whoever hears from this node tells it what it does not know.
+    fn ask_who_is_ahead<S: Store>(&mut self, scene: &mut Scene<'_, S>) {
+        let ours = self.topology.version();
+        let slots: Vec<u16> = scene.peers.slots().collect();
+        let ahead = |peers: &Peers, slot: u16| peers.peer(slot).connected && peers.peer(slot).version > ours;
+        let ahead: Vec<u16> = slots.into_iter().filter(|&slot| ahead(scene.peers, slot)).collect();
+        self.is_behind = !ahead.is_empty();
+        for slot in ahead {
+            scene.peers.send(slot, 0, &Message::Progress(self.own));
+        }
+    }
+
+    /// Has this node let in, or known by what it is, if it wants that and is not.
+    fn ask_to_join<S: Store>(&mut self, scene: &mut Scene<'_, S>) {
+        self.wants_in = false;
+        let generation = scene.replica.identity().generation;
         let known = self.topology.member(scene.own);
+        let is_listed = self.topology.version() > 0 && !self.topology.is_kept();
+        let wants = known.is_some() || scene.config.membership == Membership::Joined;
+        let own = scene.config.members.iter().find(|member| member.name == scene.config.name);
+        let Some(own) = own.filter(|_| wants && !is_listed) else { return };
         if known.is_some_and(|known| (known.generation, &known.address) == (generation, &own.address)) {
             return;
         }
-        let member = MemberSpec { generation, ..own.clone() };
+        self.wants_in = true;
+        let change = Change::Join(MemberSpec { generation, ..own.clone() });
+        if known.is_some_and(|known| known.generation == generation) {
+            // It has only moved: no data does.
+            let until = scene.now.mono + limits::ORDER_DEADLINE;
+            let is_alone = self.topology.staged().is_empty();
+            self.orders.add(Pending { asker: Asker::Own, step: Step::Stage(change), until });
+            if is_alone {
+                self.orders.add(Pending { asker: Asker::Own, step: Step::Commit(None), until });
+            }
+            return;
+        }
+        if self.topology.has_removed(generation) {
+            let why = "this node's directory was removed from the cluster and does not return: start it over an empty one";
+            self.refusal = Some(why.to_owned());
+            self.wants_in = false;
+            return;
+        }
         let mut members = self.topology.members().into_iter().map(|member| member.id);
         let to = members.find_map(|id| scene.peers.slot_of(id).filter(|&slot| scene.peers.usable(slot)));
         if let Some(to) = to {
-            let change = Change::Join(member).encode();
-            scene.peers.send(to, 0, &Message::Join { commit: scene.config.auto_commit, change: &change });
+            let (commit, change) = (scene.config.auto_commit, change.encode());
+            scene.peers.send(to, 0, &Message::Join { commit, change: &change });
         }
     }
 
     /// When [`Cluster::handle_timeout`] is due.
     pub fn deadline(&self) -> Instant {
-        // A list of members never changes.
-        let is_listed = self.topology.version() > 0 && !self.topology.is_kept();
-        let repeats = if is_listed { Instant::NEVER } else { self.repeat_at };
+        let waits = self.is_behind || self.wants_in || self.topology.next().is_some();
+        let repeats = if waits { self.repeat_at } else { Instant::NEVER };
         repeats.min(self.register.deadline()).min(self.orders.deadline()).min(self.steward_at)
     }
 

@@ -33,6 +33,11 @@ impl<S: Store> Node<S> {
         self.follow(now);
     }
 
+    /// Why this node is not the member that it wants to be, for its operator.
+    pub fn refusal(&self) -> Option<&str> {
+        self.cluster.refusal()
+    }
+
     /// Plans what the topology found at the start asks for.
     pub(super) fn plan_transfers(&mut self, now: Now) {
         self.transfers.follow(scene!(self, now), self.cluster.topology());
@@ -49,6 +54,7 @@ impl<S: Store> Node<S> {
         let peer = self.peers.peer_mut(from);
         if theirs > peer.version {
             peer.version = theirs;
+            self.cluster.note_version(now, theirs);
             if theirs > ours {
                 // Whatever it hears from us tells it that we are behind.
                 let progress = self.cluster.progress();
