@@ -172,6 +172,14 @@
 #define QUORATE_OPT_PLACEMENT 24u
 /* replicas of a key that may lie in one zone, with placement balanced (one less than N) */
 #define QUORATE_OPT_MAX_PER_ZONE 25u
+/* 1 founds a cluster that can grow, unless the directory belongs to one already (0) */
+#define QUORATE_OPT_FOUND 26u
+/* 1 commits the plan that joining leads to, without an operator (0) */
+#define QUORATE_OPT_AUTO_COMMIT 27u
+/* seconds for which old copies of moved partitions are kept (3600) */
+#define QUORATE_OPT_DROP_AFTER_S 28u
+/* bytes a second taken at most of partitions that move here; 0 for no limit (67108864) */
+#define QUORATE_OPT_TRANSFER_BYTES 29u
 /* the data directory; none keeps records in memory only */
 #define QUORATE_OPT_DIR 64u
 /* this member's name (A) */
@@ -184,12 +192,16 @@
 #define QUORATE_OPT_PEER_ADDR 68u
 /* a Unix socket for Redis clients */
 #define QUORATE_OPT_UNIX_PATH 69u
+/* what fails together with this node; of one that founds or joins a cluster */
+#define QUORATE_OPT_ZONE 70u
 /* all members, each NAME@HOST:PORT, or NAME before quorate_node_meet; with placement balanced /ZONE may follow, behind all else =WEIGHT */
 #define QUORATE_OPT_MEMBERS 96u
 /* where to serve Redis clients (nowhere) */
 #define QUORATE_OPT_CLIENT_ADDR 97u
 /* shares of the data relative to others, each NAME=WEIGHT of a member whose entry has none (1); 0 holds nothing */
 #define QUORATE_OPT_WEIGHTS 98u
+/* join the cluster of the members that serve peers there, each HOST:PORT; instead of members */
+#define QUORATE_OPT_JOIN 99u
 /* a thread of the library drives the node */
 #define QUORATE_MODE_THREAD 0u
 /* the host polls one descriptor and calls quorate_node_step */

@@ -18,6 +18,7 @@ pub mod header;
 #[cfg(feature = "test-hooks")]
 pub mod hooks;
 pub mod host_loop;
+mod members;
 pub mod node;
 pub mod options;
 pub mod plain;

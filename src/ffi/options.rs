@@ -12,12 +12,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::boundary::{Answer, Site, caught, entry, explain};
+use super::members::{member, weight};
 use super::plain::{quorate_bytes, quorate_error, write_if};
 use super::status::{
     API_LEVEL, Constant, E_ARG, E_FORKED, E_NULL, E_PANIC, E_TYPE, E_UNSUPPORTED, OK, quorate_status,
 };
 use crate::driver::{DataDir, EventLoop, NodeOptions, OnProgress, StoreOptions, WaitPolicy};
-use crate::proto::config::{Config, MemberSpec};
+use crate::proto::config::{Config, MemberSpec, Membership};
 use crate::proto::ring::Mode;
 use crate::proto::store::Durability;
 use crate::store::Progress;
@@ -69,15 +70,21 @@ const RETENTION_BYTES: quorate_option = 22;
 const COMPACTION: quorate_option = 23;
 const PLACEMENT: quorate_option = 24;
 const MAX_PER_ZONE: quorate_option = 25;
+const FOUND: quorate_option = 26;
+const AUTO_COMMIT: quorate_option = 27;
+const DROP_AFTER_S: quorate_option = 28;
+const TRANSFER_BYTES: quorate_option = 29;
 const DIR: quorate_option = 64;
 const NAME: quorate_option = 65;
 const CLUSTER: quorate_option = 66;
 const KEY_FILE: quorate_option = 67;
 const PEER_ADDR: quorate_option = 68;
 const UNIX_PATH: quorate_option = 69;
+const ZONE: quorate_option = 70;
 const MEMBERS: quorate_option = 96;
 const CLIENT_ADDR: quorate_option = 97;
 const WEIGHTS: quorate_option = 98;
+const JOIN: quorate_option = 99;
 
 /// What belongs to a hook of the host.
 struct User {
@@ -147,15 +154,21 @@ const KEYS: &[Key] = &[
     Key(COMPACTION, "QUORATE_OPT_COMPACTION", "compaction", Kind::Number(0, 1, ON_OFF), "0 lets the log grow: the room of overwritten values is not given back (1)"),
     Key(PLACEMENT, "QUORATE_OPT_PLACEMENT", "placement", Kind::Number(1, 2, PLACEMENT_WORDS), "QUORATE_PLACEMENT_...: how partitions are placed (tokens)"),
     Key(MAX_PER_ZONE, "QUORATE_OPT_MAX_PER_ZONE", "max-per-zone", Kind::Number(1, 16, &[]), "replicas of a key that may lie in one zone, with placement balanced (one less than N)"),
+    Key(FOUND, "QUORATE_OPT_FOUND", "found", Kind::Number(0, 1, YES_NO), "1 founds a cluster that can grow, unless the directory belongs to one already (0)"),
+    Key(AUTO_COMMIT, "QUORATE_OPT_AUTO_COMMIT", "auto-commit", Kind::Number(0, 1, YES_NO), "1 commits the plan that joining leads to, without an operator (0)"),
+    Key(DROP_AFTER_S, "QUORATE_OPT_DROP_AFTER_S", "drop-after-s", Kind::Number(0, u32::MAX as u64, &[]), "seconds for which old copies of moved partitions are kept (3600)"),
+    Key(TRANSFER_BYTES, "QUORATE_OPT_TRANSFER_BYTES", "transfer-bytes", Kind::Number(0, u64::MAX, &[]), "bytes a second taken at most of partitions that move here; 0 for no limit (67108864)"),
     Key(DIR, "QUORATE_OPT_DIR", "dir", Kind::Text, "the data directory; none keeps records in memory only"),
     Key(NAME, "QUORATE_OPT_NAME", "name", Kind::Text, "this member's name (A)"),
     Key(CLUSTER, "QUORATE_OPT_CLUSTER", "cluster", Kind::Text, "the cluster's name (quorate)"),
     Key(KEY_FILE, "QUORATE_OPT_KEY_FILE", "key-file", Kind::Text, "a file of 32 bytes and mode 0600: the cluster's secret"),
     Key(PEER_ADDR, "QUORATE_OPT_PEER_ADDR", "peer-addr", Kind::Text, "where to serve other members; port 0 takes a free one"),
     Key(UNIX_PATH, "QUORATE_OPT_UNIX_PATH", "unix-path", Kind::Text, "a Unix socket for Redis clients"),
+    Key(ZONE, "QUORATE_OPT_ZONE", "zone", Kind::Text, "what fails together with this node; of one that founds or joins a cluster"),
     Key(MEMBERS, "QUORATE_OPT_MEMBERS", "members", Kind::List, "all members, each NAME@HOST:PORT, or NAME before quorate_node_meet; with placement balanced /ZONE may follow, behind all else =WEIGHT"),
     Key(CLIENT_ADDR, "QUORATE_OPT_CLIENT_ADDR", "client-addr", Kind::List, "where to serve Redis clients (nowhere)"),
     Key(WEIGHTS, "QUORATE_OPT_WEIGHTS", "weights", Kind::List, "shares of the data relative to others, each NAME=WEIGHT of a member whose entry has none (1); 0 holds nothing"),
+    Key(JOIN, "QUORATE_OPT_JOIN", "join", Kind::List, "join the cluster of the members that serve peers there, each HOST:PORT; instead of members"),
 ];
 
 /// The options for the header, and the values of those that have names.
@@ -281,6 +294,9 @@ impl quorate_options {
         for text in self.list(CLIENT_ADDR)? {
             options.clients.push(resolve("client-addr", text)?);
         }
+        for text in self.list(JOIN)? {
+            options.join.push(resolve("join", text)?);
+        }
         if let Some(path) = self.text(DIR)? {
             options.data = DataDir::Path(PathBuf::from(path));
         }
@@ -352,6 +368,19 @@ impl quorate_options {
         if self.number(PLACEMENT) == Some(PLACEMENT_BALANCED) {
             core.placement = Mode::Balanced;
         }
+        core.auto_commit = self.number(AUTO_COMMIT) == Some(1);
+        let seconds = |option, default| self.number(option).map_or(default, Duration::from_secs);
+        core.drop_after = seconds(DROP_AFTER_S, core.drop_after);
+        core.transfer_rate = self.number(TRANSFER_BYTES).unwrap_or(core.transfer_rate);
+        let joins = self.lists.get(&JOIN).is_some_and(|list| !list.is_empty());
+        if joins || self.number(FOUND) == Some(1) {
+            if self.lists.get(&MEMBERS).is_some_and(|list| !list.is_empty()) {
+                return Err("members: a node that founds or joins a cluster has no list of them".into());
+            }
+            core.membership = if joins { Membership::Joined } else { Membership::Founded };
+            core.placement = Mode::Balanced;
+            self.text(ZONE)?.unwrap_or_default().clone_into(&mut core.members[0].zone);
+        }
         core.max_per_zone = self.number(MAX_PER_ZONE).map(|number| number as u8);
         core.partitions = self.number(PARTITIONS).map_or(core.partitions, |number| number as u32);
         let millis = |option, default| self.number(option).map_or(default, Duration::from_millis);
@@ -360,25 +389,6 @@ impl quorate_options {
         core.replica_deadline = millis(REPLICA_TIMEOUT_MS, core.replica_deadline);
         Ok(core)
     }
-}
-
-/// `NAME@HOST:PORT`, or a name whose address is told later; `/ZONE` may follow, and `=WEIGHT`. The weight is
-/// beside, if there is one.
-fn member(entry: &str) -> Result<(MemberSpec, Option<u32>), String> {
-    let (place, weight) = match entry.rsplit_once('=') {
-        None => (entry, None),
-        Some((place, text)) => (place, Some(weight("members", entry, text)?)),
-    };
-    let (place, zone) = place.split_once('/').unwrap_or((place, ""));
-    let (name, address) = place.split_once('@').unwrap_or((place, ""));
-    Ok((MemberSpec { zone: zone.to_owned(), ..MemberSpec::new(name, address) }, weight))
-}
-
-/// The weight that an entry of a list ends with.
-fn weight(setting: &str, entry: &str, text: &str) -> Result<u32, String> {
-    let problem =
-        || format!("{setting}: `{entry}`: `{text}` is no weight, a whole number from 0 to {}", u32::MAX);
-    text.parse().map_err(|_| problem())
 }
 
 /// The first address that a text names.
@@ -621,6 +631,7 @@ mod tests {
         }
         assert_eq!((MODE, CLIENTS_MAX, DIR, UNIX_PATH, MEMBERS, CLIENT_ADDR), (1, 18, 64, 69, 96, 97));
         assert_eq!((PLACEMENT, MAX_PER_ZONE, WEIGHTS), (24, 25, 98));
+        assert_eq!((FOUND, AUTO_COMMIT, DROP_AFTER_S, TRANSFER_BYTES, ZONE, JOIN), (26, 27, 28, 29, 70, 99));
     }
 
     #[test]
