@@ -1,7 +1,9 @@
 //! `quorate dev`: a whole cluster in this process, one thread a node, to try things out.
 //!
-//! The same nodes as `quorate node` runs, over real sockets and real files; only small. Peers listen on
-//! ports that the system chooses, so the nodes are opened first and then told where the others are.
+//! The same nodes as `quorate node` runs, over real sockets and real files; only small. The first founds the
+//! cluster, and the others join it as they would anywhere. A directory of an earlier version, whose members were a
+//! list, is served as it is: peers listen on ports that the system chooses, so there the nodes are opened first
+//! and then told where the others are.
 
 use std::fs;
 use std::io::Write;
@@ -13,8 +15,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use quorate::driver::{DataDir, EventLoop, Handle, Level, Logger, NodeOptions};
-use quorate::proto::config::{Config, MemberSpec};
+use quorate::proto::config::{Config, MemberSpec, Membership};
 use quorate::proto::limits;
+use quorate::proto::ring::Mode;
 
 use super::choices::LogLevel;
 use super::client::print_line;
@@ -93,11 +96,20 @@ fn open_all(arguments: &DevArguments, directory: &Path) -> Result<Vec<EventLoop>
         (b'A'..).take(arguments.nodes.into()).map(|name| char::from(name).into()).collect();
     let member = |name: &String| MemberSpec::new(name, "");
     let members: Vec<MemberSpec> = names.iter().map(member).collect();
-    let mut loops = Vec::new();
+    let is_listed = names.iter().any(|name| directory.join(name).join("layout").exists());
+    let mut loops: Vec<EventLoop> = Vec::new();
     for (name, place) in names.iter().zip(0..) {
         let mut core = Config::new(name);
-        core.members.clone_from(&members);
+        let first = loops.first().and_then(EventLoop::peer_address);
+        if is_listed {
+            core.members.clone_from(&members);
+        } else {
+            core.membership = if first.is_none() { Membership::Founded } else { Membership::Joined };
+            core.placement = Mode::Balanced;
+            core.auto_commit = true;
+        }
         let mut options = NodeOptions::new(core);
+        options.join.extend(first.filter(|_| !is_listed));
         options.data = DataDir::Path(directory.join(name));
         options.clients = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, port_of(arguments.port, place)?))];
         options.peer = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
@@ -126,7 +138,7 @@ fn tell_addresses(loops: &mut [EventLoop]) {
         .collect();
     for node in loops {
         for (name, address) in &addresses {
-            assert!(node.set_member_address(name, *address), "all nodes have the same members");
+            node.set_member_address(name, *address);
         }
     }
 }

@@ -464,6 +464,7 @@ impl Cluster {
         self.reports.retain(|&id, _| self.topology.member(id).is_some());
         self.steward_at = Instant::NEVER;
         self.wants_in = true;
+        self.repeat_at = scene.now.mono;
         if self.is_seated(scene) {
             self.refusal = None;
         }
