@@ -12,7 +12,7 @@
 
 mod compare;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::cluster::{Scene, Topology};
 use super::config::Config;
@@ -32,6 +32,20 @@ use compare::{Run, own_run, record_at};
 
 /// How soon something is tried again that could not be done.
 const RETRY: core::time::Duration = core::time::Duration::from_millis(50);
+
+/// Jobs that wait and are tried at one time.
+const TRIES_MAX: usize = 64;
+
+/// How far a job has come in one go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// A message has left, or may.
+    Sent,
+    /// Nobody is there for it.
+    Blocked,
+    /// Nothing is left to do but to wait for the disk, or nothing at all.
+    Ended,
+}
 
 /// What is done with a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,8 +78,6 @@ struct Job {
     unacknowledged: u32,
     /// Where to go on when they are.
     next: Option<u64>,
-    /// Everything was taken: it counts once this is on disk.
-    safe_at: Option<Sequence>,
     /// Whose answer was unfit, or did not come: others first.
     avoided: Vec<u16>,
 }
@@ -91,15 +103,20 @@ pub struct Transfers {
     jobs: BTreeMap<u16, Job>,
     /// Partitions that are new here in the transition under way, and those of them that are fetched.
     total: u32,
-    done: Vec<u16>,
-    /// The version of the layout to come that they are counted for.
-    layout: u64,
+    done: BTreeSet<u16>,
+    /// What the jobs were planned for: both layouts' versions, and whether reads are on the second.
+    stage: Option<(u64, u64, bool)>,
+    /// Jobs under way; those that wait for a place among them, or for a peer; and those that are on their way to
+    /// disk, with what must be there.
+    running: Vec<u16>,
+    waiting: VecDeque<u16>,
+    syncing: Vec<(Sequence, u16)>,
+    /// No job that waits is begun before this.
+    wait_until: Instant,
     /// Bytes taken in this transition.
     bytes: u64,
     /// No more is asked for before this: the pace.
     pace_at: Instant,
-    /// When old copies are handed over, at the earliest.
-    drop_at: Instant,
     /// Numbers of records that were sent and are to be acknowledged, with their partitions.
     sent: BTreeMap<u64, u16>,
     number: u64,
@@ -120,7 +137,6 @@ impl Job {
             lacking: Vec::new(),
             unacknowledged: 0,
             next: None,
-            safe_at: None,
             avoided: Vec::new(),
         }
     }
@@ -149,57 +165,56 @@ impl Transfers {
         (self.total, self.total - self.done.len() as u32, self.bytes)
     }
 
-    /// The topology has changed: plans what is new here, and forgets what is not any more.
+    /// The topology has changed, or is found at the start: plans what is new here, and forgets what is not any
+    /// more.
     pub fn follow<S: Store>(&mut self, scene: &Scene<'_, S>, topology: &Topology) {
-        let partitions = topology.current().partitions();
-        let layout = topology.next().map_or(0, super::ring::Layout::version);
-        let is_same = layout == self.layout && !topology.is_flipped();
-        if is_same {
-            return;
-        }
-        let arrivals = topology.arrivals(scene.own, scene.config);
-        let was_on_its_way = |partition: &u16| {
-            self.done.contains(partition)
-                || self.jobs.get(partition).is_some_and(|job| job.kind == Kind::Fetch && !job.met.is_empty())
-        };
-        // A copy that was on its way in the layout before and still is has been written to all the time.
-        let held: Vec<u16> = arrivals.iter().copied().filter(was_on_its_way).collect();
-        self.layout = layout;
-        self.total = arrivals.len() as u32;
-        self.done.clear();
-        self.bytes = 0;
-        self.jobs.clear();
-        self.sent.clear();
-        for partition in arrivals {
-            let store = scene.replica.store();
-            let is_known = topology
-                .current()
-                .slot_of(scene.own)
-                .is_some_and(|slot| topology.current().preference_list(partition).contains(&slot));
-            let lies = store.partition_stats(partition).keys > 0 && !held.contains(&partition) && !is_known;
-            let kind = if lies { Kind::HandOver { returns: true } } else { Kind::Fetch };
-            self.jobs.insert(partition, Job::new(kind, partitions, partition));
-        }
-        if topology.next().is_none() && topology.is_kept() {
-            self.plan_drops(scene, topology);
+        let next = topology.next().map_or(0, super::ring::Layout::version);
+        let stage = (topology.current().version(), next, topology.is_flipped());
+        // What operators stage moves nothing.
+        let Some(before) = self.stage.replace(stage) else { return self.plan(scene, topology, |_| true) };
+        if before != stage {
+            // A copy that was on its way in the layout before and still is has been written to all the time.
+            let jobs = std::mem::take(&mut self.jobs);
+            let done = std::mem::take(&mut self.done);
+            let is_fetched = |partition: &u16| jobs.get(partition).is_some_and(|job| job.kind == Kind::Fetch);
+            self.plan(scene, topology, |partition| done.contains(&partition) || is_fetched(&partition));
         }
     }
 
-    /// Plans to give up what lies here and belongs to others.
-    fn plan_drops<S: Store>(&mut self, scene: &Scene<'_, S>, topology: &Topology) {
-        let layout = topology.current();
-        let own = layout.slot_of(scene.own);
-        for partition in (0..layout.partitions()).map(|partition| partition as u16) {
-            let is_ours = own.is_some_and(|own| layout.preference_list(partition).contains(&own));
-            if !is_ours && scene.replica.store().partition_stats(partition).keys > 0 {
-                let kind = Kind::HandOver { returns: false };
-                self.jobs.insert(partition, Job::new(kind, layout.partitions(), partition));
+    /// Plans all that is to be done. What lies here of a partition that is new, and was not `held`, is from before
+    /// it went away: it is no evidence (rule L4).
+    fn plan<S: Store>(&mut self, scene: &Scene<'_, S>, topology: &Topology, held: impl Fn(u16) -> bool) {
+        let partitions = topology.current().partitions();
+        let arrivals = topology.arrivals(scene.own, scene.config);
+        (self.total, self.bytes) = (arrivals.len() as u32, 0);
+        self.done.clear();
+        self.jobs.clear();
+        self.sent.clear();
+        self.running.clear();
+        self.syncing.clear();
+        self.wait_until = Instant::ZERO;
+        let store = scene.replica.store();
+        for partition in arrivals {
+            let stays = topology.current().slot_of(scene.own);
+            let stays = stays.is_some_and(|own| topology.current().preference_list(partition).contains(&own));
+            let is_gapped = store.partition_stats(partition).keys > 0 && !held(partition) && !stays;
+            let kind = if is_gapped { Kind::HandOver { returns: true } } else { Kind::Fetch };
+            self.jobs.insert(partition, Job::new(kind, partitions, partition));
+        }
+        if topology.next().is_none() && topology.is_kept() {
+            // What lies here and belongs to others.
+            let own = topology.current().slot_of(scene.own);
+            for partition in (0..partitions).map(|partition| partition as u16) {
+                let list = topology.current().preference_list(partition);
+                let is_ours = own.is_some_and(|own| list.contains(&own));
+                if !is_ours && store.partition_stats(partition).keys > 0 {
+                    let kind = Kind::HandOver { returns: false };
+                    self.jobs.insert(partition, Job::new(kind, partitions, partition));
+                }
             }
+            self.wait_until = scene.now.mono + scene.config.drop_after;
         }
-        self.drop_at = scene.now.mono + scene.config.drop_after;
-        if cfg!(mutant = "drop_unverified") {
-            self.drop_at = scene.now.mono;
-        }
+        self.waiting = self.jobs.keys().copied().collect();
     }
 
     /// Goes on with what can go on. Returns whether the progress has changed.
@@ -210,50 +225,80 @@ impl Transfers {
         routes: &Routes,
     ) -> bool {
         let before = self.progress();
+        self.end_syncing(scene);
+        for partition in std::mem::take(&mut self.running) {
+            self.go_on(scene, topology, routes, partition);
+        }
         let now = scene.now.mono;
-        let mut running = 0;
-        for partition in self.jobs.keys().copied().collect::<Vec<_>>() {
-            let job = self.jobs.get_mut(&partition).expect("it was listed");
-            if let Some(safe_at) = job.safe_at {
-                if scene.replica.store().marks().durable >= safe_at {
-                    self.jobs.remove(&partition);
-                    self.done.push(partition);
-                    self.counters.fetched += 1;
-                }
-                continue;
-            }
-            if job.kind == (Kind::HandOver { returns: false }) && now < self.drop_at {
-                continue;
-            }
-            if job.is_asked || job.unacknowledged > 0 {
-                if now < job.due {
-                    running += 1;
-                    continue;
-                }
-                // No answer: somebody else may have one.
-                let peer = job.peer.take();
-                job.avoided.extend(peer);
-                job.restart(routes.partitions(), partition);
-                self.sent.retain(|_, sent| *sent != partition);
-            }
-            if running >= limits::TRANSFER_WIDTH || now < job.due || now < self.pace_at {
-                continue;
-            }
-            if self.step(scene, topology, partition) {
-                running += 1;
+        // Each that waits is tried once.
+        let mut tries = self.waiting.len().min(TRIES_MAX);
+        while self.running.len() < limits::TRANSFER_WIDTH && now >= self.wait_until && now >= self.pace_at {
+            let Some(partition) = self.waiting.pop_front() else { break };
+            self.go_on(scene, topology, routes, partition);
+            tries -= 1;
+            if tries == 0 {
+                self.wait_until = now + RETRY;
             }
         }
         before != self.progress()
     }
 
-    /// The next message of a job. False if there is nobody to send it to, or it has come to its end.
-    fn step<S: Store>(&mut self, scene: &mut Scene<'_, S>, topology: &Topology, partition: u16) -> bool {
-        if !self.choose_peer(scene, topology, partition) {
-            return false;
+    /// What was fetched counts once it is on disk.
+    fn end_syncing<S: Store>(&mut self, scene: &Scene<'_, S>) {
+        let durable = scene.replica.store().marks().durable;
+        let (jobs, done, counters) = (&mut self.jobs, &mut self.done, &mut self.counters);
+        self.syncing.retain(|&(safe_at, partition)| {
+            let is_safe = durable >= safe_at;
+            if is_safe {
+                jobs.remove(&partition);
+                done.insert(partition);
+                counters.fetched += 1;
+            }
+            !is_safe
+        });
+    }
+
+    /// One job, as far as it can go: it runs on, waits, is on its way to disk, or has ended.
+    fn go_on<S: Store>(
+        &mut self,
+        scene: &mut Scene<'_, S>,
+        topology: &Topology,
+        routes: &Routes,
+        partition: u16,
+    ) {
+        let now = scene.now.mono;
+        let Some(job) = self.jobs.get_mut(&partition) else { return };
+        if job.is_asked || job.unacknowledged > 0 {
+            if now < job.due {
+                self.running.push(partition);
+                return;
+            }
+            // No answer: somebody else may have one.
+            let peer = job.peer.take();
+            job.avoided.extend(peer);
+            job.restart(routes.partitions(), partition);
+            self.sent.retain(|_, sent| *sent != partition);
+        } else if now < job.due || now < self.pace_at {
+            self.running.push(partition);
+            return;
+        }
+        match self.step(scene, topology, partition) {
+            Step::Sent => self.running.push(partition),
+            Step::Blocked => self.waiting.push_back(partition),
+            Step::Ended => {}
+        }
+    }
+
+    /// The next message of a job.
+    fn step<S: Store>(&mut self, scene: &mut Scene<'_, S>, topology: &Topology, partition: u16) -> Step {
+        match self.choose_peer(scene, topology, partition) {
+            Step::Sent => {}
+            other => return other,
         }
         let job = self.jobs.get_mut(&partition).expect("it runs");
         if !job.lacking.is_empty() {
-            return self.send_lacking(scene, partition);
+            self.send_lacking(scene, partition);
+            return Step::Sent;
         }
         let sends = job.kind == Kind::Fetch;
         let Run { digests, until } = own_run(scene.replica.store(), partition, job.from);
@@ -263,19 +308,20 @@ impl Transfers {
         let compare = Compare { partition, from: job.from, until, sends, digests: &digests };
         let peer = job.peer.expect("it was chosen");
         scene.peers.send(peer, 0, &Message::Compare(compare));
-        true
+        Step::Sent
     }
 
-    /// Finds whom to compare with, if nobody is; ends the job where nobody is needed any more.
+    /// Finds whom to compare with, if nobody is; ends the job where nobody is needed any more. *Sent* if there is
+    /// somebody.
     fn choose_peer<S: Store>(
         &mut self,
         scene: &mut Scene<'_, S>,
         topology: &Topology,
         partition: u16,
-    ) -> bool {
+    ) -> Step {
         let job = self.jobs.get_mut(&partition).expect("it runs");
         if job.peer.is_some() {
-            return true;
+            return Step::Sent;
         }
         let (whom, is_over) = match job.kind {
             Kind::Fetch => (
@@ -292,8 +338,7 @@ impl Transfers {
             }
         };
         if is_over {
-            self.end(scene, topology, partition);
-            return false;
+            return self.end(scene, topology, partition);
         }
         let version = topology.next().map_or(topology.current().version(), super::ring::Layout::version);
         let mut fit = Vec::new();
@@ -307,38 +352,34 @@ impl Transfers {
         job.peer = fit.iter().find(|slot| !job.avoided.contains(slot)).or(fit.first()).copied();
         if job.peer.is_none() {
             job.avoided.clear();
-            job.due = scene.now.mono + RETRY;
+            return Step::Blocked;
         }
-        job.peer.is_some()
+        Step::Sent
     }
 
     /// A job has met everybody that it must.
-    fn end<S: Store>(&mut self, scene: &mut Scene<'_, S>, topology: &Topology, partition: u16) {
+    fn end<S: Store>(&mut self, scene: &mut Scene<'_, S>, topology: &Topology, partition: u16) -> Step {
         let partitions = topology.current().partitions();
         let job = self.jobs.get_mut(&partition).expect("it runs");
-        match job.kind {
-            Kind::Fetch => {
-                job.safe_at = Some(scene.replica.last_put());
-                scene.replica.want_sync();
-            }
-            Kind::HandOver { returns } => {
-                if scene.replica.drop_partition(scene.now, partition).is_err() {
-                    job.due = scene.now.mono + RETRY;
-                    job.restart(partitions, partition);
-                    return;
-                }
-                self.counters.dropped += 1;
-                if returns {
-                    self.jobs.insert(partition, Job::new(Kind::Fetch, partitions, partition));
-                } else {
-                    self.jobs.remove(&partition);
-                }
-            }
+        let Kind::HandOver { returns } = job.kind else {
+            self.syncing.push((scene.replica.last_put(), partition));
+            scene.replica.want_sync();
+            return Step::Ended;
+        };
+        if scene.replica.drop_partition(scene.now, partition).is_err() {
+            return Step::Blocked;
         }
+        self.counters.dropped += 1;
+        self.jobs.remove(&partition);
+        if !returns {
+            return Step::Ended;
+        }
+        self.jobs.insert(partition, Job::new(Kind::Fetch, partitions, partition));
+        Step::Blocked
     }
 
     /// Sends a share of the records that the peer lacks.
-    fn send_lacking<S: Store>(&mut self, scene: &mut Scene<'_, S>, partition: u16) -> bool {
+    fn send_lacking<S: Store>(&mut self, scene: &mut Scene<'_, S>, partition: u16) {
         let job = self.jobs.get_mut(&partition).expect("it runs");
         let peer = job.peer.expect("it was chosen");
         let mut bytes = 0;
@@ -364,7 +405,6 @@ impl Transfers {
             // They have gone meanwhile.
             self.advance(scene, partition);
         }
-        true
     }
 
     /// A peer has stored a record of ours, or refuses to. False if it is no answer to us.
@@ -483,17 +523,14 @@ impl Transfers {
     /// When [`Transfers::carry_on`] is due although nothing else happens.
     pub fn deadline<S: Store>(&self, replica: &Replica<S>) -> Instant {
         let durable = replica.store().marks().durable;
-        let mut earliest = Instant::NEVER;
-        for job in self.jobs.values().take(4 * limits::TRANSFER_WIDTH) {
-            let due = match (job.kind, job.safe_at) {
-                (_, Some(safe_at)) if durable >= safe_at => Instant::ZERO,
-                (_, Some(_)) => Instant::NEVER,
-                (Kind::HandOver { returns: false }, _) => job.due.max(self.drop_at).max(self.pace_at),
-                _ => job.due.max(self.pace_at),
-            };
-            earliest = earliest.min(due);
+        if self.syncing.iter().any(|&(safe_at, _)| durable >= safe_at) {
+            return Instant::ZERO;
         }
-        earliest
+        let running = self.running.iter().filter_map(|partition| self.jobs.get(partition));
+        let due = running.map(|job| if job.is_asked { job.due } else { job.due.max(self.pace_at) }).min();
+        let has_room = self.running.len() < limits::TRANSFER_WIDTH && !self.waiting.is_empty();
+        let next = if has_room { self.wait_until.max(self.pace_at) } else { Instant::NEVER };
+        due.unwrap_or(Instant::NEVER).min(next)
     }
 }
 
