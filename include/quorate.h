@@ -180,6 +180,8 @@
 #define QUORATE_OPT_DROP_AFTER_S 28u
 /* bytes a second taken at most of partitions that move here; 0 for no limit (67108864) */
 #define QUORATE_OPT_TRANSFER_BYTES 29u
+/* 1 with join: hold no data, and coordinate through the members (0) */
+#define QUORATE_OPT_CLIENT_ROLE 30u
 /* the data directory; none keeps records in memory only */
 #define QUORATE_OPT_DIR 64u
 /* this member's name (A) */

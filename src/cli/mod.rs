@@ -14,6 +14,7 @@ mod log;
 mod members;
 mod node;
 mod progress;
+mod proxy;
 mod settings;
 mod signals;
 #[cfg(feature = "sim")]
@@ -41,6 +42,8 @@ struct Arguments {
 enum Verb {
     /// Serve as one member of a cluster, until SIGTERM or SIGINT.
     Node(Box<settings::NodeArguments>),
+    /// Serve clients without holding any data: ask the members of a cluster.
+    Proxy(Box<proxy::ProxyArguments>),
     /// Run a whole cluster in this process, to try things out.
     Dev(dev::DevArguments),
     /// Read keys with all their siblings.
@@ -73,6 +76,7 @@ pub fn run() -> ExitCode {
     };
     let result = match arguments.verb {
         Verb::Node(arguments) => node::run(*arguments),
+        Verb::Proxy(arguments) => proxy::run(*arguments),
         Verb::Dev(arguments) => dev::run(&arguments),
         Verb::Get(arguments) => client::get(&arguments),
         Verb::Put(arguments) => client::put(&arguments),

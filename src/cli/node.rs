@@ -7,7 +7,7 @@ use quorate::driver::{EventLoop, Level, Logger};
 use super::exit::Failure;
 use super::key_file;
 use super::progress;
-use super::settings::{NodeArguments, NodeSettings};
+use super::settings::{NodeArguments, NodeSettings, Role};
 use super::signals;
 
 /// Serves until a signal asks to stop, and stops cleanly.
@@ -15,7 +15,18 @@ use super::signals;
 /// # Errors
 /// The settings are wrong, the node cannot be opened, or its store could not be closed cleanly.
 pub fn run(arguments: NodeArguments) -> Result<(), Failure> {
-    let NodeSettings { mut options, log, key_file } = arguments.gather()?;
+    serve(arguments.gather(Role::Store)?, |_| Ok(()))
+}
+
+/// Serves with these settings; says that it is ready when `meet` has come back.
+///
+/// # Errors
+/// The node cannot be opened, `meet` fails, or its store could not be closed cleanly.
+pub fn serve(
+    settings: NodeSettings,
+    meet: impl FnOnce(&mut EventLoop) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let NodeSettings { mut options, log, key_file } = settings;
     signals::claim()?;
     let logger = options.log.clone();
     let name = options.core.name.clone();
@@ -33,6 +44,7 @@ pub fn run(arguments: NodeArguments) -> Result<(), Failure> {
         check_key(key_file.as_deref(), &secret, &logger);
     }));
     signals::watch(vec![event_loop.handle()])?;
+    meet(&mut event_loop)?;
     say_ready(&name, &event_loop);
     event_loop.run()?;
     Ok(())

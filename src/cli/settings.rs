@@ -38,117 +38,117 @@ const PEER_DEFAULT: &str = "127.0.0.1:7380";
 pub struct NodeArguments {
     /// This member's name [default: A, in a cluster of one].
     #[arg(long, env = "QUORATE_NAME")]
-    name: Option<String>,
+    pub(super) name: Option<String>,
     /// The data directory; made with mode 0700 if it does not exist.
     #[arg(long, env = "QUORATE_DATA", value_name = "DIR")]
-    data: Option<PathBuf>,
+    pub(super) data: Option<PathBuf>,
     /// Where to serve Redis clients [default: 127.0.0.1:7379]; port 0 takes a free one.
     #[arg(long, env = "QUORATE_CLIENT", value_name = "ADDR")]
-    client: Option<String>,
+    pub(super) client: Option<String>,
     /// Where to serve other members [default: as --members says, or 127.0.0.1:7380].
     #[arg(long, env = "QUORATE_PEER", value_name = "ADDR")]
-    peer: Option<String>,
+    pub(super) peer: Option<String>,
     /// All members, this one included, as NAME@HOST:PORT[/ZONE][=WEIGHT],…; without it a cluster of one.
     #[arg(long, env = "QUORATE_MEMBERS", value_name = "LIST")]
     #[serde(deserialize_with = "text_or_list")]
-    members: Option<String>,
+    pub(super) members: Option<String>,
     /// Join the cluster of the member that serves peers there; several may be tried: HOST:PORT,…
     #[arg(long, env = "QUORATE_JOIN", value_name = "LIST", conflicts_with = "members")]
     #[serde(deserialize_with = "text_or_list")]
-    join: Option<String>,
+    pub(super) join: Option<String>,
     /// Commit the plan that this node's joining leads to; without it an operator does.
     #[arg(long, env = "QUORATE_AUTO_COMMIT", value_name = "BOOL",
           num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    auto_commit: Option<bool>,
+    pub(super) auto_commit: Option<bool>,
     /// What fails together with this node, such as a rack; of one that founds or joins a cluster.
     #[arg(long, env = "QUORATE_ZONE")]
-    zone: Option<String>,
+    pub(super) zone: Option<String>,
     /// This node's share of the data relative to others; of one that founds or joins a cluster [default: 1].
     #[arg(long, env = "QUORATE_WEIGHT")]
-    weight: Option<u32>,
+    pub(super) weight: Option<u32>,
     /// Seconds for which old copies of moved partitions are kept [default: 3600].
     #[arg(long, env = "QUORATE_DROP_AFTER", value_name = "SECONDS")]
-    drop_after: Option<u32>,
+    pub(super) drop_after: Option<u32>,
     /// MiB a second that are taken at most of partitions that move here; 0 for no limit [default: 64].
     #[arg(long, env = "QUORATE_TRANSFER_MIB", value_name = "MIB")]
-    transfer_mib: Option<u32>,
+    pub(super) transfer_mib: Option<u32>,
     /// A TOML file with any of these settings.
     #[arg(long, env = "QUORATE_CONFIG", value_name = "FILE")]
     #[serde(skip)]
-    config: Option<PathBuf>,
+    pub(super) config: Option<PathBuf>,
     /// When a write counts as done on a replica [default: interval].
     #[arg(long, env = "QUORATE_SYNC", value_name = "WHEN")]
-    sync: Option<Sync>,
+    pub(super) sync: Option<Sync>,
     /// The cluster's name [default: quorate].
     #[arg(long, env = "QUORATE_CLUSTER", value_name = "NAME")]
-    cluster: Option<String>,
+    pub(super) cluster: Option<String>,
     /// The cluster's secret: a file of 32 bytes and mode 0600.
     #[arg(long, env = "QUORATE_KEY_FILE", value_name = "FILE")]
-    key_file: Option<PathBuf>,
+    pub(super) key_file: Option<PathBuf>,
     /// The least important lines to log [default: info].
     #[arg(long, env = "QUORATE_LOG", value_name = "LEVEL")]
-    log: Option<LogLevel>,
+    pub(super) log: Option<LogLevel>,
     /// Log to this file instead of stderr; SIGHUP opens it anew.
     #[arg(long, env = "QUORATE_LOG_FILE", value_name = "FILE")]
-    log_file: Option<PathBuf>,
+    pub(super) log_file: Option<PathBuf>,
     /// Serve Redis clients on this Unix socket too.
     #[arg(long, env = "QUORATE_UNIX", value_name = "PATH")]
-    unix: Option<PathBuf>,
+    pub(super) unix: Option<PathBuf>,
     /// Allow addresses that are not loopback although nobody has to log in.
     #[arg(long, env = "QUORATE_ALLOW_OPEN_BIND", value_name = "BOOL",
           num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    allow_open_bind: Option<bool>,
+    pub(super) allow_open_bind: Option<bool>,
     /// Replicas of each key [default: 3].
     #[arg(long, env = "QUORATE_N")]
-    n: Option<u8>,
+    pub(super) n: Option<u8>,
     /// Replicas that must answer a read [default: a majority].
     #[arg(long, env = "QUORATE_R")]
-    r: Option<u8>,
+    pub(super) r: Option<u8>,
     /// Replicas that must acknowledge a write [default: a majority].
     #[arg(long, env = "QUORATE_W")]
-    w: Option<u8>,
+    pub(super) w: Option<u8>,
     /// Partitions, a power of two; fixed when the cluster is made [default: 256].
     #[arg(long, env = "QUORATE_PARTITIONS")]
-    partitions: Option<u32>,
+    pub(super) partitions: Option<u32>,
     /// How partitions are placed; fixed when the cluster is made [default: tokens].
     #[arg(long, env = "QUORATE_PLACEMENT", value_name = "MODE")]
-    placement: Option<Placement>,
+    pub(super) placement: Option<Placement>,
     /// Replicas of a key that may lie in one zone [default: one less than N].
     #[arg(long, env = "QUORATE_MAX_PER_ZONE")]
-    max_per_zone: Option<u8>,
+    pub(super) max_per_zone: Option<u8>,
     /// Tokens each member draws, with placement tokens; fixed when the cluster is made [default: 64].
     #[arg(long, env = "QUORATE_TOKENS")]
-    tokens: Option<u32>,
+    pub(super) tokens: Option<u32>,
     /// Milliseconds until the deadline of a request that names none [default: 1000].
     #[arg(long, env = "QUORATE_TIMEOUT_MS", value_name = "MS")]
-    timeout_ms: Option<u64>,
+    pub(super) timeout_ms: Option<u64>,
     /// Longest key in bytes [default: 4096].
     #[arg(long, env = "QUORATE_KEY_MAX", value_name = "BYTES")]
-    key_max: Option<usize>,
+    pub(super) key_max: Option<usize>,
     /// Largest value in bytes [default: 16777216].
     #[arg(long, env = "QUORATE_VALUE_MAX", value_name = "BYTES")]
-    value_max: Option<usize>,
+    pub(super) value_max: Option<usize>,
     /// Size of a log segment in MiB [default: 64].
     #[arg(long, env = "QUORATE_SEGMENT_MIB", value_name = "MIB", conflicts_with = "segment_kib")]
-    segment_mib: Option<u32>,
+    pub(super) segment_mib: Option<u32>,
     /// Size of a log segment in KiB, from 64 on, a multiple of 4: in place of --segment-mib.
     #[arg(long, env = "QUORATE_SEGMENT_KIB", value_name = "KIB")]
-    segment_kib: Option<u32>,
+    pub(super) segment_kib: Option<u32>,
     /// MiB of memory that index and buffers may take before new keys are refused [default: no bound].
     #[arg(long, env = "QUORATE_MEMORY_MAX_MIB", value_name = "MIB")]
-    memory_max_mib: Option<u32>,
+    pub(super) memory_max_mib: Option<u32>,
     /// A checkpoint is written after so many MiB of log: a restart reads no more than that [default: 256].
     #[arg(long, env = "QUORATE_CHECKPOINT_MIB", value_name = "MIB")]
-    checkpoint_mib: Option<u32>,
+    pub(super) checkpoint_mib: Option<u32>,
     /// Hours in which every record is read again once, to find what the disk has lost [default: 168].
     #[arg(long, env = "QUORATE_SCRUB_HOURS", value_name = "HOURS")]
-    scrub_hours: Option<u32>,
+    pub(super) scrub_hours: Option<u32>,
     /// MiB of the newest log that compaction leaves alone, for those who follow changes [default: 64].
     #[arg(long, env = "QUORATE_RETENTION_MIB", value_name = "MIB")]
-    retention_mib: Option<u32>,
+    pub(super) retention_mib: Option<u32>,
     /// Whether the room of overwritten values is given back [default: on].
     #[arg(long, env = "QUORATE_COMPACTION", value_name = "SWITCH")]
-    compaction: Option<Switch>,
+    pub(super) compaction: Option<Switch>,
 }
 
 /// Everything `quorate node` needs, gathered from all sources and checked.
@@ -159,6 +159,15 @@ pub struct NodeSettings {
     pub log: Arc<ProgramLog>,
     /// The secret's file, to be read again on SIGHUP.
     pub key_file: Option<PathBuf>,
+}
+
+/// What a node is in its cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It holds data.
+    Store,
+    /// It holds none.
+    Client,
 }
 
 impl NodeArguments {
@@ -211,16 +220,22 @@ impl NodeArguments {
     ///
     /// # Errors
     /// The first setting that is wrong, by its flag.
-    pub fn gather(self) -> Result<NodeSettings, Failure> {
+    pub fn gather(self, role: Role) -> Result<NodeSettings, Failure> {
         let arguments = match self.config.clone() {
             Some(path) => self.or(read_file(&path)?),
             None => self,
         };
-        let data = arguments
-            .data
-            .clone()
-            .ok_or_else(|| Failure::setting("data", "a node needs a directory for its records"))?;
-        let core = arguments.core(&data)?;
+        let data = match (role, arguments.data.clone()) {
+            (Role::Client, _) => DataDir::Memory,
+            (Role::Store, Some(path)) => DataDir::Path(path),
+            (Role::Store, None) => {
+                return Err(Failure::setting("data", "a node needs a directory for its records"));
+            }
+        };
+        let mut core = arguments.core()?;
+        if role == Role::Client {
+            core.membership = Membership::Client;
+        }
         core.check()?;
         let client_text = arguments.client.as_deref().unwrap_or(CLIENT_DEFAULT);
         let client = resolve("client", client_text)?;
@@ -231,9 +246,10 @@ impl NodeArguments {
             Failure::setting("log-file", format!("{}: {error}", path.display()))
         })?;
         let mut options = NodeOptions::new(core);
-        options.data = DataDir::Path(data);
+        options.data = data;
         options.clients = vec![client];
-        options.peer = Some(peer);
+        // Nobody dials who holds nothing.
+        options.peer = Some(peer).filter(|_| role == Role::Store);
         for seed in arguments.join.iter().flat_map(|list| list.split(',')) {
             options.join.push(resolve("join", seed.trim())?);
         }
@@ -245,7 +261,7 @@ impl NodeArguments {
     }
 
     /// The core's part of the settings.
-    fn core(&self, data: &Path) -> Result<Config, Failure> {
+    fn core(&self) -> Result<Config, Failure> {
         if self.members.is_some() && self.name.is_none() {
             return Err(Failure::setting("name", "which of --members is this node?"));
         }
@@ -253,7 +269,7 @@ impl NodeArguments {
         if let Some(list) = &self.members {
             core.members = members::from_text(list)?;
         }
-        self.set_membership(&mut core, data)?;
+        self.set_membership(&mut core)?;
         if let Some(cluster) = &self.cluster {
             core.cluster.clone_from(cluster);
         }
@@ -282,8 +298,9 @@ impl NodeArguments {
 
     /// Where the members come from: a list, a cluster that is joined, or this node alone, which founds one. A
     /// directory of a version that founded none stays the cluster of one that it is.
-    fn set_membership(&self, core: &mut Config, data: &Path) -> Result<(), Failure> {
-        let is_listed = self.members.is_some() || data.join("layout").exists();
+    fn set_membership(&self, core: &mut Config) -> Result<(), Failure> {
+        let has_layout = self.data.as_ref().is_some_and(|data| data.join("layout").exists());
+        let is_listed = self.members.is_some() || has_layout;
         core.auto_commit = self.auto_commit.unwrap_or(false);
         core.drop_after = self.drop_after.map_or(core.drop_after, |s| Duration::from_secs(s.into()));
         core.transfer_rate = self.transfer_mib.map_or(core.transfer_rate, |mib| u64::from(mib) << 20);
@@ -403,7 +420,7 @@ mod tests {
     }
 
     fn gather(flags: &[&str]) -> Result<NodeSettings, Failure> {
-        arguments(flags).gather()
+        arguments(flags).gather(Role::Store)
     }
 
     fn file_with(text: &str) -> tempfile::NamedTempFile {

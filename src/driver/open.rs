@@ -110,10 +110,10 @@ fn check_directory(path: &Path, core: &Config) -> Result<(), OpenError> {
             "the directory belongs to a cluster whose members are no list: start it without",
         ),
         Membership::Listed => layout_file::check(path, core),
-        Membership::Founded | Membership::Joined if listed.exists() => {
+        _ if listed.exists() => {
             refuse("members", "the directory was made with a member list, and needs the same one again")
         }
-        Membership::Founded | Membership::Joined => Ok(()),
+        Membership::Founded | Membership::Joined | Membership::Client => Ok(()),
     }
 }
 
@@ -170,7 +170,8 @@ fn open_peers(
     };
     let mut peers = Peers::new(identity, &options.join, listener, PEERS_FIRST);
     let known = members.iter().map(|(name, address)| (name.as_str(), *address));
-    peers.set_members(known, options.core.membership != Membership::Joined);
+    let is_member = matches!(options.core.membership, Membership::Listed | Membership::Founded);
+    peers.set_members(known, is_member);
     peers.register_listener(poll.registry(), PEER_LISTENER).map_err(doing("watching the peer listener"))?;
     Ok(peers)
 }

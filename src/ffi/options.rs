@@ -74,6 +74,7 @@ const FOUND: quorate_option = 26;
 const AUTO_COMMIT: quorate_option = 27;
 const DROP_AFTER_S: quorate_option = 28;
 const TRANSFER_BYTES: quorate_option = 29;
+const CLIENT_ROLE: quorate_option = 30;
 const DIR: quorate_option = 64;
 const NAME: quorate_option = 65;
 const CLUSTER: quorate_option = 66;
@@ -158,6 +159,7 @@ const KEYS: &[Key] = &[
     Key(AUTO_COMMIT, "QUORATE_OPT_AUTO_COMMIT", "auto-commit", Kind::Number(0, 1, YES_NO), "1 commits the plan that joining leads to, without an operator (0)"),
     Key(DROP_AFTER_S, "QUORATE_OPT_DROP_AFTER_S", "drop-after-s", Kind::Number(0, u32::MAX as u64, &[]), "seconds for which old copies of moved partitions are kept (3600)"),
     Key(TRANSFER_BYTES, "QUORATE_OPT_TRANSFER_BYTES", "transfer-bytes", Kind::Number(0, u64::MAX, &[]), "bytes a second taken at most of partitions that move here; 0 for no limit (67108864)"),
+    Key(CLIENT_ROLE, "QUORATE_OPT_CLIENT_ROLE", "client-role", Kind::Number(0, 1, YES_NO), "1 with join: hold no data, and coordinate through the members (0)"),
     Key(DIR, "QUORATE_OPT_DIR", "dir", Kind::Text, "the data directory; none keeps records in memory only"),
     Key(NAME, "QUORATE_OPT_NAME", "name", Kind::Text, "this member's name (A)"),
     Key(CLUSTER, "QUORATE_OPT_CLUSTER", "cluster", Kind::Text, "the cluster's name (quorate)"),
@@ -377,7 +379,11 @@ impl quorate_options {
             if self.lists.get(&MEMBERS).is_some_and(|list| !list.is_empty()) {
                 return Err("members: a node that founds or joins a cluster has no list of them".into());
             }
-            core.membership = if joins { Membership::Joined } else { Membership::Founded };
+            core.membership = match (joins, self.number(CLIENT_ROLE)) {
+                (true, Some(1)) => Membership::Client,
+                (true, _) => Membership::Joined,
+                (false, _) => Membership::Founded,
+            };
             core.placement = Mode::Balanced;
             self.text(ZONE)?.unwrap_or_default().clone_into(&mut core.members[0].zone);
         }
@@ -632,6 +638,7 @@ mod tests {
         assert_eq!((MODE, CLIENTS_MAX, DIR, UNIX_PATH, MEMBERS, CLIENT_ADDR), (1, 18, 64, 69, 96, 97));
         assert_eq!((PLACEMENT, MAX_PER_ZONE, WEIGHTS), (24, 25, 98));
         assert_eq!((FOUND, AUTO_COMMIT, DROP_AFTER_S, TRANSFER_BYTES, ZONE, JOIN), (26, 27, 28, 29, 70, 99));
+        assert_eq!(CLIENT_ROLE, 30);
     }
 
     #[test]

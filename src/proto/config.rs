@@ -61,6 +61,9 @@ pub enum Membership {
     Founded,
     /// It joins a cluster of which it knows an address.
     Joined,
+    /// It is none and becomes none: it learns who holds what from a cluster of which it knows an address, and
+    /// coordinates through those who do (Dynamo, §6.4).
+    Client,
 }
 
 /// The settings of a node. Start from [`Config::new`], change fields, then [`Config::check`].

@@ -182,7 +182,7 @@ impl Cluster {
                     store.keep(Note::Topology, topology.encode());
                     topology
                 }
-                Membership::Joined => Topology::none(config, keys),
+                Membership::Joined | Membership::Client => Topology::none(config, keys),
             }
         };
         let register = Register::open(store, topology.era())
@@ -317,7 +317,8 @@ impl Cluster {
             return Err("a peer's cluster can grow, and this one's members are a list".into());
         }
         let (theirs, partitions) = (topology.current().partitions(), ours.current().partitions());
-        if theirs != partitions {
+        // Who holds nothing takes what it finds.
+        if theirs != partitions && scene.config.membership != Membership::Client {
             return Err(format!(
                 "the cluster has {theirs} partitions, and this node was started with {partitions}; start it with \
                  --partitions {theirs} over an empty directory"
