@@ -121,9 +121,7 @@ impl Topology {
     /// # Errors
     /// Why it cannot be, for the operator.
     pub fn stage(&self, change: Change, keys: &ClusterKeys) -> Result<Option<Topology>, String> {
-        if !self.is_kept() {
-            return Err("the members of this cluster are a list that its operator gives".into());
-        }
+        self.may_change()?;
         if let Change::Join(member) = &change
             && self.has_removed(member.generation)
         {

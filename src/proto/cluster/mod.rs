@@ -14,6 +14,7 @@
 mod change;
 mod moves;
 mod orders;
+mod overview;
 mod register;
 mod steps;
 mod steward;
@@ -23,6 +24,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 pub use change::Change;
 pub use orders::Order;
+pub use overview::{Headway, Phase};
 pub use topology::{STAGED_MAX, Topology};
 
 use orders::{Asker, Orders, Pending, Step};
@@ -93,8 +95,14 @@ pub struct Overview {
     pub version: u64,
     /// See `version`.
     pub hash: u64,
-    /// The version of the layout that reads are on.
+    /// Partitions of the cluster.
+    pub partitions: u32,
+    /// The rule about zones, where an operator has made one.
+    pub max_per_zone: Option<u8>,
+    /// The version of the layout that reads are on, and its hash.
     pub layout: u64,
+    /// See `layout`.
+    pub layout_hash: u64,
     /// The version of the layout to come, while the cluster moves.
     pub next: Option<u64>,
     /// Reads are on the layout to come.
@@ -109,6 +117,10 @@ pub struct Overview {
     pub members: Vec<MemberView>,
     /// The layouts that a plan compares: what is in force, and what is staged.
     pub plan: Option<Box<(Layout, Layout)>>,
+    /// With a plan: bytes of each partition that this node holds whole, by partition; `None` for the others.
+    pub partition_bytes: Vec<Option<u64>>,
+    /// Bytes a second that a member takes of what moves to it, as this node is set; 0 for no limit.
+    pub transfer_rate: u64,
 }
 
 /// One member in an [`Overview`].
@@ -132,6 +144,8 @@ pub struct MemberView {
     pub is_up: bool,
     /// Partitions it holds in the layout that reads are on, and in the latest.
     pub partitions: (u32, u32),
+    /// Partitions that are new to it, while the cluster copies.
+    pub receives: u32,
     /// What it last said of its progress; known to keepers only.
     pub progress: Option<Progress>,
 }
@@ -230,9 +244,10 @@ impl Cluster {
                 let mut reply = Reply::bare(Outcome::Ok);
                 let mut overview = self.overview(scene);
                 if *order == Order::Plan {
-                    match self.topology.planned(scene.keys) {
+                    match self.topology.plan(scene.keys) {
                         Ok(planned) => {
                             overview.plan = Some(Box::new((self.topology.latest().clone(), planned)));
+                            overview.partition_bytes = self.partition_bytes(scene);
                         }
                         Err(why) => reply.outcome = Outcome::BadArgument(why.into()),
                     }
@@ -594,6 +609,11 @@ impl Cluster {
         let topology = &self.topology;
         let name = |id: MemberId| topology.member(id).map(|member| member.name.clone()).unwrap_or_default();
         let count = |layout: &Layout, id| layout.slot_of(id).map_or(0, |slot| layout.partitions_of(slot));
+        let received = topology.arrivals_by_slot(scene.config);
+        let receives = |id| {
+            let slot = topology.next().and_then(|next| next.slot_of(id));
+            slot.and_then(|slot| received.get(usize::from(slot))).copied().unwrap_or(0)
+        };
         let members = topology.members().into_iter().map(|member| MemberView {
             name: member.name.clone(),
             address: member.address.clone(),
@@ -605,6 +625,7 @@ impl Cluster {
             is_up: member.id == scene.own
                 || scene.peers.slot_of(member.id).is_some_and(|slot| scene.peers.usable(slot)),
             partitions: (count(topology.reading(), member.id), count(topology.latest(), member.id)),
+            receives: receives(member.id),
             progress: self.reports.get(&member.id).copied(),
         });
         Overview {
@@ -612,7 +633,10 @@ impl Cluster {
             era: topology.era(),
             version: topology.version(),
             hash: topology.hash(),
+            partitions: topology.current().partitions(),
+            max_per_zone: topology.max_per_zone,
             layout: topology.reading().version(),
+            layout_hash: topology.reading().hash(),
             next: topology.next().map(Layout::version),
             is_flipped: topology.is_flipped(),
             keepers: topology.keepers().iter().map(|seat| name(seat.member)).collect(),
@@ -620,6 +644,8 @@ impl Cluster {
             refusal: self.refusal.clone(),
             members: members.collect(),
             plan: None,
+            partition_bytes: Vec::new(),
+            transfer_rate: scene.config.transfer_rate,
         }
     }
 }

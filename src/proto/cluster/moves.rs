@@ -48,6 +48,19 @@ impl Topology {
 
     /// The members of the layout to come that something is new to.
     pub fn receivers(&self, config: &Config) -> Vec<MemberId> {
+        let Some(next) = &self.next else { return Vec::new() };
+        let arrivals = self.arrivals_by_slot(config);
+        next.members()
+            .iter()
+            .zip(arrivals)
+            .filter(|(_, count)| *count > 0)
+            .map(|(member, _)| member.id)
+            .collect()
+    }
+
+    /// How many [`Topology::arrivals`] each member of the layout to come has, by its slots. Empty once reads are
+    /// on that layout.
+    pub fn arrivals_by_slot(&self, config: &Config) -> Vec<u32> {
         let Some(next) = self.next.as_ref().filter(|_| !self.is_flipped()) else { return Vec::new() };
         let all = self.must_all_reconcile(config);
         let before: Vec<Option<u16>> = next
@@ -58,21 +71,16 @@ impl Topology {
                 (self.current.member(slot).generation == member.generation).then_some(slot)
             })
             .collect();
-        let mut receives = vec![false; next.members().len()];
+        let mut arrivals = vec![0; next.members().len()];
         for partition in (0..next.partitions()).map(|partition| partition as u16) {
             let old = self.current.preference_list(partition);
             for &slot in next.preference_list(partition) {
                 let slot = usize::from(slot);
                 let stays = before[slot].is_some_and(|slot| old.contains(&slot));
-                receives[slot] |= !stays || (all && self.has_other_set(partition));
+                arrivals[slot] += u32::from(!stays || (all && self.has_other_set(partition)));
             }
         }
-        next.members()
-            .iter()
-            .zip(receives)
-            .filter(|(_, receives)| *receives)
-            .map(|(member, _)| member.id)
-            .collect()
+        arrivals
     }
 
     fn has_other_set(&self, partition: u16) -> bool {
