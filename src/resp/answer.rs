@@ -10,6 +10,7 @@ use crate::proto::error::Outcome;
 use crate::proto::io::{Reply, SiblingView};
 use crate::proto::time::WallTime;
 
+use super::cluster;
 use super::reply::{Protocol, Writer};
 use super::text::{context_text, dot_text};
 
@@ -36,6 +37,8 @@ pub enum Shape {
     QuorumRead,
     /// All of a write: dot, context, what was achieved.
     QuorumWrite,
+    /// A part of how the cluster is.
+    Cluster(cluster::Part),
 }
 
 /// How a time of expiry is told.
@@ -62,6 +65,7 @@ pub fn write(shape: Shape, reply: &Reply, protocol: Protocol, wall: WallTime, ou
     match reply.outcome {
         Outcome::Ok => {}
         Outcome::NotFound if asks => {}
+        _ if matches!(shape, Shape::Cluster(_)) => return writer.error(&cluster::failure(reply)),
         _ => return writer.error(&failure(reply)),
     }
     let newest = reply.siblings.first();
@@ -80,6 +84,10 @@ pub fn write(shape: Shape, reply: &Reply, protocol: Protocol, wall: WallTime, ou
         Shape::Expiry(form) => writer.integer(expiry(newest, form, wall)),
         Shape::QuorumRead => quorum_read(&mut writer, reply),
         Shape::QuorumWrite => quorum_write(&mut writer, reply),
+        Shape::Cluster(part) => match &reply.overview {
+            Some(overview) => cluster::write(&mut writer, part, overview),
+            None => writer.null(),
+        },
     }
 }
 

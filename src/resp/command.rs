@@ -11,7 +11,7 @@ use super::overlap::Access;
 use super::parse::Args;
 use super::reply::Writer;
 use super::session::{Handled, Refusal, Session, Turn};
-use super::{about, connection, expiry, quorum, refused, store, strings, walk};
+use super::{about, cluster, connection, expiry, quorum, refused, store, strings, walk};
 
 /// A command.
 #[derive(Debug)]
@@ -151,6 +151,7 @@ static COMMANDS: &[Command] = &[
     on_key("q.owners", 2, NONE, quorum::owners),
     row("q.status", 1, NONE, Keys::None, Run::Once(quorum::status)),
     row("q.store", -2, NONE, Keys::None, Run::Once(store::store)),
+    row("q.cluster", -2, WRITE, Keys::None, Run::Alone(cluster::cluster)),
     row("scan", -2, NONE, Keys::None, Run::Alone(walk::scan)),
     row("keys", 2, NONE, Keys::None, Run::Alone(walk::keys)),
     row("dbsize", 1, NONE, Keys::None, Run::Alone(walk::size)),

@@ -13,6 +13,7 @@
 mod about;
 mod answer;
 pub mod client;
+mod cluster;
 mod command;
 mod connection;
 mod expiry;

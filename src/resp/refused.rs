@@ -193,7 +193,7 @@ const FAMILIES: &[(&str, &[&str])] = &[
         &["replicaof", "slaveof", "replconf", "psync", "sync", "failover", "role"],
     ),
     (
-        "any node answers for any key, so clients need no map of slots; see Q.OWNERS and Q.STATUS",
+        "any node answers for any key, so clients need no map of slots; see Q.OWNERS and Q.CLUSTER",
         &["cluster", "asking", "readonly", "readwrite"],
     ),
     (

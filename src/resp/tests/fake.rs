@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use crate::proto::cluster::{Order, Overview};
 use crate::proto::error::Outcome;
 use crate::proto::io::{
     Achieved, Edit, ExpiryEdit, ExpiryWhen, Operation, Options, Presence, Reply, Request, ScanPage,
@@ -40,6 +41,8 @@ pub struct Fake {
     /// Backups that were begun, and what a next one is refused with.
     pub backups: VecDeque<(Place, String)>,
     pub no_backup: Option<String>,
+    /// How its cluster is; the plan in it is shown to those who ask for one.
+    pub overview: Overview,
     counter: u64,
 }
 
@@ -84,7 +87,11 @@ impl Fake {
             reply.siblings = found.clone().map(|value| self.sibling(value)).into_iter().collect();
         }
         match &request.operation {
-            Operation::Cluster(_) => {}
+            Operation::Cluster(order) => {
+                let mut overview = self.overview.clone();
+                overview.plan.take_if(|_| *order != Order::Plan);
+                reply.overview = Some(Box::new(overview));
+            }
             Operation::Get if found.is_none() => reply.outcome = Outcome::NotFound,
             Operation::Get => {}
             Operation::Put { value, expires_ms, .. } => {

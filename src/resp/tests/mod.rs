@@ -1,5 +1,6 @@
 //! Whole conversations with a session over a plain map.
 
+mod cluster;
 mod commands;
 mod errors;
 mod fake;
