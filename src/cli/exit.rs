@@ -17,6 +17,8 @@ pub const BAD_ARGUMENT: u8 = 2;
 pub const NOT_FOUND: u8 = 1;
 /// A write was sent and its answer did not come: it may have happened.
 pub const MAYBE: u8 = 5;
+/// The cluster is on another layout than was asked for.
+pub const WRONG_LAYOUT: u8 = 7;
 /// The node cannot be reached, or does not speak our protocol.
 pub const CANNOT_CONNECT: u8 = 15;
 /// A read was sent and its answer did not come in time.
@@ -109,7 +111,7 @@ pub fn reply_code(error: &str) -> u8 {
         "PARTIAL" => 4,
         "MAYBE" => MAYBE,
         "BUSY" => 6,
-        "WRONGLAYOUT" => 7,
+        "WRONGLAYOUT" => WRONG_LAYOUT,
         "SIBLINGS" => 8,
         "BADCONTEXT" => 9,
         "CLOCK" => 10,

@@ -6,6 +6,7 @@
 mod answer;
 mod choices;
 mod client;
+mod cluster;
 mod connection;
 mod dev;
 mod exit;
@@ -56,6 +57,8 @@ enum Verb {
     Owners(client::OwnersArguments),
     /// Show what a node knows of itself and its cluster.
     Status(status::StatusArguments),
+    /// Show the cluster and change it: members, weights, zones.
+    Cluster(cluster::ClusterArguments),
     /// Look after a data directory: check it, list what is in it, back it up, restore it.
     Store(store::StoreArguments),
     /// Run the deterministic simulator.
@@ -83,6 +86,7 @@ pub fn run() -> ExitCode {
         Verb::Del(arguments) => client::del(&arguments),
         Verb::Owners(arguments) => client::owners(&arguments),
         Verb::Status(arguments) => status::run(&arguments),
+        Verb::Cluster(arguments) => cluster::run(&arguments),
         Verb::Store(arguments) => store::run(&arguments),
         #[cfg(feature = "sim")]
         Verb::Sim(arguments) => sim::run(&arguments),
