@@ -61,6 +61,9 @@ impl Gossip {
         if self.is_manual() {
             // The list says who it is; the datagram says which boot.
             let Some(member) = self.table.get_mut(from) else { return Err(Refusal::Stranger) };
+            if boot.opens <= member.former {
+                return Err(Refusal::Replayed);
+            }
             let incarnation = Incarnation { opens: boot.opens, bumps: 0 };
             if member.incarnation.opens > 0 && incarnation.is_jump_from(member.incarnation) {
                 return Err(Refusal::Incarnation);
@@ -91,6 +94,8 @@ impl Gossip {
     /// Refuses boots that are over, and finds the processes behind them that are not.
     fn check_boot(&mut self, now: Instant, address: &[u8], opened: &Opened) -> Result<(), Refusal> {
         let Header { from, boot, counter, .. } = opened.header;
+        // In a manual cluster it may be a new directory, which begins its count anew; its stream will tell.
+        let may_be_new = self.is_manual();
         let member = self.table.get_mut(from).expect("it is known");
         if member.incarnation.opens == boot.opens {
             if member.description.nonce == 0 {
@@ -99,7 +104,8 @@ impl Gossip {
             if member.description.nonce == boot.nonce {
                 return Ok(());
             }
-        } else {
+        }
+        if member.incarnation.opens != boot.opens || may_be_new {
             // Late datagrams come once and in a burst. A copied directory, opened again, goes on for ever.
             let ghost = &mut member.ghost;
             if ghost.opens != boot.opens {

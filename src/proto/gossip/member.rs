@@ -37,6 +37,16 @@ impl Verdict {
         })
     }
 
+    /// In one word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Verdict::Alive => "alive",
+            Verdict::Suspect => "suspect",
+            Verdict::Down => "down",
+            Verdict::Left => "left",
+        }
+    }
+
     /// Whether the member is counted among those who are there.
     pub const fn is_here(self) -> bool {
         matches!(self, Verdict::Alive | Verdict::Suspect)
@@ -157,6 +167,8 @@ pub struct Member {
     pub(super) window: Window,
     /// What came from the boot before it since: a process that should be gone.
     pub(super) ghost: Ghost,
+    /// Lives up to this one were of a directory that it has no more: a datagram of one proves nothing.
+    pub(super) former: u32,
     /// When it was down and returned.
     pub(super) returns: Option<Box<Returns>>,
     /// The layout that it was last said to have (version and hash mixed); 0 for ours.
@@ -194,6 +206,7 @@ impl Member {
             suspicion: None,
             window: Window::default(),
             ghost: Ghost::default(),
+            former: 0,
             returns: None,
             layout: 0,
             quiet_until: Instant::ZERO,

@@ -26,6 +26,7 @@
 
 mod admission;
 pub mod config;
+mod given;
 mod health;
 pub mod keyring;
 pub mod member;
@@ -284,7 +285,8 @@ impl Gossip {
         let unsteady = self.unsteady.iter().map(|&id| self.steady_at(id));
         let reconnect =
             if self.table.down().is_empty() || self.is_manual() { Instant::NEVER } else { self.reconnect_at };
-        let seed = if self.config.seeds.is_empty() { Instant::NEVER } else { self.seed_at };
+        let asks_seeds = !self.config.seeds.is_empty() && !self.is_manual();
+        let seed = if asks_seeds { self.seed_at } else { Instant::NEVER };
         let single = [probe, self.gossip_at, reconnect, seed, self.remember_at];
         let times = relays.chain(suspicions).chain(unsteady).chain(single);
         times.min().expect("there are five at least")

@@ -112,17 +112,10 @@ impl Gossip {
         self.pass_on(now, id, row);
         self.remember_at = self.remember_at.min(now + REMEMBER_AFTER);
         self.changed(now, id, before);
-        let generation = self.row(id).description.generation;
-        let same = |member: &&Member| {
-            member.id != id && member.description.generation == generation && member.verdict.is_here()
-        };
-        let other = self.table.rows().find(same).map(|member| member.id);
-        if let Some(other) = other.filter(|_| generation != 0) {
-            self.alert(now, id, Alert::SharedGeneration(other, id));
-        }
+        self.look_for_copies(now, id);
     }
 
-    fn make_room(&mut self) -> Result<(), Refusal> {
+    pub(super) fn make_room(&mut self) -> Result<(), Refusal> {
         if self.table.len() >= limits::MEMBERS_MAX {
             let left =
                 self.table.rows().find(|member| member.verdict == Verdict::Left && member.id != self.own);
