@@ -63,6 +63,7 @@ impl Cluster {
                             let to = self.ids.iter().position(|&id| id == to).expect("a member");
                             self.wire.push((at, to, frames));
                         }
+                        Output::Probed { .. } | Output::Met(_) => {}
                     }
                 }
             }

@@ -19,6 +19,8 @@ use quorate::store::MemoryStore;
 
 #[path = "core/faulty.rs"]
 mod faulty;
+#[path = "core/probes.rs"]
+mod probes;
 #[path = "core/read_only.rs"]
 mod read_only;
 #[path = "core/sweep.rs"]
@@ -33,6 +35,8 @@ struct Cluster {
     /// Nothing from the first reaches the second.
     cut: Vec<(usize, usize)>,
     replies: BTreeMap<u64, Reply>,
+    /// Probes that were answered: at, by, number.
+    probed: Vec<(usize, MemberId, u32)>,
     next: u64,
 }
 
@@ -53,8 +57,8 @@ impl Cluster {
             })
             .collect();
         let ids = nodes.iter().map(Node::id).collect();
-        let mut cluster =
-            Cluster { nodes, ids, now, wire: vec![], cut: vec![], replies: BTreeMap::new(), next: 1 };
+        let (wire, cut, replies, probed) = (vec![], vec![], BTreeMap::new(), vec![]);
+        let mut cluster = Cluster { nodes, ids, now, wire, cut, replies, probed, next: 1 };
         for one in 0..count {
             for other in (0..count).filter(|&other| other != one) {
                 let id = cluster.ids[other];
@@ -103,6 +107,8 @@ impl Cluster {
                     let to = self.ids.iter().position(|&id| id == to).unwrap();
                     self.wire.push((at, to, frames));
                 }
+                Some(Output::Probed { from, number }) => self.probed.push((at, from, number)),
+                Some(Output::Met(_)) => {}
             }
         }
     }

@@ -510,6 +510,7 @@ fn drain(turn: &mut Turn<'_>, clients: &mut Clients, peers: &mut Peers, host: &m
                     turn.node.store_mut().flush(need);
                     tell_marks(turn, told);
                 }
+                Output::Probed { .. } | Output::Met(_) => {}
             }
         }
         if !clients.resume(turn) {

@@ -284,4 +284,26 @@ pub enum Output {
     },
     /// Bring the store's marks forward (`Store::flush`), then call `handle_synced`.
     Sync(Durability),
+    /// A peer answered a probe ([`Node::probe`](super::node::Node::probe)); for membership.
+    Probed {
+        /// Who.
+        from: MemberId,
+        /// The probe's number.
+        number: u32,
+    },
+    /// A peer has introduced itself; for membership.
+    Met(Met),
+}
+
+/// Which process a peer's stream leads to, by its own words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Met {
+    /// Who.
+    pub member: MemberId,
+    /// The generation of its data directory.
+    pub generation: u64,
+    /// How often that was opened, this time included.
+    pub opens: u64,
+    /// Random bits of this opening.
+    pub boot: u64,
 }

@@ -7,7 +7,7 @@ use super::cluster::{Cluster, Topology};
 use super::config::Config;
 use super::coordinator::{Coordinator, Origin, Turn, scan_partition};
 use super::error::ConfigError;
-use super::io::{MemberId, Operation, Output, Reply, Request, RequestId};
+use super::io::{MemberId, Met, Operation, Output, Reply, Request, RequestId};
 use super::keys::ClusterKeys;
 use super::limits;
 use super::message::{Acks, Envelope, Fetched, Hello, Message, Seen, Stored, decode_frame, split_frame};
@@ -43,6 +43,8 @@ pub struct Node<S: Store> {
     sweep: Sweep,
     rng: Rng,
     replies: VecDeque<(RequestId, Reply)>,
+    /// What membership is to hear.
+    news: VecDeque<Output>,
     /// Frames that wait for a cold read, with their sender's slot.
     parked: BTreeMap<Ticket, Vec<(u16, Vec<u8>)>>,
     parked_bytes: usize,
@@ -106,6 +108,7 @@ impl<S: Store> Node<S> {
             coordinator: Coordinator::default(),
             rng: Rng::new(seed),
             replies: VecDeque::new(),
+            news: VecDeque::new(),
             parked: BTreeMap::new(),
             parked_bytes: 0,
             hello_at: Instant::NEVER,
@@ -201,7 +204,8 @@ impl<S: Store> Node<S> {
                 return Err(FrameError("a frame of another cluster".into()));
             }
             self.counters.frames_taken += 1;
-            if !self.note_version(now, slot, u64::from(envelope.layout_version)) {
+            let is_of_ours = self.note_version(now, slot, u64::from(envelope.layout_version));
+            if !is_of_ours && !message.is_of_any_layout() {
                 self.counters.other_layout += 1;
                 continue;
             }
@@ -240,7 +244,8 @@ impl<S: Store> Node<S> {
         message: Message<'_>,
     ) -> Result<(), Refusal> {
         let id = envelope.request_id;
-        if self.peers.peer(from).other_layout && !matches!(message, Message::Hello(_)) {
+        let is_taken = message.is_of_any_layout() || matches!(message, Message::Hello(_));
+        if self.peers.peer(from).other_layout && !is_taken {
             self.counters.other_layout += 1;
             return Ok(());
         }
@@ -275,9 +280,21 @@ impl<S: Store> Node<S> {
             Message::Scanned { from: start, next, keys } => {
                 self.turn(now).scanned(from, id, start, next, keys);
             }
+            Message::Probe { number } => self.peers.send(from, 0, &Message::Probed { number }),
+            Message::Probed { number } => {
+                self.news.push_back(Output::Probed { from: self.peers.peer(from).id, number });
+            }
             message => return self.take_cluster(now, from, id, envelope.layout_version, &message),
         }
         Ok(())
+    }
+
+    /// Asks a peer over its stream whether it is there; [`Output::Probed`] follows if it answers. A peer that
+    /// is not connected is not asked.
+    pub fn probe(&mut self, member: MemberId, number: u32) {
+        if let Some(slot) = self.peer_slot(member) {
+            self.peers.send(slot, 0, &Message::Probe { number });
+        }
     }
 
     /// Where the key of a message lies; `None` if this node is no replica of it, or its sender speaks of others.
@@ -396,6 +413,8 @@ impl<S: Store> Node<S> {
         if !peer.connected || (peer.generation == Some(hello.generation) && hello.opens < peer.opens) {
             return;
         }
+        let Hello { generation, opens, boot, .. } = *hello;
+        self.news.push_back(Output::Met(Met { member: peer.id, generation, opens, boot }));
         if version == ours && hello.layout_hash != hash {
             peer.other_layout = true;
             peer.greeted = false;
@@ -516,6 +535,9 @@ impl<S: Store> Node<S> {
         }
         if let Some((id, reply)) = self.replies.pop_front() {
             return Some(Output::Reply { id, reply });
+        }
+        if let Some(news) = self.news.pop_front() {
+            return Some(news);
         }
         if self.replica.sync_deadline() <= now.mono {
             return Some(Output::Sync(self.replica.request_sync()));

@@ -436,6 +436,8 @@ impl World {
                     Output::Reply { id, reply } => replies.push((id, reply)),
                     Output::Send { to, frames } => sends.push((to, frames)),
                     Output::Sync(need) => node.store_mut().flush(need),
+                    // For membership, which is simulated by itself.
+                    Output::Probed { .. } | Output::Met(_) => {}
                 }
             }
             if this.platter.is_crashed() {

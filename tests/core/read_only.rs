@@ -43,6 +43,7 @@ fn a_read_only_replica_answers_every_copy_of_what_it_could_not_save() {
                     node.store_mut().flush(need);
                     node.handle_synced(now);
                 }
+                Output::Met(_) | Output::Probed { .. } => {}
                 Output::Send { frames, .. } => {
                     let mut rest = &frames[..];
                     while !rest.is_empty() {

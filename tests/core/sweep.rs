@@ -239,7 +239,9 @@ impl Alone {
                     self.node.store_mut().flush(need);
                     self.node.handle_synced(self.now);
                 }
-                Output::Send { .. } => unreachable!("it is alone"),
+                Output::Send { .. } | Output::Probed { .. } | Output::Met(_) => {
+                    unreachable!("it is alone")
+                }
             }
         }
     }

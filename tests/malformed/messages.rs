@@ -21,9 +21,27 @@ use quorate::proto::{error::Outcome, io::Achieved};
 use super::commands::key;
 use super::mutate::{bend, boundary, noise, one_of, pick};
 
-/// Kinds of messages, as their header names them.
-pub const KINDS: [&str; 9] =
-    ["Replicate", "Acknowledge", "Fetch", "Fetched", "Forward", "Forwarded", "Hello", "Scan", "Scanned"];
+/// Kinds of messages.
+pub const KINDS: [&str; 11] = [
+    "Replicate",
+    "Acknowledge",
+    "Fetch",
+    "Fetched",
+    "Forward",
+    "Forwarded",
+    "Hello",
+    "Scan",
+    "Scanned",
+    "Probe",
+    "Probed",
+];
+/// Their numbers in the header.
+const NUMBERS: [u8; KINDS.len()] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 17];
+
+/// The kind of this number.
+pub fn kind_of(number: u8) -> Option<&'static str> {
+    NUMBERS.iter().position(|known| *known == number).map(|at| KINDS[at])
+}
 
 /// What a member knows of the cluster and of the node it talks to.
 #[derive(Clone, Debug)]
@@ -211,6 +229,8 @@ impl Messages<'_> {
                 let limit = boundary(rng) as u32;
                 send(Message::Scan { keyspace, partition, from, limit }, &mut frame);
             }
+            "Probe" => send(Message::Probe { number: boundary(rng) as u32 }, &mut frame),
+            "Probed" => send(Message::Probed { number: boundary(rng) as u32 }, &mut frame),
             _ => {
                 let mut keys = Vec::new();
                 for _ in 0..pick(rng, 6) {
@@ -335,7 +355,7 @@ impl Messages<'_> {
                 frame[at] = if rng.one_in(2) { frame[at] ^ 1 << rng.below(8) } else { boundary(rng) as u8 };
             }
             // Another kind's body.
-            7 => frame[9] = 1 + pick(rng, 9) as u8,
+            7 => frame[9] = *one_of(rng, &NUMBERS),
             // Good as it is: what it says is odd enough.
             8 => {}
             _ => {

@@ -136,6 +136,7 @@ impl Link {
                     Questions::note(&mut self.questions.replicates, (request_id, 0));
                 }
                 Message::Fetch { .. } => Questions::note(&mut self.questions.fetches, (request_id, 0)),
+                Message::Probe { .. } | Message::Probed { .. } => {}
                 Message::Scan { from, .. } => Questions::note(&mut self.questions.scans, (request_id, from)),
                 Message::Forward(forward) => {
                     Questions::note(&mut self.questions.forwards, (request_id, forward.number));

@@ -5,7 +5,7 @@ use quorate::proto::io::{Edit, Operation};
 use quorate::proto::message::{Fetched, Message, decode_frame, decode_reply, decode_request, split_frame};
 use quorate::proto::version::Object;
 
-use super::messages::KINDS;
+use super::messages::kind_of;
 
 /// What frames will meet with.
 #[derive(Debug, Default)]
@@ -49,15 +49,13 @@ pub fn look_at(mut frames: &[u8], cluster_id: u64) -> Fate {
                     fate.reached.push(("envelope".into(), "refused"));
                     return fate;
                 }
-                fate.reached.push((KINDS[usize::from(frame[9]) - 1].into(), "decoded"));
+                fate.reached.push((kind_of(frame[9]).expect("it was decoded").into(), "decoded"));
                 look_inside(&message, &mut fate);
             }
             Err(error) => {
                 fate.refused = true;
-                let decoder = match usize::from(frame.get(9).copied().unwrap_or(0)) {
-                    kind @ 1..=9 if !ENVELOPE.contains(&error.what) => KINDS[kind - 1],
-                    _ => "envelope",
-                };
+                let kind = frame.get(9).and_then(|&number| kind_of(number));
+                let decoder = kind.filter(|_| !ENVELOPE.contains(&error.what)).unwrap_or("envelope");
                 fate.reached.push((decoder.into(), "refused"));
                 return fate;
             }
@@ -104,6 +102,10 @@ fn look_inside(message: &Message<'_>, fate: &mut Fate) {
         }
         Message::Acknowledge(_) => fate.answers.push("Acknowledge".into()),
         Message::Scanned { .. } => fate.answers.push("Scanned".into()),
-        Message::Fetch { .. } | Message::Hello(_) | Message::Scan { .. } => {}
+        Message::Fetch { .. }
+        | Message::Hello(_)
+        | Message::Scan { .. }
+        | Message::Probe { .. }
+        | Message::Probed { .. } => {}
     }
 }

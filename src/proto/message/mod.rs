@@ -175,6 +175,16 @@ pub enum Message<'a> {
     },
     /// Answers `Join`: why it is refused.
     Refused(&'a [u8]),
+    /// Are you there? Asked where datagrams had no answer.
+    Probe {
+        /// To be given back.
+        number: u32,
+    },
+    /// Answers `Probe`.
+    Probed {
+        /// The probe's number.
+        number: u32,
+    },
 }
 
 impl<'a> Message<'a> {
@@ -197,7 +207,14 @@ impl<'a> Message<'a> {
             Message::Compared(_) => 15,
             Message::Join { .. } => 18,
             Message::Refused(_) => 19,
+            Message::Probe { .. } => 16,
+            Message::Probed { .. } => 17,
         }
+    }
+
+    /// Whether it is taken whatever layout its sender has: whether somebody is there does not depend on one.
+    pub const fn is_of_any_layout(&self) -> bool {
+        matches!(self, Message::Probe { .. } | Message::Probed { .. })
     }
 
     /// Whether a frame of [`limits::FRAME_MAX`] bytes holds it. Only merging brings an object beyond that, as
@@ -288,6 +305,9 @@ impl<'a> Message<'a> {
                 out.extend_from_slice(change);
             }
             Message::Refused(why) => out.extend_from_slice(why),
+            Message::Probe { number } | Message::Probed { number } => {
+                out.extend_from_slice(&number.to_le_bytes());
+            }
         }
     }
 
@@ -362,6 +382,8 @@ impl<'a> Message<'a> {
                 }
                 return Ok(Message::Scanned { from, next: (more == 1).then_some(next), keys: reader.rest() });
             }
+            16 => Message::Probe { number: reader.u32("probe number")? },
+            17 => Message::Probed { number: reader.u32("probe number")? },
             _ => return Message::decode_cluster(kind, reader),
         };
         reader.end("message end")?;
@@ -509,6 +531,8 @@ mod tests {
             }),
             Message::Join { commit: true, change: b"change" },
             Message::Refused(b"why"),
+            Message::Probe { number: 7 },
+            Message::Probed { number: u32::MAX },
         ]
     }
 
