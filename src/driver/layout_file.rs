@@ -11,11 +11,10 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io;
 use std::path::Path;
 
-use super::OpenError;
+use super::{OpenError, whole_file};
 use crate::proto::config::Config;
 use crate::proto::keys::ClusterKeys;
 use crate::proto::ring::Mode;
@@ -189,13 +188,7 @@ impl LayoutFile {
 
     /// Puts the file in place whole or not at all, and on disk.
     fn write(&self, directory: &Path) -> io::Result<()> {
-        let fresh = directory.join("layout.new");
-        let mut open = fs::OpenOptions::new();
-        let mut file = open.write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
-        file.write_all(self.to_text().as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&fresh, directory.join(FILE_NAME))?;
-        fs::File::open(directory)?.sync_all()
+        whole_file::replace(directory, FILE_NAME, self.to_text().as_bytes())
     }
 
     fn to_text(&self) -> String {

@@ -27,6 +27,7 @@ mod sync;
 mod sys;
 mod wait;
 mod watch;
+mod whole_file;
 
 pub use event_loop::{EventLoop, LoopError, StepOutcome, Wait};
 pub use handle::{Busy, Completion, Handle, OwnedOperation, OwnedRequest, Refusal};
