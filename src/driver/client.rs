@@ -14,6 +14,8 @@ use std::sync::Arc;
 
 use mio::{Registry, Token};
 
+use super::event_loop;
+use super::gossip::Detector;
 use super::limits::{
     ACCEPT_PAUSE, ACCEPTS_PER_TURN, COMMAND_TIME_MAX, HELD_FAIR, HELD_MAX, IDLE, UNREAD_MAX, UNREAD_TIME_MAX,
     UNSENT_MAX,
@@ -32,6 +34,7 @@ use crate::resp::{Backend, Next, Place, ServerInfo, Session, Settings};
 pub(super) struct Turn<'a> {
     pub(super) now: Now,
     pub(super) node: &'a mut Node<Storage>,
+    pub(super) detector: &'a mut Option<Detector>,
     /// Where sockets are read into; its content means nothing between two reads.
     pub(super) buffer: &'a mut [u8],
     pub(super) registry: &'a Registry,
@@ -101,6 +104,7 @@ pub(super) struct Clients {
 /// The session's way to the core.
 struct Gateway<'a> {
     node: &'a mut Node<Storage>,
+    detector: Option<&'a Detector>,
     now: Now,
     at: u32,
     commands: &'a mut u64,
@@ -118,7 +122,7 @@ impl Backend for Gateway<'_> {
     }
 
     fn status(&self) -> Status {
-        self.node.status()
+        event_loop::status(self.node, self.detector, self.now)
     }
 
     fn owners(&self, keyspace: u16, key: &[u8]) -> Owners {
@@ -353,6 +357,7 @@ impl Clients {
         }
         let mut gateway = Gateway {
             node: turn.node,
+            detector: turn.detector.as_ref(),
             now: turn.now,
             at,
             commands: &mut self.commands,
@@ -423,6 +428,7 @@ impl Clients {
         };
         let mut gateway = Gateway {
             node: turn.node,
+            detector: turn.detector.as_ref(),
             now: turn.now,
             at,
             commands: &mut self.commands,

@@ -15,6 +15,7 @@ use mio::{Events, Poll};
 
 use super::client::{Clients, Turn};
 use super::clock::Clock;
+use super::gossip::Detector;
 use super::handle::{Handle, Host};
 use super::limits::{EVENTS_MAX, LAST_SYNC_MAX, LISTENERS_MAX, READ_MAX, REQUESTS_PER_TURN};
 use super::log::{Level, Logger};
@@ -34,7 +35,8 @@ use crate::proto::time::{Instant, Now};
 // The poll's tokens.
 pub(super) const WAKER: usize = 0;
 pub(super) const PEER_LISTENER: usize = 1;
-pub(super) const LISTENERS_FIRST: usize = 2;
+pub(super) const DATAGRAMS: usize = 2;
+pub(super) const LISTENERS_FIRST: usize = 3;
 pub(super) const PEERS_FIRST: usize = 1 << 16;
 pub(super) const CLIENTS_FIRST: usize = 1 << 24;
 const _: () = assert!(LISTENERS_FIRST + LISTENERS_MAX < PEERS_FIRST);
@@ -101,6 +103,8 @@ pub struct EventLoop {
     node: Node<Storage>,
     clients: Clients,
     peers: Peers,
+    /// Who is there; `None` for a node without peers, and at the end.
+    detector: Option<Detector>,
     host: Host,
     buffer: Vec<u8>,
     log: Logger,
@@ -124,7 +128,7 @@ impl EventLoop {
     /// What is wrong; nothing is left behind.
     pub fn open(options: NodeOptions) -> Result<EventLoop, OpenError> {
         let clock = Clock;
-        let open::Parts { poll, node, clients, peers, host } = open::open(&options, clock)?;
+        let open::Parts { poll, node, clients, peers, detector, host } = open::open(&options, clock)?;
         let marks = node.store().marks();
         let watch = Watch::new(host.figures());
         let mut event_loop = EventLoop {
@@ -135,6 +139,7 @@ impl EventLoop {
             node,
             clients,
             peers,
+            detector,
             host,
             buffer: vec![0; READ_MAX],
             log: options.log,
@@ -185,7 +190,12 @@ impl EventLoop {
     /// where ports are chosen by the system; call it before the first turn. False if there is no such
     /// member.
     pub fn set_member_address(&mut self, member: &str, address: SocketAddr) -> bool {
-        self.peers.set_address(member, address)
+        let is_known = self.peers.set_address(member, address);
+        if let Some(detector) = self.detector.as_mut().filter(|_| is_known) {
+            let zone = open::zone_of(self.node.config(), member);
+            detector.set_member(self.clock.now(), member, address, zone);
+        }
+        is_known
     }
 
     /// Calls `hook` on the loop's thread after each [`Handle::reload`].
@@ -308,7 +318,7 @@ impl EventLoop {
 
     /// What the node knows of itself.
     pub fn status(&self) -> Status {
-        self.node.status()
+        status(&self.node, self.detector.as_ref(), self.clock.now())
     }
 
     /// Where a key lives.
@@ -328,7 +338,10 @@ impl EventLoop {
     }
 
     fn has_ready_work(&self) -> bool {
-        self.clients.has_work() || self.peers.has_work() || self.host.has_work()
+        self.clients.has_work()
+            || self.peers.has_work()
+            || self.host.has_work()
+            || self.detector.as_ref().is_some_and(Detector::has_work)
     }
 
     /// The earliest deadline.
@@ -337,9 +350,11 @@ impl EventLoop {
             Phase::Serving | Phase::Stopped => Instant::NEVER,
             Phase::Finishing { until, .. } | Phase::Syncing { until } => until,
         };
+        let detector = self.detector.as_ref().map_or(Instant::NEVER, Detector::deadline);
+        let sockets = self.clients.deadline().min(self.peers.deadline()).min(detector);
         match self.phase {
             Phase::Stopped => Instant::NEVER,
-            _ => phase.min(self.node.deadline()).min(self.clients.deadline()).min(self.peers.deadline()),
+            _ => phase.min(self.node.deadline()).min(sockets),
         }
     }
 
@@ -367,10 +382,16 @@ impl EventLoop {
         let mut turn = Turn {
             now,
             node: &mut self.node,
+            detector: &mut self.detector,
             buffer: &mut self.buffer,
             registry: self.poll.registry(),
             log: &self.log,
         };
+        // Before the timers: after a pause the answers that waited in the socket come first.
+        if let Some(detector) = turn.detector {
+            detector.read_ready(now, turn.buffer, budget);
+            detector.handle_timers(now, turn.log);
+        }
         if now.mono >= turn.node.deadline() {
             turn.node.handle_timeout(now);
         }
@@ -412,6 +433,11 @@ impl EventLoop {
             match event.token().0 {
                 WAKER => {}
                 PEER_LISTENER => self.peers.handle_listener_event(),
+                DATAGRAMS => {
+                    if let Some(detector) = &mut self.detector {
+                        detector.handle_event();
+                    }
+                }
                 token if token < PEERS_FIRST => self.clients.handle_listener_event(token - LISTENERS_FIRST),
                 token if token < CLIENTS_FIRST => {
                     self.peers.handle_event((token - PEERS_FIRST) as u32, event)
@@ -466,6 +492,7 @@ impl EventLoop {
         let mut turn = Turn {
             now,
             node: &mut self.node,
+            detector: &mut self.detector,
             buffer: &mut self.buffer,
             registry: self.poll.registry(),
             log: &self.log,
@@ -476,6 +503,7 @@ impl EventLoop {
         self.host.announce();
         self.peers.close();
         self.clients.close();
+        self.detector = None;
         self.node.store_mut().flush(Durability::Always);
     }
 }
@@ -501,6 +529,8 @@ fn tell_marks(turn: &mut Turn<'_>, told: &mut Marks) {
 /// Carries out what the core wants done, until it wants nothing more.
 fn drain(turn: &mut Turn<'_>, clients: &mut Clients, peers: &mut Peers, host: &mut Host, told: &mut Marks) {
     loop {
+        // First, as it may have something to ask over the streams.
+        drain_membership(turn);
         while let Some(output) = turn.node.poll_output(turn.now) {
             match output {
                 Output::Reply { id, reply } if Host::owns(id) => host.complete(id, reply),
@@ -510,11 +540,36 @@ fn drain(turn: &mut Turn<'_>, clients: &mut Clients, peers: &mut Peers, host: &m
                     turn.node.store_mut().flush(need);
                     tell_marks(turn, told);
                 }
-                Output::Probed { .. } | Output::Met(_) => {}
+                Output::Probed { from, number } => {
+                    if let Some(detector) = turn.detector {
+                        detector.handle_probed(turn.now, from, number);
+                    }
+                }
+                Output::Met(met) => {
+                    if let Some(detector) = turn.detector {
+                        detector.handle_met(turn.now, &met);
+                    }
+                }
             }
         }
-        if !clients.resume(turn) {
+        let resumed = clients.resume(turn);
+        if !drain_membership(turn) && !resumed {
             return;
         }
     }
+}
+
+/// Carries out what membership wants done; false if that is nothing.
+fn drain_membership(turn: &mut Turn<'_>) -> bool {
+    let Turn { now, node, detector, log, .. } = turn;
+    detector.as_mut().is_some_and(|detector| detector.drain(*now, node, log))
+}
+
+/// What the node and its membership know.
+pub(super) fn status(node: &Node<Storage>, detector: Option<&Detector>, now: Now) -> Status {
+    let mut status = node.status();
+    if let Some(detector) = detector {
+        detector.add_to(&mut status, now);
+    }
+    status
 }

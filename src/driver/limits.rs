@@ -9,6 +9,10 @@ pub const READ_MAX: usize = 256 << 10;
 pub const EVENTS_MAX: usize = 1_024;
 /// Connections accepted from one listener in one turn.
 pub const ACCEPTS_PER_TURN: usize = 64;
+/// Datagrams taken in one turn; more wait in the socket, or are lost as datagrams are.
+pub const DATAGRAMS_PER_TURN: usize = 64;
+/// Ports that are tried where the system chooses: one that is free for streams may be taken for datagrams.
+pub const PORTS_TRIED: usize = 16;
 /// Requests of other threads taken in one turn, so that sockets are not starved.
 pub const REQUESTS_PER_TURN: usize = 4_096;
 /// Connections that may wait to be accepted.

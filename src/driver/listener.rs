@@ -157,7 +157,7 @@ fn remove_stale(setting: &'static str, path: &Path) -> Result<(), OpenError> {
     }
 }
 
-fn bind_error(setting: &'static str, address: String, error: io::Error) -> OpenError {
+pub(super) fn bind_error(setting: &'static str, address: String, error: io::Error) -> OpenError {
     match error.kind() {
         io::ErrorKind::AddrInUse => OpenError::InUse { setting, address },
         // What was asked for does not exist here or is not allowed: the setting is to be changed.

@@ -9,8 +9,11 @@
 
 mod client;
 mod clock;
+mod datagrams;
 mod event_loop;
+mod gossip;
 mod handle;
+mod known_members;
 pub mod layout_file;
 pub mod limits;
 mod listener;

@@ -9,9 +9,11 @@ use mio::{Poll, Token, Waker};
 
 use super::client::{Clients, Facts};
 use super::clock::Clock;
-use super::event_loop::{CLIENTS_FIRST, LISTENERS_FIRST, PEER_LISTENER, PEERS_FIRST, WAKER};
+use super::datagrams::Datagrams;
+use super::event_loop::{CLIENTS_FIRST, DATAGRAMS, LISTENERS_FIRST, PEER_LISTENER, PEERS_FIRST, WAKER};
+use super::gossip::{Detector, Start};
 use super::handle::{Host, LoopWaker};
-use super::limits::{LISTENERS_MAX, RESERVED_FILES};
+use super::limits::{LISTENERS_MAX, PORTS_TRIED, RESERVED_FILES};
 use super::listener::Listener;
 use super::log::{Level, Logger};
 use super::options::{DataDir, NodeOptions, OnProgress, OpenError, StoreOptions};
@@ -19,13 +21,15 @@ use super::peer::Peers;
 use super::queue::Wake;
 use super::storage::Storage;
 use super::{layout_file, sys};
+use crate::proto::cluster::Topology;
 use crate::proto::config::{Config, Membership};
+use crate::proto::gossip::LayoutStamp;
 use crate::proto::keys::ClusterKeys;
 use crate::proto::node::Node;
 use crate::proto::ring::Layout;
 use crate::proto::rng::Rng;
 use crate::proto::session::Identity;
-use crate::proto::store::Durability;
+use crate::proto::store::{Durability, Store as _};
 use crate::proto::time::Now;
 use crate::proto::version::Hlc;
 use crate::resp::Settings;
@@ -37,6 +41,7 @@ pub(super) struct Parts {
     pub(super) node: Node<Storage>,
     pub(super) clients: Clients,
     pub(super) peers: Peers,
+    pub(super) detector: Option<Detector>,
     pub(super) host: Host,
 }
 
@@ -44,6 +49,7 @@ pub(super) struct Parts {
 pub(super) fn open(options: &NodeOptions, clock: Clock) -> Result<Parts, OpenError> {
     options.core.check()?;
     check_addresses(options)?;
+    check_joining(options)?;
     let keys = ClusterKeys::derive(&options.core.cluster, &options.core.secret);
     let members = member_addresses(&options.core)?;
     if let DataDir::Path(path) = &options.data {
@@ -54,16 +60,68 @@ pub(super) fn open(options: &NodeOptions, clock: Clock) -> Result<Parts, OpenErr
     let poll = Poll::new().map_err(doing("making a poll"))?;
     let waker = Waker::new(poll.registry(), Token(WAKER)).map_err(doing("making a waker"))?;
     let waker = LoopWaker(Arc::new(waker));
-    let mut peers = open_peers(options, &keys, &members, &poll)?;
+    let (listener, datagrams) = options.peer.map(bind_peer).transpose()?.unzip();
+    let mut peers = open_peers(options, &keys, &members, listener, &poll)?;
     let core = with_own_address(&options.core, peers.address())?;
     let now = clock.now();
     let clients = open_clients(options, &mut peers, &poll, now)?;
     let host = Host::new(options.window, waker.clone()).map_err(doing("making an eventfd"))?;
 
-    let store = open_storage(options, &keys, waker, now)?;
-    let seed = u64::from_le_bytes(sys::random().map_err(doing("drawing random bytes"))?);
-    let node = Node::new(core, store, seed, now)?;
-    Ok(Parts { poll, node, clients, peers, host })
+    let store = open_storage(options, &keys, waker.clone(), now)?;
+    let mut draw = draws()?;
+    let node = Node::new(core.clone(), store, draw(), now)?;
+    let detector = match datagrams.zip(peers.address()) {
+        Some((datagrams, bound)) => {
+            let own = members.iter().find(|member| member.0 == core.name).and_then(|member| member.1);
+            let start = Start {
+                keys: &keys,
+                name: &core.name,
+                address: own.unwrap_or(bound),
+                zone: zone_of(&core, &core.name),
+                identity: &node.store().identity(),
+                is_listed: core.membership == Membership::Listed,
+                seeds: &options.join,
+                directory: match &options.data {
+                    DataDir::Memory => None,
+                    DataDir::Path(path) => Some(path),
+                },
+                seed: draw(),
+            };
+            let mut detector = Detector::new(datagrams, &start, waker, &options.log, now)?;
+            detector.register(poll.registry(), DATAGRAMS).map_err(doing("watching for datagrams"))?;
+            detector.set_layout(stamp(node.topology()));
+            let addresses = members.iter().map(|member| member.1);
+            detector.set_members(now, core.members.iter().zip(addresses));
+            Some(detector)
+        }
+        None => None,
+    };
+    Ok(Parts { poll, node, clients, peers, detector, host })
+}
+
+/// What datagrams say of a topology.
+pub(super) fn stamp(topology: &Topology) -> LayoutStamp {
+    let (era, version) = (topology.era() as u32, topology.version() as u32);
+    LayoutStamp { era, version, hash: topology.hash() }
+}
+
+/// The zone of a member, by name.
+pub(super) fn zone_of<'c>(core: &'c Config, name: &str) -> &'c str {
+    core.members.iter().find(|member| member.name == name).map_or("", |member| &member.zone)
+}
+
+/// Listens for peers and binds the same port for datagrams.
+fn bind_peer(address: SocketAddr) -> Result<(Listener, Datagrams), OpenError> {
+    let mut tries = if address.port() == 0 { PORTS_TRIED } else { 1 };
+    loop {
+        tries -= 1;
+        let listener = Listener::tcp("peer", address)?;
+        let bound = listener.address().unwrap_or(address);
+        match Datagrams::bind("peer", bound) {
+            Err(OpenError::InUse { .. }) if tries > 0 => {}
+            datagrams => return Ok((listener, datagrams?)),
+        }
+    }
 }
 
 /// What turns a failed system call into an error.
@@ -155,13 +213,28 @@ fn member_addresses(core: &Config) -> Result<Vec<(String, Option<SocketAddr>)>, 
     core.members.iter().map(resolve).collect()
 }
 
+/// Refuses to join where nobody could reach this member.
+fn check_joining(options: &NodeOptions) -> Result<(), OpenError> {
+    let membership = options.core.membership;
+    if membership == Membership::Joined && options.peer.is_none() {
+        let problem = "a member needs one, at which the others reach it".to_owned();
+        return Err(OpenError::Setting { setting: "peer", problem });
+    }
+    let asks = matches!(membership, Membership::Joined | Membership::Client);
+    if asks && options.join.is_empty() {
+        let problem = "whom does this node ask for the cluster?".to_owned();
+        return Err(OpenError::Setting { setting: "join", problem });
+    }
+    Ok(())
+}
+
 fn open_peers(
     options: &NodeOptions,
     keys: &ClusterKeys,
     members: &[(String, Option<SocketAddr>)],
+    listener: Option<Listener>,
     poll: &Poll,
 ) -> Result<Peers, OpenError> {
-    let listener = options.peer.map(|address| Listener::tcp("peer", address)).transpose()?;
     let is_listed = options.core.membership == Membership::Listed;
     let identity = Identity {
         keys: keys.clone(),

@@ -80,7 +80,8 @@ pub struct NodeOptions {
     pub data: DataDir,
     /// Addresses to listen on for RESP clients; a port may be 0.
     pub clients: Vec<SocketAddr>,
-    /// Address to listen on for peers; the port may be 0. `None` suits a cluster of one.
+    /// Address to listen on for peers, with streams (TCP) and datagrams (UDP); the port may be 0. `None` suits
+    /// a cluster of one.
     pub peer: Option<SocketAddr>,
     /// Where a node that joins a cluster asks for it: addresses of its members' peer listeners. Asked for ever,
     /// until somebody is there.

@@ -1,6 +1,7 @@
 //! The event loop over real sockets on loopback: three nodes in one process, clients that speak RESP,
 //! peers that lie, and a host's loop whose clock is turned by hand.
 
+mod gossip;
 mod leaks;
 mod nodes;
 mod peers;

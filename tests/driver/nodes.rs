@@ -253,6 +253,16 @@ impl Lines {
         Logger::new(Level::Debug, Arc::clone(self) as Arc<dyn LogSink>)
     }
 
+    /// Whether there is a line that contains `text`.
+    pub fn has(&self, text: &str) -> bool {
+        self.count(text) > 0
+    }
+
+    /// How many lines contain `text`.
+    pub fn count(&self, text: &str) -> usize {
+        self.lines.lock().unwrap().iter().filter(|line| line.contains(text)).count()
+    }
+
     /// Waits for a line that contains `text`.
     pub fn wait_for(&self, text: &str) {
         let lines = self.lines.lock().unwrap();

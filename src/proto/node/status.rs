@@ -1,6 +1,7 @@
 //! What a node tells of itself.
 
 use super::Node;
+use crate::proto::gossip::member::Verdict;
 use crate::proto::ring::position;
 use crate::proto::store::Store;
 
@@ -23,6 +24,8 @@ impl<S: Store> Node<S> {
                 name: member.name.clone(),
                 address: member.address.clone(),
                 up: slot.is_none_or(|slot| self.peers.usable(slot)),
+                verdict: None,
+                unsteady: false,
                 partitions: reading.slot_of(member.id).map_or(0, |slot| reading.partitions_of(slot)),
                 generation: match slot {
                     None => Some(self.replica.identity().generation),
@@ -134,8 +137,23 @@ pub struct MemberStatus {
     pub address: String,
     /// Whether it can be reached now (true for this node).
     pub up: bool,
+    /// What membership thinks of it; `None` where there is none, or it does not know the member. The host
+    /// fills this in.
+    pub verdict: Option<Verdict>,
+    /// Whether it came and went too often of late. Filled in by the host.
+    pub unsteady: bool,
     /// Partitions of which it is a replica.
     pub partitions: u32,
     /// Its generation, once it was met.
     pub generation: Option<u64>,
+}
+
+impl MemberStatus {
+    /// The verdict in one word: `alive`, `unsteady`, `suspect`, `down` or `left`.
+    pub fn verdict_name(&self) -> Option<&'static str> {
+        match self.verdict? {
+            Verdict::Alive if self.unsteady => Some("unsteady"),
+            verdict => Some(verdict.name()),
+        }
+    }
 }

@@ -119,12 +119,13 @@ impl<D: Disk> Inspector<D> {
             notes,
             has_checkpoint: names.iter().any(|name| name == CHECKPOINT),
         };
-        let known = ["LOCK", "layout", "layout.new", FORMAT, IDENTITY, MEMBERS, CLEAN, MANIFEST, CHECKPOINT];
-        let known: Vec<&str> = known.into_iter().chain(Note::ALL.map(notes::file_name)).collect();
+        let own = ["LOCK", FORMAT, IDENTITY, MEMBERS, CLEAN, MANIFEST, CHECKPOINT];
+        let own: Vec<&str> = own.into_iter().chain(Note::ALL.map(notes::file_name)).collect();
+        let of_the_driver = ["layout", "known-members"];
         // Each small file has a companion, where its next content is written.
         let is_known = |name: &&String| {
-            let name = name.as_str();
-            known.contains(&name) || name.strip_suffix(".tmp").is_some_and(|name| known.contains(&name))
+            let bare = |suffix| name.strip_suffix(suffix).unwrap_or(name);
+            own.contains(&bare(".tmp")) || of_the_driver.contains(&bare(".new"))
         };
         let mut strange: Vec<String> = names.iter().filter(|name| !is_known(name)).cloned().collect();
         strange.sort_unstable();
