@@ -31,7 +31,7 @@ pub fn run(arguments: &StatusArguments) -> Result<(), Failure> {
             name => print_line(format!("{name:<16} {}", text(value)).as_bytes())?,
         }
     }
-    print_line(b"\nmember           state  partitions  generation        address")?;
+    print_line(b"\nmember           state  verdict   partitions  generation        address")?;
     for member in list(field(&answer, "members")?)? {
         print_line(member_line(member)?.as_bytes())?;
     }
@@ -48,9 +48,8 @@ fn member_line(member: &Value) -> Result<String, Failure> {
     let state = if matches!(part("up")?.as_str(), "1" | "true") { "up" } else { "down" };
     let or_dash = |text: String| if text.is_empty() { "-".to_owned() } else { text };
     let (generation, address) = (or_dash(part("generation")?), or_dash(part("address")?));
-    let line =
-        format!("{:<16} {state:<5} {:>11}  {generation:<16}  {address}", part("name")?, part("partitions")?);
-    Ok(line)
+    let (name, verdict, partitions) = (part("name")?, or_dash(part("verdict")?), part("partitions")?);
+    Ok(format!("{name:<16} {state:<5}  {verdict:<8} {partitions:>11}  {generation:<16}  {address}"))
 }
 
 /// The whole answer, with its members and counters as objects.

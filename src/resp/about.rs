@@ -124,6 +124,10 @@ fn replication(text: &mut String, status: &Status, _: &ServerInfo) {
     line(text, format_args!("quorate_partitions:{}", status.partitions));
     line(text, format_args!("quorate_members:{}", status.members.len()));
     line(text, format_args!("quorate_members_up:{up}"));
+    for verdict in ["alive", "unsteady", "suspect", "down", "left"] {
+        let count = status.members.iter().filter(|member| member.verdict_name() == Some(verdict)).count();
+        line(text, format_args!("quorate_members_{verdict}:{count}"));
+    }
     line(text, format_args!("quorate_degraded:{}", u8::from(status.degraded)));
 }
 

@@ -105,10 +105,15 @@ pub fn status(session: &mut Session, turn: &mut Turn<'_>, _: Args<'_>) -> Handle
         writer.bulk(b"members");
         writer.array(status.members.len());
         for member in &status.members {
-            writer.map(5);
+            writer.map(6);
             text(writer, "name", &member.name);
             text(writer, "address", &member.address);
             flag(writer, "up", member.up);
+            writer.bulk(b"verdict");
+            match member.verdict_name() {
+                Some(verdict) => writer.bulk(verdict.as_bytes()),
+                None => writer.null(),
+            }
             number(writer, "partitions", u64::from(member.partitions));
             writer.bulk(b"generation");
             match member.generation {

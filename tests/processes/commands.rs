@@ -62,7 +62,7 @@ fn owners_and_status_name_the_members() {
     assert_eq!(owners["owners"].as_array().map(Vec::len), Some(3));
 
     let status = ask(&cluster, 1, &["status"]);
-    for word in ["name", "cluster", "generation", "partitions", "member", "requests"] {
+    for word in ["name", "cluster", "generation", "partitions", "member", "verdict", "requests"] {
         assert!(status.stdout.contains(word), "{word} is missing: {}", status.stdout);
     }
     let status = json(&ask(&cluster, 1, &["status", "--json"]));
@@ -70,6 +70,7 @@ fn owners_and_status_name_the_members() {
     let members = status["members"].as_array().expect("members");
     let up = members.iter().filter(|member| member["up"] == true).count();
     assert_eq!((members.len(), up), (3, 3));
+    assert!(members.iter().all(|member| member["verdict"].is_string()), "{members:?}");
     assert!(status["counters"]["requests"].is_u64());
 }
 

@@ -8,6 +8,7 @@ mod bad_input;
 mod client;
 mod cluster;
 mod commands;
+mod gossip;
 mod kill;
 mod load;
 mod operator;

@@ -1,7 +1,9 @@
 //! What each command answers, and what it asks of the node.
 
 use super::fake::{Client, WALL};
+use crate::proto::gossip::member::Verdict;
 use crate::proto::io::{Options, View};
+use crate::proto::node::MemberStatus;
 
 /// Sends each line and compares the answer; `~` stands for CRLF.
 fn check(client: &mut Client, table: &[(&str, &str)]) {
@@ -392,4 +394,33 @@ fn replies_can_be_turned_off() {
     client.send(b"CLIENT REPLY SKIP\r\nMGET a a\r\nGET a\r\n");
     client.settle(true);
     assert_eq!(client.taken(), "$1\r\n1\r\n");
+}
+
+#[test]
+fn what_membership_thinks_of_members_is_shown() {
+    let mut client = Client::new();
+    let member = |name: &str, verdict, unsteady| MemberStatus {
+        name: name.into(),
+        address: String::new(),
+        up: true,
+        verdict,
+        unsteady,
+        partitions: 1,
+        generation: None,
+    };
+    client.fake.members = vec![
+        member("a", Some(Verdict::Alive), false),
+        member("b", Some(Verdict::Alive), true),
+        member("c", Some(Verdict::Down), true),
+        member("d", None, false),
+    ];
+    let answer = client.line("Q.STATUS").replace("\r\n", "~");
+    for (name, verdict) in [("a", "$5~alive~"), ("b", "$8~unsteady~"), ("c", "$4~down~"), ("d", "$-1~")] {
+        let shown = format!("$1~{name}~$7~address~$0~~$2~up~:1~$7~verdict~{verdict}$10~partitions~");
+        assert!(answer.contains(&shown), "{shown} in {answer}");
+    }
+    let info = client.line("INFO replication");
+    for line in ["alive:1", "unsteady:1", "suspect:0", "down:1", "left:0"] {
+        assert!(info.contains(&format!("quorate_members_{line}\r\n")), "{line} in {info}");
+    }
 }

@@ -9,7 +9,7 @@ use crate::proto::io::{
     Achieved, Edit, ExpiryEdit, ExpiryWhen, Operation, Options, Presence, Reply, Request, ScanPage,
     SiblingView,
 };
-use crate::proto::node::{Owners, Status};
+use crate::proto::node::{MemberStatus, Owners, Status};
 use crate::proto::time::{Instant, Now, WallTime};
 use crate::proto::version::{Actor, Dot, Epoch, Hlc};
 
@@ -43,6 +43,7 @@ pub struct Fake {
     pub no_backup: Option<String>,
     /// How its cluster is; the plan in it is shown to those who ask for one.
     pub overview: Overview,
+    pub members: Vec<MemberStatus>,
     counter: u64,
 }
 
@@ -181,7 +182,8 @@ impl Backend for Fake {
     }
 
     fn status(&self) -> Status {
-        Status { name: "a".into(), cluster: "quorate".into(), ..Status::default() }
+        let members = self.members.clone();
+        Status { name: "a".into(), cluster: "quorate".into(), members, ..Status::default() }
     }
 
     fn owners(&self, _keyspace: u16, _key: &[u8]) -> Owners {
