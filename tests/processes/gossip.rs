@@ -7,7 +7,7 @@ use quorate::resp::client::Value;
 
 use crate::client::{Client, field, text};
 use crate::cluster::{Cluster, name};
-use crate::process::PATIENCE;
+use crate::process::{PATIENCE, Process, free_address};
 
 /// Bytes of membership that a node of three may send in a second: a probe and the answers to those of two
 /// others, and as much again while one of them does not answer.
@@ -97,4 +97,34 @@ fn a_killed_node_is_down_for_the_others_and_alive_when_it_is_started_again() {
     cluster.start_node(2);
     await_verdict(&mut clients, 2, &["alive"]);
     await_verdict(&mut [cluster.connect(2)], 0, &["alive"]);
+}
+
+#[test]
+fn a_copied_directory_that_is_started_beside_its_original_is_told() {
+    let mut cluster = Cluster::start(3, &[]);
+    cluster.process(2).signal("TERM");
+    cluster.process(2).wait();
+    cluster.kill(2);
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let copy = home.path().join("C");
+    let copied = std::process::Command::new("cp").arg("-r").arg(cluster.data(2)).arg(&copy).status();
+    assert!(copied.expect("cp starts").success());
+    cluster.start_node(2);
+    let mut arguments = cluster.arguments(2);
+    let (client, peer) = (free_address().to_string(), free_address().to_string());
+    for (flag, value) in [("--data", copy.to_str().expect("UTF-8")), ("--client", &client), ("--peer", &peer)]
+    {
+        let at = arguments.iter().position(|argument| argument == flag).expect("it was given");
+        value.clone_into(&mut arguments[at + 1]);
+    }
+    let second = Process::start(&arguments, &home.path().join("stderr"));
+    assert!(second.line().starts_with("ready name=C"));
+    let give_up = Instant::now() + PATIENCE;
+    while !cluster.process(0).stderr().contains("ERROR gossip: two live processes are C") {
+        assert!(Instant::now() < give_up, "{}", cluster.process(0).stderr());
+        thread::sleep(Duration::from_millis(20));
+    }
+    // What is told does not end the service.
+    let answer = cluster.connect(0).call(&["SET", "key", "value"]);
+    assert_eq!(answer, Value::Simple("OK".into()));
 }

@@ -49,10 +49,15 @@ impl Gossip {
         }
         let Some(member) = self.table.get_mut(id) else { return };
         let known = Boot { opens: member.incarnation.opens, nonce: member.description.nonce };
+        if member.replaced == boot && known != boot {
+            // An opening that was followed by another is heard again: both processes live.
+            return self.alert(now.mono, id, Alert::Twin(id));
+        }
         let was_other = member.description.generation != generation;
         member.description.generation = generation;
         if known != boot && (was_other || boot.opens > known.opens) {
             member.end_boot(now.mono);
+            member.replaced = known;
             member.former = if was_other { member.former.max(known.opens) } else { 0 };
             let verdict = member.verdict;
             let incarnation = Incarnation { opens: boot.opens, bumps: 0 };

@@ -169,6 +169,8 @@ pub struct Member {
     pub(super) ghost: Ghost,
     /// Lives up to this one were of a directory that it has no more: a datagram of one proves nothing.
     pub(super) former: u32,
+    /// The opening before this one, as streams told them: it does not come back.
+    pub(super) replaced: Boot,
     /// When it was down and returned.
     pub(super) returns: Option<Box<Returns>>,
     /// The layout that it was last said to have (version and hash mixed); 0 for ours.
@@ -207,6 +209,7 @@ impl Member {
             window: Window::default(),
             ghost: Ghost::default(),
             former: 0,
+            replaced: Boot::default(),
             returns: None,
             layout: 0,
             quiet_until: Instant::ZERO,

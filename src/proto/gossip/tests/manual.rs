@@ -135,7 +135,13 @@ fn a_new_directory_under_an_old_name_begins_anew_once_its_stream_says_so() {
     net.nodes[0].handle_met(now, id, 5_000, next);
     assert_eq!(net.inject(0, 1, &from_boot(&net, next, 2)), Ok(()));
     assert_eq!(net.inject(0, 1, &from_boot(&net, Boot { opens: 8, nonce: 101 }, 1)), Ok(()));
+    net.drain(0);
     assert_eq!(net.alerts, []);
+    // The directory before, heard again on a stream, lives as well.
+    net.nodes[0].handle_met(now, id, 6_000, Boot { opens: 1, nonce: 7 });
+    net.nodes[0].handle_met(now, id, 5_000, Boot { opens: 8, nonce: 101 });
+    net.drain(0);
+    assert_eq!(net.alerts, [(0, Alert::Twin(id))]);
 }
 
 #[test]
