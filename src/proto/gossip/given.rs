@@ -9,6 +9,7 @@ use crate::proto::time::{Instant, Now};
 use super::Gossip;
 use super::member::{Boot, Description, Incarnation, Member, Verdict};
 use super::output::Alert;
+use super::sending;
 
 impl Gossip {
     /// Names a member and where it is: one more, or one that moved. Where members speak for themselves only
@@ -33,6 +34,10 @@ impl Gossip {
         let (name, address) = (name.to_owned(), address.to_vec());
         let description = Description { name, address, zone, generation: 0, nonce: 0 };
         self.table.insert(Member::new(id, description, Incarnation::default(), Verdict::Alive));
+        if self.probe_at == Instant::NEVER && self.probe.is_none() && !self.has_left {
+            // Nodes that are given a list at one time do not probe at one time.
+            self.probe_at = now.mono + sending::within(&mut self.rng, self.config.timing.probe_interval);
+        }
         self.changed(now.mono, id, None);
         true
     }

@@ -154,8 +154,10 @@ impl Gossip {
                 roster.add(id, &mut rng);
             }
         }
-        let interval = config.timing.probe_interval;
+        let begins_at = now.mono + sending::within(&mut rng, config.timing.probe_interval);
         let mut gossip = Gossip {
+            // One that is alone is woken by nothing until somebody is there.
+            probe_at: if roster.is_empty() { Instant::NEVER } else { begins_at },
             own,
             layout: LayoutStamp::default(),
             table,
@@ -163,7 +165,6 @@ impl Gossip {
             rumors: Queue::default(),
             health: Health::default(),
             probe: None,
-            probe_at: now.mono + sending::within(&mut rng, interval),
             relays: Vec::new(),
             number: rng.next_u64() as u32,
             gossip_at: Instant::NEVER,

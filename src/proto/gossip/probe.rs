@@ -25,6 +25,11 @@ impl Roster {
         self.order.swap(rng.below(last as u64 + 1) as usize, last);
     }
 
+    /// Whether nobody stands in it.
+    pub fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
     /// The next member that is `wanted`; those that are not are left out of the next round.
     pub fn next(&mut self, rng: &mut Rng, wanted: impl Fn(MemberId) -> bool) -> Option<MemberId> {
         for _ in 0..=self.order.len() {

@@ -78,9 +78,9 @@ fn what_a_member_says_of_others_changes_nothing() {
 #[test]
 fn a_member_is_probed_from_the_time_its_address_is_known() {
     let mut net = Net::new(Setup { acquainted: false, ..setup(3) });
+    assert_eq!(net.nodes[0].deadline(), super::Instant::NEVER, "nothing wakes it");
     net.run(10 * SECOND);
     assert_eq!((net.nodes[0].members().count(), net.bytes[0]), (1, 0), "alone, and silent");
-    assert_eq!(net.nodes[0].deadline(), super::Instant::NEVER, "nothing wakes it");
     for at in 0..3 {
         for of in 0..3 {
             let now = net.time();
