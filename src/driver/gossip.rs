@@ -211,6 +211,12 @@ impl Detector {
         self.pending = true;
     }
 
+    /// A member's stream broke: it is worth to look at once whether it is there.
+    pub(super) fn probe_soon(&mut self, now: Now, id: MemberId) {
+        self.gossip.probe_soon(now, id);
+        self.pending = true;
+    }
+
     /// Whether something can be done without waiting for an event or a timer.
     pub(super) fn has_work(&self) -> bool {
         self.pending || self.datagrams.readable

@@ -90,13 +90,14 @@ impl Hall {
         }
     }
 
-    /// Steps until a node has received so many datagrams.
-    fn await_received(&mut self, at: usize, count: u64) {
+    /// Steps until a counter of a node stands at so much.
+    fn await_count(&mut self, at: usize, name: &str, count: u64) {
         let give_up = std::time::Instant::now() + 20 * SECOND;
-        while self.counters(at)["gossip_datagrams_received"] < count {
-            assert!(std::time::Instant::now() < give_up, "datagrams were lost on loopback");
+        while self.counters(at)[name] < count {
+            assert!(std::time::Instant::now() < give_up, "{name} stays below {count}");
             self.settle();
         }
+        assert_eq!(self.counters(at)[name], count, "{name}");
     }
 
     fn run(&mut self, time: Duration) {
@@ -174,7 +175,17 @@ fn who_is_gone_is_declared_down_and_who_paused_comes_back() {
     assert_eq!((after.layout_version, after.layout_hash), (before.layout_version, before.layout_hash));
     // One that is gone is found by both others, each for itself.
     let address = hall.address(2);
+    std::thread::sleep(20 * CARRIED);
+    hall.settle();
+    let probes = |hall: &Hall| [0, 1].map(|at| hall.counters(at)["gossip_probes"]);
+    let before = probes(&hall);
     hall.nodes[2] = None;
+    let give_up = std::time::Instant::now() + 20 * SECOND;
+    while hall.lines.count("WARN peer: c is gone") < 2 {
+        assert!(std::time::Instant::now() < give_up, "its streams do not end");
+        hall.settle();
+    }
+    assert_eq!(probes(&hall), before.map(|count| count + 1), "at once, without waiting for its turn");
     assert!(hall.run_until(BOUND, |hall| hall.all_think("c", "down")));
     assert!(hall.lines.has("WARN gossip: c is down"));
     hall.run(5 * SECOND);
@@ -277,33 +288,29 @@ fn what_strangers_send_is_counted_and_changes_nothing() {
         (ping(&mut machine("c", &others, others.gossip)), "gossip_refused_cluster"),
         (ping(&mut machine("d", &keys, keys.gossip)), "gossip_refused_stranger"),
     ] {
-        let count = |hall: &Hall| hall.counters(0)[reason];
-        let (refused, taken) = (count(&hall), hall.counters(0)["gossip_datagrams_taken"]);
-        let received = hall.counters(0)["gossip_datagrams_received"];
+        let refused = hall.counters(0)[reason];
         socket.send_to(&bytes, hall.address(0)).unwrap();
-        hall.await_received(0, received + 1);
-        assert_eq!((count(&hall), hall.counters(0)["gossip_datagrams_taken"]), (refused + 1, taken));
+        hall.await_count(0, reason, refused + 1);
         assert_eq!(verdicts(&hall), before, "{reason}");
         assert!(socket.recv(&mut [0; 2_000]).is_err(), "{reason}: no answer");
     }
     // A true one is answered once, and a ping alone brings nobody back.
-    let received = hall.counters(0)["gossip_datagrams_received"];
     for _ in 0..3 {
         socket.send_to(&good, hall.address(0)).unwrap();
     }
-    hall.await_received(0, received + 3);
-    assert_eq!((hall.counters(0)["gossip_refused_replayed"], verdicts(&hall)), (2, before));
+    hall.await_count(0, "gossip_refused_replayed", 2);
+    assert_eq!(verdicts(&hall), before);
     socket.set_nonblocking(false).unwrap();
     socket.set_read_timeout(Some(20 * SECOND)).unwrap();
     assert!(socket.recv(&mut [0; 2_000]).is_ok(), "no answer");
     socket.set_nonblocking(true).unwrap();
     assert!(socket.recv(&mut [0; 2_000]).is_err(), "two answers");
     // More than a turn takes at once is taken in the end, and holds up nothing.
-    let received = hall.counters(0)["gossip_datagrams_received"];
+    let refused = hall.counters(0)["gossip_refused_foreign"];
     for _ in 0..200 {
         socket.send_to(b"noise", hall.address(0)).unwrap();
     }
-    hall.await_received(0, received + 200);
+    hall.await_count(0, "gossip_refused_foreign", refused + 200);
 }
 
 /// A node in a directory of its name, that joins through these seeds.
