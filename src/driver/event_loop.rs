@@ -179,6 +179,9 @@ impl EventLoop {
         let members = topology.members();
         let members = members.iter().map(|member| (member.name.as_str(), member.address.parse().ok()));
         self.peers.set_members(members, is_member);
+        if let Some(detector) = &mut self.detector {
+            detector.follow(self.clock.now(), topology);
+        }
         self.log.log(
             Level::Info,
             "cluster",

@@ -7,6 +7,7 @@
 //! In a cluster whose list is given each node probes that list for itself. With seeds, members find each other
 //! and are remembered for the next start. Nothing here changes a layout or whom requests are sent to.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -18,6 +19,7 @@ use super::known_members::{self, Keeper};
 use super::limits::DATAGRAMS_PER_TURN;
 use super::log::{Level, Logger};
 use super::options::OpenError;
+use crate::proto::cluster::Topology;
 use crate::proto::config::MemberSpec;
 use crate::proto::gossip::config::{Config, Mode, Timing};
 use crate::proto::gossip::keyring::Keyring;
@@ -66,8 +68,16 @@ pub(super) struct Detector {
     /// When it must be called; looked up again after each drain.
     deadline: Instant,
     counters: Counters,
+    /// Generations that membership was told never to take back.
+    removed: BTreeSet<u64>,
     /// Why datagrams cannot be sent, so that each reason is logged once.
     trouble: Option<std::io::ErrorKind>,
+}
+
+/// What datagrams say of a topology.
+pub(super) fn stamp(topology: &Topology) -> LayoutStamp {
+    let (era, version) = (topology.era() as u32, topology.version() as u32);
+    LayoutStamp { era, version, hash: topology.hash() }
 }
 
 /// What the socket counts; the rest the machine does.
@@ -115,6 +125,7 @@ impl Detector {
             asked: None,
             pending: false,
             counters: Counters::default(),
+            removed: BTreeSet::new(),
             trouble: None,
         })
     }
@@ -122,11 +133,6 @@ impl Detector {
     /// Puts the socket under the poll's eyes.
     pub(super) fn register(&mut self, registry: &Registry, token: usize) -> std::io::Result<()> {
         self.datagrams.register(registry, Token(token))
-    }
-
-    /// The layout in force.
-    pub(super) fn set_layout(&mut self, layout: LayoutStamp) {
-        self.gossip.set_layout(layout);
     }
 
     /// The members of the layout in force, with the address of each that has one. Where the list decides who
@@ -147,6 +153,26 @@ impl Detector {
             let gone = |id: &MemberId| !listed.contains(id);
             for id in self.gossip.members().map(|member| member.id).filter(gone).collect::<Vec<_>>() {
                 self.forget(id);
+            }
+        }
+    }
+
+    /// The topology in force: who are members, with which directories, and which of these never come back.
+    pub(super) fn follow(&mut self, now: Now, topology: &Topology) {
+        self.gossip.set_layout(stamp(topology));
+        for member in topology.members() {
+            let known = self.gossip.member(member.id).map(|row| row.description.generation);
+            if known.is_some_and(|known| ![0, member.generation].contains(&known)) {
+                // What was known is of the directory before.
+                self.forget(member.id);
+            }
+            if let Ok(address) = member.address.parse() {
+                self.set_member(now, &member.name, address, &member.zone);
+            }
+        }
+        for &generation in topology.removed() {
+            if self.removed.insert(generation) {
+                self.gossip.remove_generation(generation);
             }
         }
     }
@@ -244,7 +270,8 @@ impl Detector {
                 Output::LayoutDiffers { member, theirs } => {
                     let (name, LayoutStamp { version, hash, .. }) = (self.name(member), theirs);
                     let what = format_args!("{name} has another layout: version {version}, hash {hash:016x}");
-                    log.log(Level::Warn, "gossip", what);
+                    // Where layouts change, somebody is always a moment ahead.
+                    log.log(if self.is_manual { Level::Warn } else { Level::Debug }, "gossip", what);
                 }
                 Output::Alert(alert) => {
                     log.log(Level::Error, "gossip", format_args!("{}", self.tell(&alert)))

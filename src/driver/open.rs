@@ -21,9 +21,7 @@ use super::peer::Peers;
 use super::queue::Wake;
 use super::storage::Storage;
 use super::{layout_file, sys};
-use crate::proto::cluster::Topology;
 use crate::proto::config::{Config, Membership};
-use crate::proto::gossip::LayoutStamp;
 use crate::proto::keys::ClusterKeys;
 use crate::proto::node::Node;
 use crate::proto::ring::Layout;
@@ -89,20 +87,16 @@ pub(super) fn open(options: &NodeOptions, clock: Clock) -> Result<Parts, OpenErr
             };
             let mut detector = Detector::new(datagrams, &start, waker, &options.log, now)?;
             detector.register(poll.registry(), DATAGRAMS).map_err(doing("watching for datagrams"))?;
-            detector.set_layout(stamp(node.topology()));
-            let addresses = members.iter().map(|member| member.1);
-            detector.set_members(now, core.members.iter().zip(addresses));
+            detector.follow(now, node.topology());
+            if core.membership == Membership::Listed {
+                let addresses = members.iter().map(|member| member.1);
+                detector.set_members(now, core.members.iter().zip(addresses));
+            }
             Some(detector)
         }
         None => None,
     };
     Ok(Parts { poll, node, clients, peers, detector, host })
-}
-
-/// What datagrams say of a topology.
-pub(super) fn stamp(topology: &Topology) -> LayoutStamp {
-    let (era, version) = (topology.era() as u32, topology.version() as u32);
-    LayoutStamp { era, version, hash: topology.hash() }
 }
 
 /// The zone of a member, by name.

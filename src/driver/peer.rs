@@ -528,8 +528,8 @@ impl Peers {
                 let id = member.id;
                 turn.log.log(Level::Warn, "peer", format_args!("{} is gone: {}", member.name, cause.why()));
                 turn.node.handle_peer_down(turn.now, id);
-                if let Some(membership) = turn.membership {
-                    membership.probe_soon(turn.now, id);
+                if let Some(detector) = turn.detector {
+                    detector.probe_soon(turn.now, id);
                 }
                 self.news = true;
             }

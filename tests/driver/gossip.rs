@@ -8,12 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quorate::driver::{DataDir, EventLoop, NodeOptions};
+use quorate::proto::config::Membership;
 use quorate::proto::gossip::Gossip;
 use quorate::proto::gossip::config::{Config, Mode, Timing};
 use quorate::proto::gossip::keyring::Keyring;
 use quorate::proto::gossip::member::{Boot, Description, Incarnation, Known};
 use quorate::proto::gossip::output::Output;
 use quorate::proto::keys::{ClusterKeys, Key};
+use quorate::proto::ring::Mode as Placement;
 use quorate::proto::time::{Instant, Now};
 
 use crate::nodes::{Lines, options};
@@ -313,12 +315,15 @@ fn what_strangers_send_is_counted_and_changes_nothing() {
     hall.await_count(0, "gossip_refused_foreign", refused + 200);
 }
 
-/// A node in a directory of its name, that joins through these seeds.
+/// A node in a directory of its name, that joins through these seeds, or founds a cluster without any.
 fn joining(directory: &Path, name: &str, seeds: &[SocketAddr]) -> NodeOptions {
-    let mut options = options(name, &NAMES);
+    let mut options = options(name, &[name]);
+    let core = &mut options.core;
+    core.membership = if seeds.is_empty() { Membership::Founded } else { Membership::Joined };
+    (core.placement, core.auto_commit) = (Placement::Balanced, true);
     options.data = DataDir::Path(directory.join(name));
     options.store.segment_bytes = Some(1 << 20);
-    options.seeds = seeds.iter().map(SocketAddr::to_string).collect();
+    options.join = seeds.to_vec();
     options
 }
 
@@ -326,7 +331,7 @@ fn joining(directory: &Path, name: &str, seeds: &[SocketAddr]) -> NodeOptions {
 fn members_find_each_other_through_a_seed_and_are_remembered() {
     let directory = tempfile::tempdir().unwrap();
     let nowhere: SocketAddr = "127.0.0.1:9".parse().unwrap();
-    let mut hall = Hall::open([joining(directory.path(), "a", &[nowhere])]);
+    let mut hall = Hall::open([joining(directory.path(), "a", &[])]);
     let seed = hall.address(0);
     for name in ["b", "c"] {
         let mut options = joining(directory.path(), name, &[seed]);
@@ -358,11 +363,9 @@ fn what_joining_needs_is_asked_for() {
     let good = joining(directory.path(), "a", &["127.0.0.1:9".parse().unwrap()]);
     let mut unheard = good.clone();
     unheard.peer = None;
-    let mut forgetful = good.clone();
-    forgetful.data = DataDir::Memory;
     let mut lost = good;
-    lost.seeds = vec!["no port".to_owned()];
-    for (options, named) in [(unheard, "peer address"), (forgetful, "directory"), (lost, "no port")] {
+    lost.join.clear();
+    for (options, named) in [(unheard, "the others reach it"), (lost, "whom does this node ask")] {
         let error = EventLoop::open(options).err().unwrap();
         assert!(error.exit_code() == 64 && error.to_string().contains(named), "{error}");
     }

@@ -142,6 +142,11 @@ impl Topology {
         &self.staged
     }
 
+    /// Data directories that never come back (rule L3), the latest last.
+    pub fn removed(&self) -> &[u64] {
+        &self.removed
+    }
+
     /// Whether a data directory was removed from the cluster (rule L3).
     pub fn has_removed(&self, generation: u64) -> bool {
         generation != 0 && self.removed.contains(&generation)
