@@ -61,6 +61,8 @@ pub(super) struct Detector {
     datagrams: Datagrams,
     keeper: Option<Keeper>,
     is_manual: bool,
+    /// This node knows no topology yet.
+    is_guest: bool,
     /// The probe that was last asked for over a peer stream; nobody else can answer it.
     asked: Option<(MemberId, u32)>,
     /// It was told something, and may want something done.
@@ -122,6 +124,7 @@ impl Detector {
             datagrams,
             keeper: kept.map(|directory| Keeper::new(directory.to_owned(), waker)),
             is_manual,
+            is_guest: false,
             asked: None,
             pending: false,
             counters: Counters::default(),
@@ -159,6 +162,7 @@ impl Detector {
 
     /// The topology in force: who are members, with which directories, and which of these never come back.
     pub(super) fn follow(&mut self, now: Now, topology: &Topology) {
+        self.is_guest = topology.version() == 0;
         self.gossip.set_layout(stamp(topology));
         for member in topology.members() {
             let known = self.gossip.member(member.id).map(|row| row.description.generation);
@@ -273,6 +277,8 @@ impl Detector {
                     // Where layouts change, somebody is always a moment ahead.
                     log.log(if self.is_manual { Level::Warn } else { Level::Debug }, "gossip", what);
                 }
+                // Who has no topology yet is in no era.
+                Output::Alert(Alert::EraOver(_)) if self.is_guest => {}
                 Output::Alert(alert) => {
                     log.log(Level::Error, "gossip", format_args!("{}", self.tell(&alert)))
                 }

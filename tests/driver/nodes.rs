@@ -258,6 +258,11 @@ impl Lines {
         self.count(text) > 0
     }
 
+    /// The lines that contain `text`.
+    pub fn with(&self, text: &str) -> Vec<String> {
+        self.lines.lock().unwrap().iter().filter(|line| line.contains(text)).cloned().collect()
+    }
+
     /// How many lines contain `text`.
     pub fn count(&self, text: &str) -> usize {
         self.lines.lock().unwrap().iter().filter(|line| line.contains(text)).count()
