@@ -66,6 +66,8 @@ pub const ORDER_DEADLINE: Duration = Duration::from_secs(10);
 pub const DROP_AFTER: Duration = Duration::from_secs(3_600);
 /// Bytes a second that a node takes at most of the records of partitions that move to it.
 pub const TRANSFER_RATE: u64 = 64 << 20;
+/// How long machines have to meet that a topology brings together, before requests fail for it.
+pub const MEETING_TIME: Duration = Duration::from_secs(2);
 /// Bytes of records in one message of a transfer, unless a single one is larger.
 pub const TRANSFER_PAGE: usize = 64 << 10;
 /// Digests in one message of a transfer, and records that its reader looks at for it.

@@ -9,6 +9,7 @@ use super::coordinator::Ranks;
 use super::io::MemberId;
 use super::limits::{KEYSPACES_MAX, REPLICAS_MAX};
 use super::ring::{self, Layout};
+use super::time::Instant;
 
 /// Replicas of a partition in both its sets together, at most.
 pub const RANKS_MAX: usize = 2 * REPLICAS_MAX;
@@ -33,6 +34,8 @@ pub struct Routes {
     reads: Table,
     /// Written as well.
     also: Option<Table>,
+    /// Until then machines may not have met yet that the topology has just brought together.
+    meeting_until: Instant,
     /// Machines whose copies are no evidence: their directories are others than reads count on (rule L4).
     unread: Vec<u16>,
     /// Which partitions have two sets.
@@ -116,6 +119,7 @@ impl Routes {
             configured: core::array::from_fn(|keyspace| reading.replicas_asked(keyspace as u16) as u8),
             reads: table(reading),
             also: other.map(table),
+            meeting_until: Instant::ZERO,
             unread,
             moving: Vec::new(),
             since: vec![topology.version(); reading.partitions() as usize],
@@ -167,6 +171,16 @@ impl Routes {
                 && other.len() >= count
                 && one[..count].iter().all(|slot| other[..count].contains(slot))
         })
+    }
+
+    /// Says until when machines may be about to meet.
+    pub fn expect_meetings(&mut self, until: Instant) {
+        self.meeting_until = until;
+    }
+
+    /// Whether machines that cannot be reached may be about to be.
+    pub fn are_meeting(&self, now: Instant) -> bool {
+        now < self.meeting_until
     }
 
     /// The version that it was made of.

@@ -11,6 +11,7 @@ mod commands;
 mod gossip;
 mod kill;
 mod load;
+mod members;
 mod operator;
 mod overwrites;
 mod process;

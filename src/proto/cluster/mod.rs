@@ -281,13 +281,9 @@ impl Cluster {
         }
         let until = scene.now.mono + limits::ORDER_DEADLINE;
         if self.orders.len() < limits::MEMBERS_MAX {
-            if !is_staged {
-                let step = Step::Stage(Change::Join(member));
-                self.orders.add(Pending { asker: Asker::Guest(from), step, until });
-            }
-            if commit {
-                self.orders.add(Pending { asker: Asker::Guest(from), step: Step::Commit(None), until });
-            }
+            let change = Change::Join(member);
+            let step = if commit { Step::Admit(change) } else { Step::Stage(change) };
+            self.orders.add(Pending { asker: Asker::Guest(from), step, until });
         }
         self.carry_on(scene);
     }
@@ -576,11 +572,7 @@ impl Cluster {
         if known.is_some_and(|known| known.generation == generation) {
             // It has only moved: no data does.
             let until = scene.now.mono + limits::ORDER_DEADLINE;
-            let is_alone = self.topology.staged().is_empty();
-            self.orders.add(Pending { asker: Asker::Own, step: Step::Stage(change), until });
-            if is_alone {
-                self.orders.add(Pending { asker: Asker::Own, step: Step::Commit(None), until });
-            }
+            self.orders.add(Pending { asker: Asker::Own, step: Step::Admit(change), until });
             return;
         }
         if self.topology.has_removed(generation) {

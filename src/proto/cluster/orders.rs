@@ -30,6 +30,8 @@ pub enum Order {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     Stage(Change),
+    /// Stage and commit one change by itself.
+    Admit(Change),
     Unstage,
     Commit(Option<u64>),
     Revert,
@@ -96,6 +98,7 @@ impl Step {
     pub(super) fn apply(&self, to: &Topology, keys: &ClusterKeys) -> Result<Option<Topology>, String> {
         match self {
             Step::Stage(change) => to.stage(change.clone(), keys),
+            Step::Admit(change) => to.admit(change.clone(), keys),
             Step::Unstage => Ok(to.unstage(keys)),
             Step::Commit(None) if to.staged().is_empty() => Ok(None),
             // Another keeper finished what was begun here.

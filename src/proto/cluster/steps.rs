@@ -44,6 +44,20 @@ impl Topology {
         Ok(next.name(keys))
     }
 
+    /// Stages and commits one change by itself; what else is staged stays so. `None` if it is so already.
+    ///
+    /// # Errors
+    /// It cannot be, and why.
+    pub fn admit(&self, change: Change, keys: &ClusterKeys) -> Result<Option<Topology>, String> {
+        let alone = Topology { staged: Vec::new(), ..self.clone() };
+        let Some(staged) = alone.stage(change.clone(), keys)? else { return Ok(None) };
+        let alone = Topology { staged: staged.staged, ..self.clone() };
+        let mut next = alone.commit(alone.planned(keys)?.hash(), keys)?;
+        next.staged.clone_from(&self.staged);
+        next.staged.retain(|other| *other != change);
+        Ok(Some(next.name(keys)))
+    }
+
     /// Back to the layout before, which everything was written to as well.
     ///
     /// # Errors

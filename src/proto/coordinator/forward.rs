@@ -80,6 +80,9 @@ impl<S: Store> Turn<'_, S> {
         let usable = |&(_, slot): &(usize, u16)| slot != own && self.peers.usable(slot);
         let Some((_, to)) = self.replicas(index).readable().find(usable) else {
             let read_only = self.own_readable_rank(index).is_some();
+            if self.routes.are_meeting(self.now.mono) && !read_only {
+                return self.wait(index, operation);
+            }
             let needed = self.coordinator.slots[index].quorum.w;
             let outcome = if read_only {
                 Outcome::ReadOnly

@@ -303,6 +303,9 @@ impl<S: Store> Turn<'_, S> {
         if self.own_readable_rank(index).is_none() || self.replica.read_only() {
             return self.forward(index, operation);
         }
+        if self.routes.are_meeting(self.now.mono) && self.lack_of_replicas(index).is_some() {
+            return self.wait(index, operation);
+        }
         match self.reads_first(index, operation) {
             Ok(true) => {
                 self.keep_request(index, operation);
@@ -311,6 +314,24 @@ impl<S: Store> Turn<'_, S> {
             Ok(false) => self.start_write(index, operation),
             Err(outcome) => self.finish(index, Reply::bare(outcome)),
         }
+    }
+
+    /// Too few replicas can be reached for now, and more may be soon: tried again until the deadline.
+    fn wait(&mut self, index: usize, operation: &Operation<'_>) {
+        self.keep_request(index, operation);
+        self.coordinator.slots[index].phase = Phase::Waiting;
+    }
+
+    /// What a write cannot begin for, in either set of replicas.
+    fn lack_of_replicas(&self, index: usize) -> Option<Outcome> {
+        let (replicas, quorum) = (self.replicas(index), self.coordinator.slots[index].quorum);
+        let sets = [(replicas.reads, quorum.w, quorum.dw), (replicas.also, quorum.also.w, quorum.also.dw)];
+        sets.into_iter().find_map(|(set, w, dw)| {
+            let usable = |&(rank, slot): &(usize, &u16)| set.contains(rank) && self.peers.usable(*slot);
+            let reachable = replicas.as_slice().iter().enumerate().filter(usable).count() as u8;
+            let needed = w.max(dw);
+            (reachable < needed).then_some(Outcome::NotEnoughReplicas { reachable, needed })
+        })
     }
 
     /// Whether a write must merge R replicas before it acts (trap T12): edits, deletes without a context,

@@ -119,6 +119,10 @@ impl<S: Store> Turn<'_, S> {
             let slot = &self.coordinator.slots[index];
             let reachable = slot.reading.answered.len() + asked + sent;
             let unknown = self.own_rank(index).is_some_and(|rank| slot.reading.failed.contains(rank));
+            if !unknown && self.routes.are_meeting(self.now.mono) {
+                self.coordinator.slots[index].phase = Phase::Waiting;
+                return;
+            }
             let outcome = if unknown && reachable + 1 >= r {
                 Outcome::Incomplete
             } else {

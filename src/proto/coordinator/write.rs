@@ -110,16 +110,9 @@ impl<S: Store> Turn<'_, S> {
     fn write(&mut self, index: usize, cover: Cover<'_>, new: NewVersion<'_>) -> Result<(), Refusal> {
         let quorum = self.coordinator.slots[index].quorum;
         let replicas = self.replicas(index);
-        for (set, w, dw) in
-            [(replicas.reads, quorum.w, quorum.dw), (replicas.also, quorum.also.w, quorum.also.dw)]
-        {
-            let usable = |&(rank, slot): &(usize, &u16)| set.contains(rank) && self.peers.usable(*slot);
-            let reachable = replicas.as_slice().iter().enumerate().filter(usable).count() as u8;
-            let needed = w.max(dw);
-            if reachable < needed {
-                self.finish(index, Reply::bare(Outcome::NotEnoughReplicas { reachable, needed }));
-                return Ok(());
-            }
+        if let Some(outcome) = self.lack_of_replicas(index) {
+            self.finish(index, Reply::bare(outcome));
+            return Ok(());
         }
         let key = self.coordinator.slots[index].key_ref();
         let written = match self.replica.write(self.now, &key, cover, new) {

@@ -4,6 +4,7 @@
 use super::Node;
 use crate::proto::cluster::{Order, Scene};
 use crate::proto::io::RequestId;
+use crate::proto::limits;
 use crate::proto::message::{Compare, Message};
 use crate::proto::replica::Refusal;
 use crate::proto::routes::Routes;
@@ -142,7 +143,8 @@ impl<S: Store> Node<S> {
     fn adopt(&mut self, now: Now) {
         let own = (self.id(), self.replica.identity().generation);
         let peers = &mut self.peers;
-        let routes = Routes::new(self.cluster.topology(), |id| peers.meet(id), own, Some(&self.routes));
+        let mut routes = Routes::new(self.cluster.topology(), |id| peers.meet(id), own, Some(&self.routes));
+        routes.expect_meetings(now.mono + limits::MEETING_TIME);
         let before = core::mem::replace(&mut self.routes, routes);
         self.turn(now).follow(&before);
         self.transfers.follow(scene!(self, now), self.cluster.topology());
