@@ -225,3 +225,186 @@ fn a_cluster_grows_to_six_and_shrinks_to_three_under_load() {
         answers.len()
     );
 }
+
+/// A client that knows two addresses: where one does not answer it goes to the other, as an application would.
+/// Every write of its is the same however often it is sent.
+fn work_with_two(nodes: [SocketAddr; 2], prefix: &str, stop: &std::sync::atomic::AtomicBool) -> Answers {
+    let mut answers = Answers::new();
+    let mut turn = 0;
+    let mut client = None;
+    let mut number = 0;
+    while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+        let key = format!("{prefix}:{number}");
+        number += 1;
+        let answer = (0..40).find_map(|attempt| {
+            if attempt > 0 {
+                thread::sleep(Duration::from_millis(5));
+            }
+            let Some(open) = client.as_mut() else {
+                turn += 1;
+                client = Client::open(nodes[turn % 2]).ok();
+                return None;
+            };
+            match Client::try_call(open, &["SET", &key, &key]) {
+                Ok(reply) => {
+                    Some(error_word(&reply).map_or(Answer::Ok, |word| Answer::Error(word.to_owned())))
+                }
+                Err(_) => {
+                    client = None;
+                    None
+                }
+            }
+        });
+        answers.insert(key, answer.unwrap_or(Answer::None));
+    }
+    answers
+}
+
+#[test]
+fn a_rolling_restart_fails_no_request() {
+    let mut members = Members::start(3, &[]);
+    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let clients: Vec<_> = (0..6)
+        .map(|number| {
+            let nodes = [members.client(number % 3), members.client((number + 1) % 3)];
+            let stop = stop.clone();
+            thread::spawn(move || work_with_two(nodes, &format!("rolling:{number}"), &stop))
+        })
+        .collect();
+    for at in 0..3 {
+        thread::sleep(Duration::from_millis(300));
+        members.stop(at);
+        members.start_node(at, &[]);
+        // Until all see it again: nobody takes two away at one time.
+        for other in 0..3 {
+            let mut client = members.connect(other);
+            let give_up = Instant::now() + PATIENCE;
+            while error_word(&client.call(&["Q.GET", "met", "R", "3"])).is_some() {
+                assert!(Instant::now() < give_up, "not all nodes see each other");
+                thread::sleep(Duration::from_millis(5));
+            }
+        }
+    }
+    thread::sleep(Duration::from_millis(300));
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    let answers: Answers =
+        clients.into_iter().flat_map(|client| client.join().expect("no client fails")).collect();
+    assert_no_failures(&answers);
+    check_all(&mut members.connect(0), &answers, &["GET"]);
+    println!("{} writes, none failed", answers.len());
+}
+
+#[test]
+fn a_wiped_node_is_not_read_until_it_has_everything_again() {
+    let mut members = Members::start(3, &[]);
+    fill(&mut members.connect(0), 500, 100);
+    members.kill(2);
+    std::fs::remove_dir_all(members.data(2)).expect("its directory");
+    // Written while it is away: with it back, two of three must have it.
+    assert_eq!(error_word(&members.connect(0).call(&["SET", "while", "away"])), None);
+    let seed = members.nodes[0].peer.to_string();
+    members.start_node(2, &["--join", &seed]);
+    members.await_staged(0, 1);
+    // It serves, by the others.
+    assert_eq!(members.connect(2).call(&["GET", "while"]), Value::Bulk(b"away".to_vec()));
+    assert_eq!(members.connect(2).call(&["STRLEN", "filler:7"]), Value::Integer(100));
+    let plan = members.order(1, &["plan"]);
+    assert!(plan.contains('C'), "{plan}");
+    members.order(1, &["commit", "--wait"]);
+    members.await_settled(0, 3);
+    let status = members.connect(2).call(&["Q.STATUS"]);
+    assert_eq!(field(&status, "records"), &Value::Integer(501));
+    // Alone with one other it has what was written before it came back.
+    members.kill(1);
+    for number in 0..500 {
+        let reply = members.connect(2).call(&["STRLEN", &format!("filler:{number}")]);
+        assert_eq!(reply, Value::Integer(100), "filler:{number}");
+    }
+}
+
+#[test]
+fn who_is_none_of_them_is_not_let_in_and_is_told_why() {
+    let mut members = Members::start(3, &[]);
+    // Another directory under a name whose member is there.
+    members.join("Z", &["--auto-commit"]);
+    members.await_settled(0, 4);
+    members.order(0, &["leave", "Z"]);
+    members.order(0, &["commit", "--wait"]);
+    members.await_settled(0, 3);
+    // Who left does not come back with what it has.
+    let seed = members.nodes[0].peer.to_string();
+    members.stop(3);
+    members.start_node(3, &["--join", &seed, "--auto-commit"]);
+    await_line(&members, 3, "was removed from the cluster and does not return");
+    // Over an empty directory it does.
+    members.stop(3);
+    std::fs::remove_dir_all(members.data(3)).expect("its directory");
+    members.start_node(3, &["--join", &seed, "--auto-commit"]);
+    members.await_settled(0, 4);
+    // Another number of partitions, and a cluster of its own.
+    members.join("P", &["--partitions", "64"]);
+    await_line(&members, 4, "the cluster has 256 partitions, and this node was started with 64");
+    assert_eq!(members.overview(0)["members"].as_array().map(Vec::len), Some(4));
+    for (words, named) in [
+        (&["leave", "nobody"][..], "there is no member `nobody`"),
+        (&["zone", "A", "a b"], "is no name"),
+        (&["weight", "A", "x"], "x"),
+        (&["commit", "0123456789abcdef"], "nothing is staged"),
+        (&["revert"], "no transition is under way"),
+    ] {
+        let ended = members.cluster(1, words);
+        assert_eq!(
+            ended.code,
+            Some(if words[0] == "weight" { 64 } else { 2 }),
+            "{words:?}: {}",
+            ended.stderr
+        );
+        assert!(ended.stderr.contains(named), "{words:?}: {}", ended.stderr);
+    }
+    // What the operator saw is not what is staged by now.
+    members.order(0, &["weight", "A", "2"]);
+    let plan: Json = serde_json::from_str(&members.order(0, &["plan", "--json"])).expect("JSON");
+    members.order(1, &["weight", "B", "3"]);
+    let ended = members.cluster(0, &["commit", plan["hash"].as_str().expect("a hash")]);
+    assert!(ended.stderr.contains("look at the plan again"), "{}", ended.stderr);
+    members.order(0, &["unstage"]);
+    // Nobody would have a copy.
+    for name in ["A", "B", "C"] {
+        members.order(0, &["remove", name]);
+    }
+    let ended = members.cluster(0, &["commit"]);
+    assert!(ended.stderr.contains("would have no copy left"), "{}", ended.stderr);
+    assert_eq!(members.overview(0)["phase"], "settled");
+}
+
+/// Waits until a node has logged a line with this text.
+fn await_line(members: &Members, at: usize, text: &str) {
+    let give_up = Instant::now() + PATIENCE;
+    while !members.log(at).contains(text) {
+        assert!(Instant::now() < give_up, "`{text}` was not logged: {}", members.log(at));
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_proxy_holds_nothing_and_serves_everything() {
+    let mut members = Members::start(3, &[]);
+    let client = free_address();
+    let seeds = format!("127.0.0.1:9,{}", members.nodes[1].peer);
+    let arguments = ["proxy", "--join", &seeds, "--client", &client.to_string()].map(str::to_owned);
+    let stderr = members.directory.path().join("proxy.stderr");
+    let proxy = Process::start(&arguments, &stderr);
+    assert!(proxy.line().starts_with("ready name=proxy-"));
+    let mut connection = Client::connect(client);
+    for number in 0..100 {
+        assert_eq!(error_word(&connection.call(&["SET", &format!("by:{number}"), "proxy"])), None);
+    }
+    members.join("D", &["--auto-commit"]);
+    members.await_settled(0, 4);
+    for number in 0..100 {
+        let reply = connection.call(&["GET", &format!("by:{number}")]);
+        assert_eq!(reply, Value::Bulk(b"proxy".to_vec()));
+    }
+    let status = connection.call(&["Q.STATUS"]);
+    assert_eq!(field(&status, "records"), &Value::Integer(0));
+}
