@@ -207,6 +207,7 @@ fn a_cluster_grows_to_six_and_shrinks_to_three_under_load() {
     members.order(0, &["remove", "C"]);
     members.order(1, &["leave", "E"]);
     members.order(0, &["leave", "F"]);
+    members.await_staged(1, 3);
     members.order(1, &["commit", "--wait"]);
     members.await_settled(0, 3);
     load.await_acknowledged(500);

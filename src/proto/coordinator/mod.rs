@@ -530,10 +530,13 @@ impl<S: Store> Turn<'_, S> {
                 self.coordinator.forwards.give_up(to, number, handle);
                 self.finish(index, Reply::bare(Outcome::Maybe));
             }
-            Phase::Waiting => self.finish(index, Reply::bare(Outcome::WrongLayout)),
+            Phase::Waiting if !slot.request.is_empty() => {
+                let outcome = self.lack_of_replicas(index).unwrap_or(Outcome::WrongLayout);
+                self.finish(index, Reply::bare(outcome));
+            }
             // A write that was still waiting for the disk has written nothing, and may be tried again.
             Phase::Parked if !slot.request.is_empty() => self.finish(index, Reply::bare(Outcome::Overloaded)),
-            Phase::Reading | Phase::Parked | Phase::Scanning(_) => {
+            Phase::Reading | Phase::Parked | Phase::Waiting | Phase::Scanning(_) => {
                 let mut reply = Reply::bare(Outcome::Timeout);
                 reply.achieved.asked = slot.quorum.r;
                 reply.achieved.acked = slot.reading.answered.len().min(slot.quorum.r);

@@ -46,22 +46,22 @@ impl<S: Store> Turn<'_, S> {
                 self.judge_write(index);
             }
             (Phase::Writing, Err(_)) => self.finish_write(index, Outcome::Partial),
-            (_, Err(outcome)) => self.finish(index, Reply::bare(outcome)),
-            (_, Ok(quorum)) => {
-                let slot = &mut self.coordinator.slots[index];
-                slot.quorum = quorum;
-                slot.reading.reset();
-                // Who is parked goes on when its cold read is done.
-                if phase != Phase::Parked {
-                    self.take_up(index);
-                }
-            }
+            // It goes on when its cold read is done.
+            (Phase::Parked, _) => self.coordinator.slots[index].reading.reset(),
+            _ => self.take_up(index),
         }
     }
 
-    /// Begins a request anew that has written nothing yet.
+    /// Begins a request anew that has written nothing yet, with what it needs by now.
     pub(super) fn take_up(&mut self, index: usize) {
+        let slot = &self.coordinator.slots[index];
+        let write = !slot.request.is_empty();
+        let quorum = match self.quorum(slot.keyspace, slot.partition, &slot.options, write) {
+            Ok(quorum) => quorum,
+            Err(outcome) => return self.finish(index, Reply::bare(outcome)),
+        };
         let slot = &mut self.coordinator.slots[index];
+        slot.quorum = quorum;
         let bytes = core::mem::take(&mut slot.request);
         if bytes.is_empty() {
             return self.start_read(index);
