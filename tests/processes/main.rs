@@ -4,6 +4,7 @@
 //! Every process is ended by the guard that started it, every directory is temporary, every wait has an
 //! end. How fast things happen is never asserted; that they happen, and what is answered, is.
 
+mod admin;
 mod bad_input;
 mod client;
 mod cluster;

@@ -80,7 +80,8 @@ pub fn doing(answer: &Value) -> Result<String, Failure> {
     let part = |name| Ok::<_, Failure>(text(field(answer, name)?));
     let (layout, next) = (part("layout")?, part("next")?);
     let members = list(field(answer, "members")?)?.len();
-    let of = format!("{members} members, {} partitions", part("partitions")?);
+    let members = if members == 1 { "1 member".to_owned() } else { format!("{members} members") };
+    let of = format!("{members}, {} partitions", part("partitions")?);
     Ok(match part("phase")?.as_str() {
         "outside" => "this node is of no cluster yet; it asks to be let in".to_owned(),
         "listed" => format!("{of}; the members are a list that was given, and nothing moves"),

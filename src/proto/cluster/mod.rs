@@ -624,6 +624,8 @@ impl Cluster {
             receives: receives(member.id),
             progress: self.reports.get(&member.id).copied(),
         });
+        let mut keepers: Vec<String> = topology.keepers().iter().map(|seat| name(seat.member)).collect();
+        keepers.sort_unstable();
         Overview {
             is_kept: topology.is_kept(),
             era: topology.era(),
@@ -635,7 +637,7 @@ impl Cluster {
             layout_hash: topology.reading().hash(),
             next: topology.next().map(Layout::version),
             is_flipped: topology.is_flipped(),
-            keepers: topology.keepers().iter().map(|seat| name(seat.member)).collect(),
+            keepers,
             staged: topology.staged().to_vec(),
             refusal: self.refusal.clone(),
             members: members.collect(),
