@@ -258,6 +258,8 @@
 #define QUORATE_OP_PUT 2u
 /* write a tombstone */
 #define QUORATE_OP_DELETE 3u
+/* in a completion: an order to the cluster, answered */
+#define QUORATE_OP_CLUSTER 4u
 /* key, value and context stay until the completion */
 #define QUORATE_OP_BORROW 1u
 /* in pr, pw, dw: explicitly none */
@@ -284,6 +286,60 @@
 #define QUORATE_N_UNREPAIRED 512u
 /* R + W <= N: it may be older than an acknowledged write */
 #define QUORATE_N_WEAK 1024u
+
+/* The cluster */
+/* say how the cluster is */
+#define QUORATE_ORDER_LOOK 1u
+/* also say what that which is staged comes to */
+#define QUORATE_ORDER_PLAN 2u
+/* stage that name gives away what it holds and goes */
+#define QUORATE_ORDER_LEAVE 3u
+/* stage that name is dead and never comes back */
+#define QUORATE_ORDER_REMOVE 4u
+/* stage that name is dead and other takes its place */
+#define QUORATE_ORDER_REPLACE 5u
+/* stage the weight number for name */
+#define QUORATE_ORDER_WEIGHT 6u
+/* stage the zone other for name */
+#define QUORATE_ORDER_ZONE 7u
+/* stage how many replicas a zone may have */
+#define QUORATE_ORDER_MAX_PER_ZONE 8u
+/* forget what is staged */
+#define QUORATE_ORDER_UNSTAGE 9u
+/* begin to move to what is staged */
+#define QUORATE_ORDER_COMMIT 10u
+/* go back, as long as reads are on the layout before */
+#define QUORATE_ORDER_REVERT 11u
+/* a member before and after the move */
+#define QUORATE_MEMBER_STAYS 0u
+/* a member after the move */
+#define QUORATE_MEMBER_JOINS 1u
+/* a member until the move has ended */
+#define QUORATE_MEMBER_LEAVES 2u
+/* the node that was asked reaches it */
+#define QUORATE_MEMBER_IS_UP 1u
+/* its vote decides what is committed */
+#define QUORATE_MEMBER_IS_KEEPER 2u
+/* why the order was not carried out */
+#define QUORATE_TEXT_REASON 0u
+/* the plan, for people */
+#define QUORATE_TEXT_PLAN 1u
+/* what is staged, a change a line */
+#define QUORATE_TEXT_STAGED 2u
+/* names of the keepers, one a line */
+#define QUORATE_TEXT_KEEPERS 3u
+/* why the node is not what it wants to be */
+#define QUORATE_TEXT_REFUSAL 4u
+/* the node is of no cluster yet */
+#define QUORATE_PHASE_OUTSIDE 0u
+/* the members are a list that does not change */
+#define QUORATE_PHASE_LISTED 1u
+/* nothing moves */
+#define QUORATE_PHASE_SETTLED 2u
+/* replicas are copied; reads are on the layout before */
+#define QUORATE_PHASE_COPYING 3u
+/* all is copied, and reads go over */
+#define QUORATE_PHASE_FINISHING 4u
 
 #ifdef __cplusplus
 extern "C" {
@@ -567,7 +623,7 @@ typedef struct quorate_completion {
    */
   uint32_t flags;
   /**
-   * QUORATE_OP_GET, or QUORATE_OP_PUT for any write.
+   * QUORATE_OP_GET, QUORATE_OP_PUT for any write, or QUORATE_OP_CLUSTER.
    */
   uint32_t kind;
   /**
@@ -595,6 +651,156 @@ typedef struct quorate_completion {
    */
   uint64_t reserved[2];
 } quorate_completion;
+
+/**
+ * An order to the cluster: to look at it, or to change it.
+ */
+typedef struct quorate_order {
+  /**
+   * sizeof(quorate_order), set by the caller.
+   */
+  uint32_t struct_size;
+  /**
+   * QUORATE_ORDER_...
+   */
+  uint32_t kind;
+  /**
+   * The member that it is about.
+   */
+  struct quorate_bytes name;
+  /**
+   * The member that replaces it, or its zone.
+   */
+  struct quorate_bytes other;
+  /**
+   * A weight; replicas in one zone, 0 for the default; the hash of a plan, 0 for whatever it is.
+   */
+  uint64_t number;
+  /**
+   * Zero.
+   */
+  uint64_t reserved[2];
+} quorate_order;
+
+/**
+ * How the cluster is, as the node that was asked knows it.
+ */
+typedef struct quorate_cluster {
+  /**
+   * Counts everything that was ever committed, staged changes included.
+   */
+  uint64_t version;
+  /**
+   * Names that: equal on two nodes that follow the same.
+   */
+  uint64_t hash;
+  /**
+   * Version of the layout that reads are on.
+   */
+  uint64_t layout;
+  /**
+   * Version of the layout that the cluster moves to; 0 for none.
+   */
+  uint64_t layout_next;
+  /**
+   * The hash to commit, of an order to plan; 0 otherwise.
+   */
+  uint64_t plan_hash;
+  /**
+   * Bytes of records that were copied in the move.
+   */
+  uint64_t bytes_copied;
+  /**
+   * Replicas to be copied in the move.
+   */
+  uint32_t replicas_total;
+  /**
+   * Of these, how many are not whole yet, or not known to be.
+   */
+  uint32_t replicas_open;
+  /**
+   * QUORATE_PHASE_...
+   */
+  uint32_t phase;
+  /**
+   * How many members there are, those that join and leave included.
+   */
+  uint32_t n_members;
+  /**
+   * How many of them are keepers.
+   */
+  uint32_t n_keepers;
+  /**
+   * How many changes are staged.
+   */
+  uint32_t n_staged;
+  /**
+   * Zero.
+   */
+  uint64_t reserved[2];
+} quorate_cluster;
+
+/**
+ * One member of the cluster.
+ */
+typedef struct quorate_member {
+  /**
+   * Its name; it lies inside the result, as do the next two.
+   */
+  struct quorate_bytes name;
+  /**
+   * Where its peers reach it.
+   */
+  struct quorate_bytes address;
+  /**
+   * Its zone; empty for none.
+   */
+  struct quorate_bytes zone;
+  /**
+   * The data directory that it is bound to; 0 if it is not.
+   */
+  uint64_t generation;
+  /**
+   * Bytes of records that it copied in the move.
+   */
+  uint64_t bytes_copied;
+  /**
+   * Its weight.
+   */
+  uint32_t weight;
+  /**
+   * QUORATE_MEMBER_STAYS, QUORATE_MEMBER_JOINS or QUORATE_MEMBER_LEAVES.
+   */
+  uint32_t state;
+  /**
+   * QUORATE_MEMBER_IS_... bits.
+   */
+  uint32_t flags;
+  /**
+   * Partitions that it holds in the layout that reads are on.
+   */
+  uint32_t partitions;
+  /**
+   * Partitions that it holds in the latest layout.
+   */
+  uint32_t partitions_next;
+  /**
+   * Replicas that it has to copy in the move.
+   */
+  uint32_t replicas_total;
+  /**
+   * Of these, how many are not whole yet, or not known to be.
+   */
+  uint32_t replicas_open;
+  /**
+   * Zero.
+   */
+  uint32_t zero;
+  /**
+   * Zero.
+   */
+  uint64_t reserved[2];
+} quorate_member;
 
 /**
  * The version of the library as one number: major * 1000000 + minor * 1000 + patch. Compare it with
@@ -1096,6 +1302,89 @@ quorate_status quorate_node_step(struct quorate_node *node,
  * Thread class: B, and async-signal-safe. Blocks: no. Owner: nothing changes hands. Since: 0.1.
  */
 QUORATE_API void quorate_node_wake(const struct quorate_node *node);
+
+/**
+ * Submits an order: to look at the cluster, or to change it. A change is staged first; a plan says what all
+ * that is staged comes to; a commit begins to move there. Any member can be asked.
+ *
+ * Arguments: node; order: what an order has no use for is empty or 0; tag: comes back in the completion.
+ * Returns: OK, and one completion follows; E_NULL; E_ARG for a name that is none or a number out of range;
+ * E_UNSUPPORTED for an order this library does not know; E_OVERLOADED if the window is full; E_CLOSED;
+ * E_FORKED; E_POISONED; E_PANIC.
+ * The completion says OK: what was ordered is committed; E_ARG: it is refused, and QUORATE_TEXT_REASON of its
+ * result says why; E_QUORUM: too few keepers can be reached, nothing was changed; E_MAYBE: they did not answer
+ * in time, it may still be carried out; E_LAYOUT; E_CLOSED or E_POISONED. Its result tells how the cluster is
+ * then.
+ * Thread class: B. Blocks: no. Owner: everything is copied. Since: 0.1.
+ */
+QUORATE_API
+QUORATE_NODISCARD
+quorate_status quorate_cluster_order(struct quorate_node *node,
+                                     const struct quorate_order *order,
+                                     uint64_t tag);
+
+/**
+ * Gives an order and waits for the answer. As quorate_cluster_order.
+ *
+ * Arguments: node; order; out: receives the completion, empty if the call is refused; size:
+ * sizeof(quorate_completion).
+ * Returns: the status of the completion; what quorate_cluster_order returns if it is refused; E_STATE unless
+ * the node runs in mode thread.
+ * Thread class: B. Blocks: until the answer, about ten seconds at most. Owner: the caller, who gives out to
+ * quorate_completions_clear. Since: 0.1.
+ */
+QUORATE_API
+QUORATE_NODISCARD
+quorate_status quorate_cluster_order_sync(struct quorate_node *node,
+                                          const struct quorate_order *order,
+                                          struct quorate_completion *out,
+                                          size_t size);
+
+/**
+ * How the cluster was when an order was answered.
+ *
+ * Arguments: result: of the completion of an order; out: receives it, or zeroes; size: sizeof(quorate_cluster).
+ * Returns: OK; E_NULL; E_ARG for the result of another request, or a size that cannot be; E_FORKED; E_PANIC.
+ * Thread class: E, on the result. Blocks: no. Owner: nothing changes hands. Since: 0.1.
+ */
+QUORATE_API
+QUORATE_NODISCARD
+quorate_status quorate_result_cluster(const struct quorate_result *result,
+                                      struct quorate_cluster *out,
+                                      size_t size);
+
+/**
+ * One member of the cluster, in the order of their names.
+ *
+ * Arguments: result: of the completion of an order; index: from 0 on, below n_members; out: receives the
+ * member, or zeroes; size: sizeof(quorate_member).
+ * Returns: OK; E_NULL; E_ARG if there is no such member, for the result of another request, or a size that
+ * cannot be; E_FORKED; E_PANIC.
+ * Thread class: E, on the result. Blocks: no. Owner: the result; its texts live until
+ * quorate_completions_clear. Since: 0.1.
+ */
+QUORATE_API
+QUORATE_NODISCARD
+quorate_status quorate_result_member(const struct quorate_result *result,
+                                     size_t index,
+                                     struct quorate_member *out,
+                                     size_t size);
+
+/**
+ * A text of the answer to an order, lines ending with a line feed.
+ *
+ * Arguments: result: of the completion of an order; which: QUORATE_TEXT_...; out: receives the text, UTF-8,
+ * empty if there is none.
+ * Returns: OK; E_NULL; E_ARG for the result of another request; E_UNSUPPORTED for a text that this library
+ * does not know; E_FORKED; E_PANIC.
+ * Thread class: E, on the result. Blocks: no. Owner: the result; the text lives until
+ * quorate_completions_clear. Since: 0.1.
+ */
+QUORATE_API
+QUORATE_NODISCARD
+quorate_status quorate_result_text(const struct quorate_result *result,
+                                   uint32_t which,
+                                   struct quorate_bytes *out);
 
 /* Makes options at the API level that the caller was compiled with. */
 #define QUORATE_OPTIONS_CREATE(out) quorate_options_new(QUORATE_API_LEVEL, (out))

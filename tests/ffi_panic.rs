@@ -8,6 +8,7 @@ use core::mem::zeroed;
 use core::ptr::{null, null_mut};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use quorate::ffi::cluster::*;
 use quorate::ffi::hooks::{quorate_test_panic, quorate_test_turn};
 use quorate::ffi::host_loop::*;
 use quorate::ffi::node::*;
@@ -20,7 +21,7 @@ const NONE: quorate_bytes = quorate_bytes::EMPTY;
 const SIZE: usize = size_of::<quorate_completion>();
 const STATE_POISONED: u32 = 5;
 /// The row after the last function: the library's thread.
-const LOOP_THREAD: u32 = 33;
+const LOOP_THREAD: u32 = 38;
 
 static PRINTED: AtomicU32 = AtomicU32::new(0);
 
@@ -46,6 +47,12 @@ fn open(mode: u64) -> *mut quorate_node {
         quorate_options_free(options);
     }
     node
+}
+
+/// An order to look at the cluster.
+fn look() -> quorate_order {
+    let struct_size = size_of::<quorate_order>() as u32;
+    quorate_order { struct_size, kind: 1, name: NONE, other: NONE, number: 0, reserved: [0; 2] }
 }
 
 /// Calls one function with good arguments; `None` if it has no status to give.
@@ -85,6 +92,11 @@ unsafe fn call(name: &str, node: *mut quorate_node, o: *mut quorate_options) -> 
             "quorate_node_fd" => quorate_node_fd(node),
             "quorate_node_figure" => quorate_node_figure(node, 0, &mut figure),
             "quorate_options_set_progress" => quorate_options_set_progress(o, None, null_mut(), None),
+            "quorate_cluster_order" => quorate_cluster_order(node, &look(), 1),
+            "quorate_cluster_order_sync" => quorate_cluster_order_sync(node, &look(), &mut end, SIZE),
+            "quorate_result_cluster" => quorate_result_cluster(null(), &mut zeroed(), SIZE),
+            "quorate_result_member" => quorate_result_member(null(), 0, &mut zeroed(), SIZE / 2),
+            "quorate_result_text" => quorate_result_text(null(), 0, &mut zeroed()),
             "quorate_node_step" => quorate_node_step(node, 1, 1, 1, null_mut()),
             "quorate_node_deadline" => {
                 assert_eq!(quorate_node_deadline(node), u64::MAX);
@@ -156,7 +168,7 @@ fn a_panic_never_leaves_and_poisons_its_node() {
         }
         sites += 1;
         let (node, o) = (open(MODE_HOST), options(MODE_HOST));
-        let has_node = name.starts_with("quorate_node_") || !name.starts_with("quorate_options_");
+        let has_node = !name.starts_with("quorate_options_") && !name.starts_with("quorate_result_");
         // SAFETY: live node and options.
         unsafe {
             assert_eq!(quorate_put(node, bytes("k"), bytes("v"), NONE, null(), 9), OK);

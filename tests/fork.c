@@ -38,6 +38,7 @@ static void refused(quorate_options *options, quorate_node *node)
     quorate_completion end;
     quorate_bytes none = bytes("");
     quorate_op op;
+    quorate_order order;
     char text[64];
     size_t n = 7;
     uint32_t more = 7;
@@ -71,6 +72,12 @@ static void refused(quorate_options *options, quorate_node *node)
     EXPECT(quorate_get_sync(node, bytes("k"), NULL, &end, sizeof end) == QUORATE_E_FORKED);
     EXPECT(quorate_put_sync(node, bytes("k"), bytes("v"), none, NULL, &end, sizeof end) == QUORATE_E_FORKED);
     EXPECT(quorate_delete_sync(node, bytes("k"), none, NULL, &end, sizeof end) == QUORATE_E_FORKED);
+    memset(&order, 0, sizeof order);
+    order.struct_size = sizeof order;
+    order.kind = QUORATE_ORDER_LOOK;
+    EXPECT(quorate_cluster_order(node, &order, 1) == QUORATE_E_FORKED);
+    EXPECT(quorate_cluster_order_sync(node, &order, &end, sizeof end) == QUORATE_E_FORKED);
+    EXPECT(quorate_result_text(NULL, QUORATE_TEXT_PLAN, &none) == QUORATE_E_FORKED);
     EXPECT(quorate_node_fd(node) == QUORATE_E_FORKED);
     EXPECT(quorate_node_deadline(node) == UINT64_MAX);
     EXPECT(quorate_node_step(node, 0, 0, 0, &more) == QUORATE_E_FORKED && more == 0);

@@ -15,6 +15,7 @@ use super::limits::WINDOW_MAX;
 use super::queue::{self, Completer, Intake, Reaper, Signal, Submitter, Wake, Window};
 use super::sys::{self, EventFd};
 use super::watch::{Figure, Figures};
+use crate::proto::cluster::Order;
 use crate::proto::io::{Blind, Operation, Options, Reply, Request, RequestId};
 use crate::proto::node::Node;
 use crate::proto::store::Store;
@@ -56,6 +57,8 @@ pub enum OwnedOperation {
         /// What a missing context means.
         blind: Blind,
     },
+    /// Look at the cluster, or change it.
+    Cluster(Order),
 }
 
 impl OwnedRequest {
@@ -69,6 +72,7 @@ impl OwnedRequest {
             OwnedOperation::Delete { context, blind } => {
                 Operation::Delete { context: context.as_deref(), blind: *blind }
             }
+            OwnedOperation::Cluster(order) => Operation::Cluster(order.clone()),
         };
         Request { keyspace: self.keyspace, key: &self.key, operation, options: self.options }
     }
@@ -77,7 +81,7 @@ impl OwnedRequest {
 impl OwnedOperation {
     /// Whether it may change what is stored.
     pub fn is_write(&self) -> bool {
-        !matches!(self, OwnedOperation::Get)
+        !matches!(self, OwnedOperation::Get | OwnedOperation::Cluster(Order::Look | Order::Plan))
     }
 }
 

@@ -84,6 +84,16 @@ pub enum Site {
     NodeFigure,
     /// `quorate_options_set_progress`
     OptionsSetProgress,
+    /// `quorate_cluster_order`
+    ClusterOrder,
+    /// `quorate_cluster_order_sync`
+    ClusterOrderSync,
+    /// `quorate_result_cluster`
+    ResultCluster,
+    /// `quorate_result_member`
+    ResultMember,
+    /// `quorate_result_text`
+    ResultText,
     /// The thread that the library runs in mode thread.
     LoopThread,
 }

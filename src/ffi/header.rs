@@ -10,10 +10,11 @@ use std::path::Path;
 use cbindgen::{Builder, Config, DocumentationStyle, ItemType, Language, SortKey, Style};
 
 use super::status::{API_LEVEL, CODES, Constant, FLAGS, VERSION, VERSION_NUMBER};
-use super::{node, options, requests};
+use super::{cluster, node, options, requests};
 
 /// The files in the order in which their parts stand in the header.
-const FILES: [&str; 6] = ["status.rs", "plain.rs", "options.rs", "node.rs", "requests.rs", "host_loop.rs"];
+const FILES: [&str; 7] =
+    ["status.rs", "plain.rs", "options.rs", "node.rs", "requests.rs", "host_loop.rs", "cluster.rs"];
 
 const HEADER: &str = r##"/*
  * quorate: an always-writable, replicated key-value store that a program links.
@@ -101,6 +102,7 @@ pub fn all_constants() -> Vec<(&'static str, Vec<Constant>)> {
         ("Options, with their defaults", options::constants()),
         ("Nodes", node::constants()),
         ("Requests and completions", requests::constants()),
+        ("The cluster", cluster::constants()),
     ]
 }
 

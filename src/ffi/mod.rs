@@ -13,6 +13,7 @@
 #![expect(clippy::missing_safety_doc, reason = "the contract of each function is the header's comment")]
 
 pub mod boundary;
+pub mod cluster;
 #[cfg(feature = "header")]
 pub mod header;
 #[cfg(feature = "test-hooks")]

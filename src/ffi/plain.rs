@@ -3,6 +3,7 @@
 
 use core::ffi::c_char;
 
+use super::cluster::Told;
 use super::status::{E_ARG, E_NULL, E_UNSUPPORTED, quorate_status};
 
 /// Bytes by value. Never NUL-terminated; data may be NULL if len is 0.
@@ -140,7 +141,7 @@ pub struct quorate_completion {
     pub os_errno: i32,
     /// QUORATE_F_... and QUORATE_N_... bits.
     pub flags: u32,
-    /// QUORATE_OP_GET, or QUORATE_OP_PUT for any write.
+    /// QUORATE_OP_GET, QUORATE_OP_PUT for any write, or QUORATE_OP_CLUSTER.
     pub kind: u32,
     /// Replicas that had to answer.
     pub asked: u16,
@@ -150,6 +151,90 @@ pub struct quorate_completion {
     pub durable: u16,
     /// Of these, fallbacks.
     pub fallbacks: u16,
+    /// Zero.
+    pub zero: u32,
+    /// Zero.
+    pub reserved: [u64; 2],
+}
+
+/// An order to the cluster: to look at it, or to change it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct quorate_order {
+    /// sizeof(quorate_order), set by the caller.
+    pub struct_size: u32,
+    /// QUORATE_ORDER_...
+    pub kind: u32,
+    /// The member that it is about.
+    pub name: quorate_bytes,
+    /// The member that replaces it, or its zone.
+    pub other: quorate_bytes,
+    /// A weight; replicas in one zone, 0 for the default; the hash of a plan, 0 for whatever it is.
+    pub number: u64,
+    /// Zero.
+    pub reserved: [u64; 2],
+}
+
+/// How the cluster is, as the node that was asked knows it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct quorate_cluster {
+    /// Counts everything that was ever committed, staged changes included.
+    pub version: u64,
+    /// Names that: equal on two nodes that follow the same.
+    pub hash: u64,
+    /// Version of the layout that reads are on.
+    pub layout: u64,
+    /// Version of the layout that the cluster moves to; 0 for none.
+    pub layout_next: u64,
+    /// The hash to commit, of an order to plan; 0 otherwise.
+    pub plan_hash: u64,
+    /// Bytes of records that were copied in the move.
+    pub bytes_copied: u64,
+    /// Replicas to be copied in the move.
+    pub replicas_total: u32,
+    /// Of these, how many are not whole yet, or not known to be.
+    pub replicas_open: u32,
+    /// QUORATE_PHASE_...
+    pub phase: u32,
+    /// How many members there are, those that join and leave included.
+    pub n_members: u32,
+    /// How many of them are keepers.
+    pub n_keepers: u32,
+    /// How many changes are staged.
+    pub n_staged: u32,
+    /// Zero.
+    pub reserved: [u64; 2],
+}
+
+/// One member of the cluster.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct quorate_member {
+    /// Its name; it lies inside the result, as do the next two.
+    pub name: quorate_bytes,
+    /// Where its peers reach it.
+    pub address: quorate_bytes,
+    /// Its zone; empty for none.
+    pub zone: quorate_bytes,
+    /// The data directory that it is bound to; 0 if it is not.
+    pub generation: u64,
+    /// Bytes of records that it copied in the move.
+    pub bytes_copied: u64,
+    /// Its weight.
+    pub weight: u32,
+    /// QUORATE_MEMBER_STAYS, QUORATE_MEMBER_JOINS or QUORATE_MEMBER_LEAVES.
+    pub state: u32,
+    /// QUORATE_MEMBER_IS_... bits.
+    pub flags: u32,
+    /// Partitions that it holds in the layout that reads are on.
+    pub partitions: u32,
+    /// Partitions that it holds in the latest layout.
+    pub partitions_next: u32,
+    /// Replicas that it has to copy in the move.
+    pub replicas_total: u32,
+    /// Of these, how many are not whole yet, or not known to be.
+    pub replicas_open: u32,
     /// Zero.
     pub zero: u32,
     /// Zero.
@@ -176,6 +261,8 @@ pub struct quorate_result {
     pub(super) views: Vec<quorate_sibling>,
     pub(super) values: Vec<Vec<u8>>,
     pub(super) context: Vec<u8>,
+    /// Of an order to the cluster.
+    pub(super) told: Option<Box<Told>>,
 }
 
 impl quorate_bytes {
@@ -215,6 +302,12 @@ pub(super) unsafe trait Plain: Copy {}
 unsafe impl Plain for quorate_call {}
 // SAFETY: numbers and raw pointers only.
 unsafe impl Plain for quorate_op {}
+// SAFETY: numbers and raw pointers only.
+unsafe impl Plain for quorate_order {}
+// SAFETY: numbers only.
+unsafe impl Plain for quorate_cluster {}
+// SAFETY: numbers and raw pointers only.
+unsafe impl Plain for quorate_member {}
 
 /// Largest struct that a newer header may plausibly pass.
 const STRUCT_SIZE_MAX: usize = 4_096;
@@ -245,6 +338,35 @@ pub(super) unsafe fn read_sized<T: Plain>(from: *const T, size: usize) -> Result
     }
 }
 
+/// Writes a struct of which the caller has `size` bytes: what it lacks is left out, what it has beyond ours
+/// becomes zero.
+///
+/// # Errors
+/// NULL, or a size that cannot be.
+///
+/// # Safety
+/// `out` is NULL or points to `size` writable bytes.
+pub(super) unsafe fn write_sized<T: Plain>(
+    out: *mut T,
+    size: usize,
+    value: &T,
+) -> Result<(), quorate_status> {
+    if out.is_null() {
+        return Err(E_NULL);
+    }
+    if !(4..=STRUCT_SIZE_MAX).contains(&size) {
+        return Err(E_ARG);
+    }
+    let known = size.min(size_of::<T>());
+    // SAFETY: `known` is within both, and the rest within the caller's bytes. A T: Plain that C programs see has
+    // no padding, so all of its bytes are there to be copied.
+    unsafe {
+        core::ptr::copy_nonoverlapping((&raw const *value).cast::<u8>(), out.cast::<u8>(), known);
+        out.cast::<u8>().add(known).write_bytes(0, size - known);
+    }
+    Ok(())
+}
+
 /// Writes `value` through `out`, unless that is NULL.
 ///
 /// # Safety
@@ -271,6 +393,9 @@ mod tests {
         assert_eq!(size_of::<quorate_sibling>(), 16 + 2 * 8 + 32 + 2 * 4);
         assert_eq!(size_of::<quorate_completion>(), 3 * 8 + 16 + 32 + 5 * 4 + 4 * 2 + 4 + 2 * 8);
         assert_eq!(size_of::<quorate_status_info>(), 2 * 4 + 2 * 8);
+        assert_eq!(size_of::<quorate_order>(), 2 * 4 + 2 * 16 + 8 + 2 * 8);
+        assert_eq!(size_of::<quorate_cluster>(), 6 * 8 + 6 * 4 + 2 * 8);
+        assert_eq!(size_of::<quorate_member>(), 3 * 16 + 2 * 8 + 8 * 4 + 2 * 8);
     }
 
     #[test]

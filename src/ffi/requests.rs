@@ -6,6 +6,7 @@ use core::time::Duration;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::boundary::{Answer, Site, entry_or, with_any_node, with_node};
+use super::cluster::Told;
 use super::node::{quorate_node, refuses};
 use super::plain::{
     quorate_bytes, quorate_call, quorate_completion, quorate_dot, quorate_op, quorate_result,
@@ -22,6 +23,7 @@ use crate::proto::limits;
 const OP_GET: u32 = 1;
 const OP_PUT: u32 = 2;
 const OP_DELETE: u32 = 3;
+const OP_CLUSTER: u32 = 4;
 const OP_BORROW: u32 = 0x1;
 const NONE: u16 = 0xffff;
 const CALL_SLOPPY: u32 = 0x1;
@@ -37,6 +39,7 @@ pub fn constants() -> Vec<Constant> {
         constant("QUORATE_OP_GET", OP_GET, "read"),
         constant("QUORATE_OP_PUT", OP_PUT, "write a value"),
         constant("QUORATE_OP_DELETE", OP_DELETE, "write a tombstone"),
+        constant("QUORATE_OP_CLUSTER", OP_CLUSTER, "in a completion: an order to the cluster, answered"),
         constant("QUORATE_OP_BORROW", OP_BORROW, "key, value and context stay until the completion"),
         constant("QUORATE_NONE", NONE.into(), "in pr, pw, dw: explicitly none"),
         constant("QUORATE_VIEW_ALL", 0, "every sibling"),
@@ -145,14 +148,14 @@ unsafe fn request(
     Ok(OwnedRequest { keyspace: call.keyspace, key: key.to_vec(), operation, options: call.options })
 }
 
-fn of_refusal(refusal: Refusal) -> quorate_status {
+pub(super) fn of_refusal(refusal: Refusal) -> quorate_status {
     match refusal {
         Refusal::Full => E_OVERLOADED,
         Refusal::Closed => E_CLOSED,
     }
 }
 
-fn submit(node: &quorate_node, request: OwnedRequest, tag: u64) -> Answer {
+pub(super) fn submit(node: &quorate_node, request: OwnedRequest, tag: u64) -> Answer {
     node.handle.submit(request, tag).map(|()| OK).map_err(of_refusal)
 }
 
@@ -214,15 +217,20 @@ fn completion(node: &quorate_node, tag: u64, is_write: bool, reply: Option<Reply
         out.dot = of_dot(dot);
     }
     // The siblings of a write are what it met, not an answer to it.
+    let told = reply.overview.map(|overview| Told::new(*overview, &reply.outcome));
+    if told.is_some() {
+        out.kind = OP_CLUSTER;
+    }
     let siblings = if is_write { Vec::new() } else { reply.siblings };
     let context = reply.context.unwrap_or_default();
-    if siblings.is_empty() && context.is_empty() {
+    if siblings.is_empty() && context.is_empty() && told.is_none() {
         return out;
     }
     let mut result = Box::new(quorate_result {
         views: Vec::with_capacity(siblings.len()),
         values: Vec::with_capacity(siblings.len()),
         context,
+        told: told.map(Box::new),
     });
     for sibling in siblings {
         result.views.push(quorate_sibling {
@@ -498,11 +506,11 @@ pub unsafe extern "C" fn quorate_wait(node: *mut quorate_node, timeout_ns: u64) 
     }
 }
 
-/// The three sync calls: submit, wait, one completion.
+/// The sync calls: submit, wait, one completion.
 ///
 /// # Safety
 /// The contract of the exported functions.
-unsafe fn call_sync(
+pub(super) unsafe fn call_sync(
     site: Site,
     node: *mut quorate_node,
     out: *mut quorate_completion,

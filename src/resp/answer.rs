@@ -192,7 +192,7 @@ pub fn failure(reply: &Reply) -> String {
 }
 
 /// The first word of the error line.
-fn code(outcome: &Outcome) -> &'static str {
+pub fn code(outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::Ok | Outcome::NotFound | Outcome::BadArgument(_) => "ERR",
         Outcome::NotEnoughReplicas { .. } => "NOREPLICAS",

@@ -16,9 +16,8 @@
 //! other than an error says that it is committed, and on the disk of a majority of them. Each command waits for
 //! those before it on its connection, so what follows a change sees it.
 
-use crate::proto::cluster::{Change, Headway, MemberView, Order, Overview};
+use crate::proto::cluster::{Change, Headway, MemberView, Order, Overview, why_not};
 use crate::proto::config::name_is_valid;
-use crate::proto::error::Outcome;
 use crate::proto::io::{Operation, Options, Reply};
 use crate::proto::ring::Plan;
 use crate::proto::ring::plan::{Figures, MemberPlan, ZonePlan};
@@ -158,19 +157,7 @@ fn shown(bytes: &[u8]) -> String {
 
 /// The error line of an order that was not carried out, or is not known to be.
 pub fn failure(reply: &Reply) -> String {
-    match reply.outcome {
-        Outcome::NotEnoughReplicas { reachable, needed } => format!(
-            "NOREPLICAS {reachable} of the cluster's keepers can be reached, and {needed} must agree; nothing \
-             was changed"
-        ),
-        Outcome::Maybe => "MAYBE too few keepers answered in time; the order may still be carried out: look \
-                           at Q.CLUSTER STATUS before it is given again"
-            .to_owned(),
-        Outcome::WrongLayout => "WRONGLAYOUT the keepers follow another history than this node; nothing was \
-                                 changed"
-            .to_owned(),
-        _ => answer::failure(reply),
-    }
+    format!("{} {}", answer::code(&reply.outcome), why_not(&reply.outcome))
 }
 
 /// Writes the answer to an order that was carried out.

@@ -24,7 +24,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 pub use change::Change;
 pub use orders::Order;
-pub use overview::{Headway, Phase};
+pub use overview::{Headway, Phase, why_not};
 pub use topology::{STAGED_MAX, Topology};
 
 use orders::{Asker, Orders, Pending, Step};

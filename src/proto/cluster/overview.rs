@@ -5,6 +5,7 @@ use core::fmt;
 use core::num::NonZeroU64;
 
 use super::{Change, Cluster, MemberView, Overview, Scene, Topology};
+use crate::proto::error::Outcome;
 use crate::proto::keys::ClusterKeys;
 use crate::proto::message::Progress;
 use crate::proto::ring::{Layout, Plan};
@@ -86,6 +87,30 @@ impl Overview {
         let (old, new) = self.plan.as_deref()?;
         let bytes = |partition: u16| self.partition_bytes.get(usize::from(partition)).copied().flatten();
         Some(Plan::new(old, new, bytes, NonZeroU64::new(self.transfer_rate)))
+    }
+}
+
+/// Why an order was not carried out, or is not known to be, in words for an operator. It is keepers that it takes,
+/// not replicas.
+pub fn why_not(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::BadArgument(why) => why.to_string(),
+        Outcome::NotEnoughReplicas { reachable, needed } => format!(
+            "{reachable} of the cluster's keepers can be reached, and {needed} must agree; nothing was changed"
+        ),
+        Outcome::Maybe => {
+            "too few keepers answered in time; the order may still be carried out: look at the \
+                           cluster's status before it is given again"
+                .to_owned()
+        }
+        Outcome::WrongLayout => {
+            "the keepers follow another history than this node; nothing was changed".to_owned()
+        }
+        outcome => {
+            // What stands before the colon names the outcome.
+            let told = outcome.to_string();
+            told.split_once(": ").map_or(told.as_str(), |(_, rest)| rest).to_owned()
+        }
     }
 }
 
