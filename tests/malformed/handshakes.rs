@@ -183,7 +183,7 @@ fn answer(run: &Run, node: &Node, job: Job) -> io::Result<Class> {
         let mut link = Link::prove(run, stream, session, rng.next_u64())?;
         let bent = Messages { facts: link.facts(), recent: &run.recent, own_boot: 1, number: job.number }
             .bent(&mut rng, &mut Questions::default());
-        let refused = look_at(&bent.frames, run.facts.keys.cluster_id).refused;
+        let refused = look_at(&bent.frames, &run.facts.keys).refused;
         let through = link.send(run, &[bent.frames])?;
         if refused && through > 0 {
             return Err(io::Error::other("a frame beyond decoding was taken"));

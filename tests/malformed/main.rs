@@ -13,6 +13,7 @@
 //! `mutate.rs`; `plan.rs` says which number is which input. Every input is accounted for in `tally.rs`.
 
 mod clients;
+mod cluster;
 mod commands;
 mod handshakes;
 mod messages;
@@ -34,6 +35,7 @@ use quorate::proto::rng::Rng;
 use quorate::resp::client::Value;
 
 use clients::{chat, count_cut, read_to_end, send_commands};
+use cluster::{INSIDES, OPEN_KINDS};
 use commands::announcement;
 use handshakes::{answer_dialled, send_handshakes};
 use messages::{Facts, KINDS, Recent};
@@ -335,8 +337,17 @@ fn report(run: &Run, places: &Places, client: &mut Client, from: u64) {
         let mut missing = tally.missing();
         for kind in KINDS {
             for how in ["decoded", "refused"] {
-                if tally.reached(kind, how) == 0 {
+                // What carries nothing but another encoding is refused by the decoder of that.
+                let is_open = how == "refused" && OPEN_KINDS.contains(&kind);
+                if tally.reached(kind, how) == 0 && !is_open {
                     missing.push(format!("the decoder of {kind} {how} nothing"));
+                }
+            }
+        }
+        for inside in INSIDES {
+            for how in ["decoded", "refused"] {
+                if tally.reached(inside, how) == 0 {
+                    missing.push(format!("the decoder of {inside} {how} nothing"));
                 }
             }
         }

@@ -18,11 +18,12 @@ use quorate::proto::version::{Actor, Dot, Epoch, Hlc, Object, Sibling, Value, Ve
 use quorate::proto::wire::{put_bytes, put_varint};
 use quorate::proto::{error::Outcome, io::Achieved};
 
+use super::cluster;
 use super::commands::key;
 use super::mutate::{bend, boundary, noise, one_of, pick};
 
-/// Kinds of messages.
-pub const KINDS: [&str; 11] = [
+/// Kinds of messages, as their header names them.
+pub const KINDS: [&str; 19] = [
     "Replicate",
     "Acknowledge",
     "Fetch",
@@ -32,15 +33,23 @@ pub const KINDS: [&str; 11] = [
     "Hello",
     "Scan",
     "Scanned",
+    "Ask",
+    "Answer",
+    "Topology",
+    "Progress",
+    "Compare",
+    "Compared",
+    "Join",
+    "Refused",
     "Probe",
     "Probed",
 ];
-/// Their numbers in the header.
-const NUMBERS: [u8; KINDS.len()] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 17];
+/// Their numbers, in the same order.
+const NUMBERS: [u8; KINDS.len()] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 18, 19, 16, 17];
 
-/// The kind of this number.
+/// The name of the kind that a header says, if there is one of that number.
 pub fn kind_of(number: u8) -> Option<&'static str> {
-    NUMBERS.iter().position(|known| *known == number).map(|at| KINDS[at])
+    NUMBERS.iter().position(|&known| known == number).map(|at| KINDS[at])
 }
 
 /// What a member knows of the cluster and of the node it talks to.
@@ -231,7 +240,7 @@ impl Messages<'_> {
             }
             "Probe" => send(Message::Probe { number: boundary(rng) as u32 }, &mut frame),
             "Probed" => send(Message::Probed { number: boundary(rng) as u32 }, &mut frame),
-            _ => {
+            "Scanned" => {
                 let mut keys = Vec::new();
                 for _ in 0..pick(rng, 6) {
                     put_bytes(&mut keys, &self::key(self.number, rng));
@@ -243,6 +252,10 @@ impl Messages<'_> {
                     _ => Some(detail.saturating_sub(rng.below(2))),
                 };
                 send(Message::Scanned { from: detail, next, keys: &keys }, &mut frame);
+            }
+            kind => {
+                let record = encoded_object(rng, self.facts);
+                cluster::good(kind, rng, self.facts, (&key, &record), |message| send(message, &mut frame));
             }
         }
         (frame, question.is_some())
@@ -341,7 +354,9 @@ impl Messages<'_> {
         let (mut frame, matched) = self.good(kind, rng, questions);
         let (other, _) = self.good(pick(rng, KINDS.len()), rng, &mut Questions::default());
         // What a body carries has been bent already.
-        let carries = ["Replicate", "Fetched", "Forward", "Forwarded"].contains(&KINDS[kind]);
+        let carriers =
+            ["Replicate", "Fetched", "Forward", "Forwarded", "Ask", "Answer", "Topology", "Compared", "Join"];
+        let carries = carriers.contains(&KINDS[kind]);
         match if carries && rng.one_in(2) { 8 } else { rng.below(10) } {
             // The body.
             0..=5 => {
@@ -355,7 +370,7 @@ impl Messages<'_> {
                 frame[at] = if rng.one_in(2) { frame[at] ^ 1 << rng.below(8) } else { boundary(rng) as u8 };
             }
             // Another kind's body.
-            7 => frame[9] = *one_of(rng, &NUMBERS),
+            7 => frame[9] = if rng.one_in(20) { boundary(rng) as u8 } else { *one_of(rng, &NUMBERS) },
             // Good as it is: what it says is odd enough.
             8 => {}
             _ => {

@@ -141,6 +141,8 @@ impl Link {
                 Message::Forward(forward) => {
                     Questions::note(&mut self.questions.forwards, (request_id, forward.number));
                 }
+                // What the node says of the cluster asks for nothing that is waited for here.
+                _ => {}
             }
         }
         Ok(())
@@ -276,7 +278,7 @@ impl Lane<'_> {
                 link.wait_for_question(self.run)?;
             }
             let (frames, matched) = self.frames(&mut link, job);
-            let mut fate = look_at(&frames, self.run.facts.keys.cluster_id);
+            let mut fate = look_at(&frames, &self.run.facts.keys);
             fate.matched = matched;
             if fate.refused {
                 last = Some((job, frames, fate));

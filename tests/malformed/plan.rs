@@ -63,7 +63,7 @@ pub fn family(number: u64) -> Family {
     };
     if let Some(cut) = within(210) {
         Family::CommandCut(cut)
-    } else if let Some(cut) = within(60) {
+    } else if let Some(cut) = within(80) {
         Family::FrameCut(cut)
     } else if let Some(cut) = within(10) {
         Family::RecordCut(cut)

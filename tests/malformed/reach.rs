@@ -2,9 +2,11 @@
 //! bound to end the stream.
 
 use quorate::proto::io::{Edit, Operation};
+use quorate::proto::keys::ClusterKeys;
 use quorate::proto::message::{Fetched, Message, decode_frame, decode_reply, decode_request, split_frame};
 use quorate::proto::version::Object;
 
+use super::cluster;
 use super::messages::kind_of;
 
 /// What frames will meet with.
@@ -33,7 +35,7 @@ const ENVELOPE: [&str; 8] = [
 ];
 
 /// Foretells what becomes of the frames of one record.
-pub fn look_at(mut frames: &[u8], cluster_id: u64) -> Fate {
+pub fn look_at(mut frames: &[u8], keys: &ClusterKeys) -> Fate {
     let mut fate = Fate::default();
     while !frames.is_empty() {
         let Ok((frame, rest)) = split_frame(frames) else {
@@ -44,17 +46,18 @@ pub fn look_at(mut frames: &[u8], cluster_id: u64) -> Fate {
         frames = rest;
         match decode_frame(frame) {
             Ok((envelope, message)) => {
-                if envelope.cluster_id != cluster_id {
+                if envelope.cluster_id != keys.cluster_id {
                     fate.refused = true;
                     fate.reached.push(("envelope".into(), "refused"));
                     return fate;
                 }
-                fate.reached.push((kind_of(frame[9]).expect("it was decoded").into(), "decoded"));
-                look_inside(&message, &mut fate);
+                let kind = kind_of(frame[9]).expect("what was decoded has a kind");
+                fate.reached.push((kind.into(), "decoded"));
+                look_inside(&message, keys, &mut fate);
             }
             Err(error) => {
                 fate.refused = true;
-                let kind = frame.get(9).and_then(|&number| kind_of(number));
+                let kind = frame.get(9).copied().and_then(kind_of);
                 let decoder = kind.filter(|_| !ENVELOPE.contains(&error.what)).unwrap_or("envelope");
                 fate.reached.push((decoder.into(), "refused"));
                 return fate;
@@ -64,7 +67,7 @@ pub fn look_at(mut frames: &[u8], cluster_id: u64) -> Fate {
     fate
 }
 
-fn look_inside(message: &Message<'_>, fate: &mut Fate) {
+fn look_inside(message: &Message<'_>, keys: &ClusterKeys, fate: &mut Fate) {
     let verdict = |good: bool| if good { "decoded" } else { "refused" };
     match message {
         Message::Replicate { object, .. } => {
@@ -81,6 +84,7 @@ fn look_inside(message: &Message<'_>, fate: &mut Fate) {
                     Operation::Edit(Edit::Delete) => "edit delete",
                     Operation::Edit(Edit::Expire { .. }) => "expire",
                     Operation::Scan { .. } => "scan",
+                    Operation::Cluster(_) => unreachable!("no peer is sent one"),
                 };
                 fate.reached.push((format!("request: {operation}"), "decoded"));
             }
@@ -107,5 +111,10 @@ fn look_inside(message: &Message<'_>, fate: &mut Fate) {
         | Message::Scan { .. }
         | Message::Probe { .. }
         | Message::Probed { .. } => {}
+        message => {
+            if let Some((inside, is_good)) = cluster::inside(message, keys) {
+                fate.reached.push((inside.into(), verdict(is_good)));
+            }
+        }
     }
 }
