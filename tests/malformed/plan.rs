@@ -61,7 +61,7 @@ pub fn family(number: u64) -> Family {
         at -= count;
         None
     };
-    if let Some(cut) = within(210) {
+    if let Some(cut) = within(235) {
         Family::CommandCut(cut)
     } else if let Some(cut) = within(80) {
         Family::FrameCut(cut)

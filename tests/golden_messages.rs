@@ -1,0 +1,205 @@
+//! What members say to each other, as bytes that are kept: a release that writes or reads any of them otherwise
+//! cannot be in one cluster with those before it.
+//!
+//! ```text
+//!  tests/golden/messages.txt    a line for each message: its name, and its frame in hexadecimal
+//! ```
+//!
+//! A new message is a new line, written by QUORATE_GOLDEN_WRITE=1; lines are never changed.
+
+use std::fs;
+use std::path::PathBuf;
+
+use quorate::proto::cluster::{Change, Topology};
+use quorate::proto::config::{Config, MemberSpec};
+use quorate::proto::io::MemberId;
+use quorate::proto::keepers::{Answer, Ask, Ballot, Choice, Seat, Vote};
+use quorate::proto::keys::ClusterKeys;
+use quorate::proto::message::{
+    Acks, Compare, Compared, Envelope, Fetched, Forward, Hello, Message, Progress, Seen, Stored,
+    decode_frame, decode_records, put_digest, put_record,
+};
+use quorate::proto::ring::Mode;
+use quorate::proto::wire::WireError;
+
+const WRITE: &str = "QUORATE_GOLDEN_WRITE";
+
+fn envelope() -> Envelope {
+    Envelope { layout_version: 3, cluster_id: 0x1122_3344_5566_7788, request_id: 1 << 40 }
+}
+
+fn keys() -> ClusterKeys {
+    ClusterKeys::derive("golden", &[7; 32])
+}
+
+/// A cluster of one that has staged one change of every kind that it can.
+fn topology() -> Topology {
+    let mut config = Config::new("A");
+    (config.placement, config.partitions) = (Mode::Balanced, 1);
+    config.members[0].generation = 0xa1;
+    config.members[0].address = "127.0.0.1:7380".into();
+    let mut topology = Topology::found(&config, &keys());
+    for change in [
+        Change::Join(MemberSpec { generation: 0xb1, ..MemberSpec::new("B", "127.0.0.1:7381") }),
+        Change::Weight("A".into(), 3),
+        Change::Zone("B".into(), "attic".into()),
+        Change::MaxPerZone(Some(2)),
+    ] {
+        topology = topology.stage(change, &keys()).expect("it can be").expect("it is new");
+    }
+    topology
+}
+
+fn choice() -> Choice {
+    let seat = |member, generation| Seat { member: MemberId(member), generation };
+    let keepers = vec![seat(1, 0xa1), seat(2, 0xb1), seat(3, 0xc1)];
+    Choice { version: 5, hash: 0xfeed, base: 0xbeef, keepers, layout: b"layout".to_vec() }
+}
+
+/// The bodies of the messages that carry an encoding of their own, by name.
+fn inner(name: &str) -> Vec<u8> {
+    let ballot = Ballot { number: 300, member: 2 };
+    let (era, generation, version) = (1, 0xa1, 5);
+    let mut bytes = Vec::new();
+    match name {
+        "ask to promise" => Ask { era, generation, version, ballot, accept: None }.encode(&mut bytes),
+        "ask to accept" => {
+            Ask { era, generation, version, ballot, accept: Some(choice()) }.encode(&mut bytes);
+        }
+        "topology" => bytes = topology().encode(),
+        "join" => {
+            let member = MemberSpec {
+                zone: "attic".into(),
+                weight: 2,
+                generation: 0xd1,
+                ..MemberSpec::new("D", "d:1")
+            };
+            bytes = Change::Join(member).encode();
+        }
+        _ => {
+            let vote = match name {
+                "answer promised" => Vote::Promised(None),
+                "answer promised before" => Vote::Promised(Some((ballot, choice()))),
+                "answer accepted" => Vote::Accepted,
+                "answer outvoted" => Vote::Outvoted(ballot),
+                "answer passed" => Vote::Passed(9),
+                "answer other era" => Vote::OtherEra(2),
+                _ => Vote::NoSeat,
+            };
+            Answer { version, ballot, vote }.encode(&mut bytes);
+        }
+    }
+    bytes
+}
+
+/// Every message, with a name for each. Long because it is a table.
+fn samples(visit: &mut dyn FnMut(&str, Message<'_>)) {
+    let hello = Hello {
+        boot: 1,
+        generation: 2,
+        opens: 3,
+        sequence: 4,
+        layout_hash: 5,
+        seen: Some(Seen { generation: 6, opens: 7, boot: 9, sequence: 8 }),
+        answer: true,
+    };
+    let acks = Acks { stored: true, durable: false };
+    let (mut digests, mut records) = (Vec::new(), Vec::new());
+    put_digest(&mut digests, 1 << 60, 77);
+    put_record(&mut records, 2, b"key", b"object");
+    visit("replicate", Message::Replicate { keyspace: 1, key: b"k", acks, object: b"object" });
+    visit("acknowledge", Message::Acknowledge(Stored::Durable));
+    visit("fetch", Message::Fetch { keyspace: 1, key: b"k", known: 9, deadline_ms: 5 });
+    visit("fetched", Message::Fetched(Fetched::Record(b"object")));
+    let forward =
+        Forward { sender_boot: 1, receiver_boot: 2, number: 3, settled: 2, deadline_ms: 9, request: b"r" };
+    visit("forward", Message::Forward(forward));
+    visit("forwarded", Message::Forwarded { number: 3, reply: Some(b"reply") });
+    visit("hello", Message::Hello(hello));
+    visit("scan", Message::Scan { keyspace: 0, partition: 7, from: 1 << 60, limit: 100 });
+    visit("scanned", Message::Scanned { from: 1 << 60, next: Some(300), keys: b"\x01a" });
+    for name in ["ask to promise", "ask to accept"] {
+        visit(name, Message::Ask(&inner(name)));
+    }
+    for name in ["promised", "promised before", "accepted", "outvoted", "passed", "other era", "no seat"] {
+        let name = format!("answer {name}");
+        visit(&name, Message::Answer(&inner(&name)));
+    }
+    visit("topology", Message::Topology(&inner("topology")));
+    let progress = Progress { version: 9, generation: 8, total: 7, open: 6, bytes: 5 };
+    visit("progress", Message::Progress(progress));
+    let (partition, from) = (3, 1 << 40);
+    let (until, digests) = (Some(1 << 50), digests.as_slice());
+    visit("compare", Message::Compare(Compare { partition, from, until, sends: true, digests }));
+    let (lacking, records) = (&[1; 8][..], records.as_slice());
+    visit(
+        "compared",
+        Message::Compared(Compared { partition, from, next: None, is_unfit: true, lacking, records }),
+    );
+    visit("join", Message::Join { commit: true, change: &inner("join") });
+    visit("refused", Message::Refused(b"why"));
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).expect("hex")).collect()
+}
+
+/// Whether what a message carries comes back as it went.
+fn holds_inside(message: &Message<'_>) -> bool {
+    match message {
+        Message::Ask(bytes) => {
+            let mut again = Vec::new();
+            Ask::decode(bytes).expect("a question").encode(&mut again);
+            again == *bytes
+        }
+        Message::Answer(bytes) => {
+            let mut again = Vec::new();
+            Answer::decode(bytes).expect("an answer").encode(&mut again);
+            again == *bytes
+        }
+        Message::Topology(bytes) => Topology::decode(bytes, &keys()).expect("a topology").encode() == *bytes,
+        Message::Join { change, .. } => Change::decode(change).expect("a change").encode() == *change,
+        Message::Compared(compared) => {
+            let mut again = Vec::new();
+            let read = decode_records(compared.records, |keyspace, key, object| {
+                put_record(&mut again, keyspace, key, object);
+                Ok::<(), WireError>(())
+            });
+            read.is_ok() && again == compared.records
+        }
+        _ => true,
+    }
+}
+
+#[test]
+fn messages_are_written_and_read_as_they_were() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/messages.txt");
+    let kept = fs::read_to_string(&path).unwrap_or_default();
+    let mut made = String::new();
+    samples(&mut |name, message| {
+        let mut frame = Vec::new();
+        message.encode(&envelope(), &mut frame);
+        made += &format!("{name}: {}\n", hex(&frame));
+    });
+    if std::env::var_os(WRITE).is_some() {
+        assert!(made.starts_with(&kept), "a line that is kept would change");
+        fs::write(&path, &made).expect("it can be written");
+    }
+    let kept = fs::read_to_string(&path).expect("they are kept");
+    assert_eq!(made.lines().count(), kept.lines().count());
+    for (made, kept) in made.lines().zip(kept.lines()) {
+        let (name, frame) = kept.split_once(": ").expect("a name and a frame");
+        let frame = unhex(frame);
+        let (envelope_read, message) = decode_frame(&frame).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(envelope_read, envelope(), "{name}");
+        assert!(holds_inside(&message), "{name}");
+        let mut again = Vec::new();
+        message.encode(&envelope(), &mut again);
+        assert_eq!(hex(&again), hex(&frame), "{name}");
+        assert_eq!(made, kept);
+    }
+}
