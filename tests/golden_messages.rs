@@ -138,6 +138,8 @@ fn samples(visit: &mut dyn FnMut(&str, Message<'_>)) {
     );
     visit("join", Message::Join { commit: true, change: &inner("join") });
     visit("refused", Message::Refused(b"why"));
+    visit("probe", Message::Probe { number: 7 });
+    visit("probed", Message::Probed { number: 7 });
 }
 
 fn hex(bytes: &[u8]) -> String {
