@@ -5,9 +5,11 @@ use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use quorate::resp::client::Value;
 use serde_json::Value as Json;
 use tempfile::TempDir;
 
+use crate::client::Client;
 use crate::process::{Ended, PATIENCE, Process, free_address, run};
 
 /// Nodes that are started one by one: the first founds a cluster, the others ask to join it.
@@ -106,6 +108,31 @@ fn a_cluster_grows_and_shrinks_as_its_operator_says() {
     assert_eq!(left.code, Some(0), "{}", left.stderr);
     assert!(left.stdout.contains("moves     0 of 32 replicas"), "{}", left.stdout);
     assert_eq!(cluster.json(0, "status")["members"].as_array().map(Vec::len), Some(1));
+}
+
+#[test]
+fn guests_whose_joining_was_taken_back_ask_again() {
+    let mut cluster = Growing::found();
+    let mut client = Client::connect(cluster.nodes[0].1);
+    for number in 0..64 {
+        let stored = client.call(&["SET", &format!("key {number}"), &"x".repeat(128 << 10)]);
+        assert_eq!(stored, Value::Simple("OK".into()));
+    }
+    // Slow enough to be met on its way. With three members, guests are keepers from the commit on.
+    cluster.start("B", &["--transfer-mib", "1"]);
+    cluster.start("C", &["--transfer-mib", "1"]);
+    cluster.await_staged(&["join ", "join "]);
+    assert_eq!(cluster.ask(0, &["commit"]).code, Some(0));
+    let moving = cluster.json(0, "status");
+    assert_eq!((&moving["phase"], moving["keepers"].as_array().map(Vec::len)), (&"copying".into(), Some(3)));
+    let reverted = cluster.ask(0, &["revert"]);
+    assert_eq!(reverted.code, Some(0), "{}", reverted.stderr);
+    cluster.await_staged(&["join ", "join "]);
+    let guest = cluster.json(2, "status");
+    assert_eq!((&guest["phase"], &guest["refusal"]), (&"settled".into(), &Json::Null));
+    let waited = cluster.ask(2, &["commit", "--wait", "--timeout", "1"]);
+    assert_eq!(waited.code, Some(16), "{}", waited.stderr);
+    assert!(waited.stderr.contains("it goes on by itself"), "{}", waited.stderr);
 }
 
 #[test]

@@ -343,9 +343,13 @@ impl Cluster {
         }
         let generation = scene.replica.identity().generation;
         let founded = ours.keepers().iter().any(|seat| seat.generation == generation);
-        let knows = topology.has_removed(generation)
-            || topology.members().iter().any(|member| member.generation == generation);
-        if founded && !knows {
+        // A guest that came to be a keeper is not known any more once its joining was taken back; others are.
+        let knows = |generation| {
+            topology.has_removed(generation)
+                || topology.members().iter().any(|member| member.generation == generation)
+        };
+        let is_known = ours.members().iter().any(|member| member.generation != 0 && knows(member.generation));
+        if founded && !knows(generation) && !is_known {
             return Err(
                 "this node has founded a cluster of its own, and a peer belongs to another: to join that \
                         one, start it with --join over an empty directory"
