@@ -89,6 +89,9 @@ impl Moving {
         let (began, before) = *self.first.get_or_insert((Instant::now(), done));
         let left = time_left(began.elapsed(), before, done, total);
         let left = left.map_or_else(String::new, |left| format!(", about {} left", HumanDuration(left)));
+        if began.elapsed() < PATIENCE {
+            return;
+        }
         let text = format!("{done} of {total} replicas, {}{left}", HumanBytes(bytes));
         if self.is_terminal {
             let bar = self.bar.get_or_insert_with(|| new_bar("moving {bar:40} {msg}"));

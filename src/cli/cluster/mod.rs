@@ -135,7 +135,7 @@ pub fn run(arguments: &ClusterArguments) -> Result<(), Failure> {
     let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
     let (command, then) = match &arguments.verb {
         Verb::Status => return operator.status(),
-        Verb::Plan => return operator.plan().map(drop),
+        Verb::Plan => return operator.show_plan(),
         Verb::Commit { hash, wait } => return operator.commit(hash.as_deref(), wait),
         Verb::Revert => return operator.revert(),
         Verb::Staged => return operator.staged(),
@@ -188,6 +188,17 @@ impl<'a> Operator<'a> {
         print_lines(status::lines(&answer, &self.hint("plan"))?)
     }
 
+    /// Shows the plan, and how it is committed.
+    fn show_plan(&mut self) -> Result<(), Failure> {
+        match self.plan()?.filter(|_| !self.json) {
+            Some(hash) => {
+                let command = self.hint(&format!("commit {hash}"));
+                print_line(format!("\ncommit it with: {command}").as_bytes())
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Shows the plan; its hash, if there is something to commit.
     fn plan(&mut self) -> Result<Option<String>, Failure> {
         let answer = self.call(Kind::Read, &["PLAN"])?;
@@ -204,8 +215,6 @@ impl<'a> Operator<'a> {
         let staged: Vec<String> = staged.iter().map(text).collect();
         print_line(format!("staged    {}", staged.join(", ")).as_bytes())?;
         print_lines(list(field(&answer, "lines")?)?.iter().map(text))?;
-        print_line(b"")?;
-        print_line(format!("commit it with: {}", self.hint(&format!("commit {hash}"))).as_bytes())?;
         Ok(Some(hash))
     }
 
