@@ -68,6 +68,8 @@ pub(super) fn open(options: &NodeOptions, clock: Clock) -> Result<Parts, OpenErr
     let store = open_storage(options, &keys, waker.clone(), now)?;
     let mut draw = draws()?;
     let node = Node::new(core.clone(), store, draw(), now)?;
+    // The first release knew no datagrams.
+    let datagrams = datagrams.filter(|_| options.level > 0);
     let detector = match datagrams.zip(peers.address()) {
         Some((datagrams, bound)) => {
             let own = members.iter().find(|member| member.0 == core.name).and_then(|member| member.1);
@@ -233,6 +235,7 @@ fn open_peers(
     let identity = Identity {
         keys: keys.clone(),
         name: options.core.name.clone(),
+        level: options.level,
         members: is_listed.then(|| members.iter().map(|(name, _)| name.clone()).collect()),
     };
     let mut peers = Peers::new(identity, &options.join, listener, PEERS_FIRST);

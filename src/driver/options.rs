@@ -12,6 +12,7 @@ use crate::driver::Logger;
 use crate::driver::limits;
 use crate::proto::config::Config;
 use crate::proto::error::ConfigError;
+use crate::proto::message::LEVEL;
 use crate::store::Progress;
 
 /// Where a node keeps its records.
@@ -86,6 +87,9 @@ pub struct NodeOptions {
     /// Where a node that joins a cluster asks for it: addresses of its members' peer listeners. Asked for ever,
     /// until somebody is there.
     pub join: Vec<SocketAddr>,
+    /// The highest level of messages that it speaks with peers, [`LEVEL`]: less plays an earlier release, for
+    /// tests of mixed clusters.
+    pub level: u8,
     /// A Unix socket for RESP clients, if wanted.
     pub unix: Option<PathBuf>,
     /// The password that clients must give (`AUTH`); `None` lets everybody in.
@@ -125,6 +129,7 @@ impl NodeOptions {
             clients: Vec::new(),
             peer: None,
             join: Vec::new(),
+            level: LEVEL,
             unix: None,
             password: None,
             allow_open_bind: false,

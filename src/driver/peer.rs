@@ -407,7 +407,9 @@ impl Peers {
             (Event::Frames(_), _) => {
                 Err(Cause::Fault("a record on a connection that carries none".to_owned()))
             }
-            (Event::Established { peer, is_guest }, _) => self.establish(at, link, &peer, is_guest, turn),
+            (Event::Established { peer, is_guest, level }, _) => {
+                self.establish(at, link, &peer, (is_guest, level), turn)
+            }
             (Event::Starved | Event::Progress, _) => Ok(()),
         }
     }
@@ -418,7 +420,7 @@ impl Peers {
         at: u32,
         link: &mut Link,
         peer: &str,
-        is_guest: bool,
+        (is_guest, level): (bool, u8),
         turn: &mut Turn<'_>,
     ) -> Result<(), Cause> {
         if self.members.len() >= NODES_MAX {
@@ -465,6 +467,7 @@ impl Peers {
         let id = member.id;
         turn.log.log(Level::Info, "peer", format_args!("{} is connected", member.name));
         turn.node.handle_peer_up(turn.now, id);
+        turn.node.set_peer_level(id, level);
         Ok(())
     }
 

@@ -290,11 +290,13 @@ impl<S: Store> Node<S> {
     }
 
     /// Asks a peer over its stream whether it is there; [`Output::Probed`] follows if it answers. A peer that
-    /// is not connected is not asked.
+    /// is not connected is not asked. One of a release that knows no such question is believed its stream.
     pub fn probe(&mut self, member: MemberId, number: u32) {
-        if let Some(slot) = self.peer_slot(member) {
-            self.peers.send(slot, 0, &Message::Probe { number });
+        let Some(slot) = self.peer_slot(member) else { return };
+        if self.peers.peer(slot).level == 0 && self.peers.usable(slot) {
+            self.news.push_back(Output::Probed { from: member, number });
         }
+        self.peers.send(slot, 0, &Message::Probe { number });
     }
 
     /// Where the key of a message lies; `None` if this node is no replica of it, or its sender speaks of others.
@@ -375,6 +377,13 @@ impl<S: Store> Node<S> {
         self.peers.peer_mut(slot).connected = true;
         self.hello_at = self.hello_at.min(now.mono + HELLO_AGAIN);
         self.send_hello(slot, true);
+    }
+
+    /// What a peer that can be reached knows of messages, if it is not all that this release does.
+    pub fn set_peer_level(&mut self, peer: MemberId, level: u8) {
+        if let Some(slot) = self.peer_slot(peer) {
+            self.peers.peer_mut(slot).level = level;
+        }
     }
 
     /// A peer can no longer be reached; what was on its way may be lost.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::io::MemberId;
 use super::limits;
-use super::message::{Envelope, Message};
+use super::message::{Envelope, LEVEL, Message};
 
 /// One peer.
 #[derive(Debug)]
@@ -23,6 +23,8 @@ pub struct Peer {
     pub opens: u64,
     /// Its generation, once it introduced itself.
     pub generation: Option<u64>,
+    /// What it knows of messages.
+    pub level: u8,
     /// The highest version of a topology that it was seen to follow on this connection.
     pub version: u64,
     /// The highest version that it was told of on this connection.
@@ -40,6 +42,7 @@ impl Peer {
             boot: 0,
             opens: 0,
             generation: None,
+            level: LEVEL,
             version: 0,
             told: 0,
             outbox: Vec::new(),
@@ -146,7 +149,8 @@ impl Peers {
     pub fn send(&mut self, slot: u16, request_id: u64, message: &Message<'_>) {
         assert_ne!(slot, self.own, "nobody sends to itself");
         let peer = &mut self.peers[usize::from(slot)];
-        if !peer.connected {
+        // What it does not know it would end the connection for.
+        if !peer.connected || message.level() > peer.level {
             return;
         }
         if !message.fits() {
@@ -176,6 +180,7 @@ impl Peers {
         peer.connected = false;
         peer.greeted = false;
         peer.other_layout = false;
+        peer.level = LEVEL;
         peer.version = 0;
         peer.told = 0;
         peer.outbox.clear();

@@ -8,7 +8,7 @@
 //!   proof                                ->
 //!   sealed records                      <->   sealed records
 //!
-//! handshake message    "QRTP" | u16 version | u8 kind | u8 0 | u16 length | body
+//! handshake message    "QRTP" | u16 version | u8 kind | u8 level | u16 length | body
 //! sealed record        u32 length | 16 B MAC over (counter, length, payload) | payload
 //! ```
 //!
@@ -16,6 +16,11 @@
 //! one label for each end, so neither can be reflected, replayed into another stream or used by a third
 //! member. Records are counted, so none can be dropped, repeated or reordered unnoticed. The stream is
 //! not secret: it is authentic.
+//!
+//! A hello also says, in the byte behind its kind, which messages its end knows beside those of the first
+//! release ([`LEVEL`](super::message::LEVEL)); both speak what the one that knows less does. So nodes of two
+//! releases serve one cluster while it is upgraded. (The byte proves nothing: whoever changes it on its way can make
+//! a pair say less, as cutting the stream does.)
 //!
 //! Nothing is allocated by an announced length: the caller's buffer grows with the bytes that came. An end
 //! that refuses says why in one last message, which is shown and never trusted.
@@ -54,6 +59,8 @@ pub struct Identity {
     pub keys: ClusterKeys,
     /// This member's name.
     pub name: String,
+    /// The highest level of messages that it speaks, [`LEVEL`](super::message::LEVEL) but for tests.
+    pub level: u8,
     /// The names of all members; `None` lets in whoever holds the cluster's key.
     pub members: Option<Vec<String>>,
 }
@@ -103,7 +110,7 @@ enum State {
     /// The other end's hello is awaited.
     Hello,
     /// Its proof is awaited.
-    Proof { peer: String, is_guest: bool, their_nonce: [u8; NONCE] },
+    Proof { peer: String, is_guest: bool, level: u8, their_nonce: [u8; NONCE] },
     /// Records flow.
     Open { sending: Direction, receiving: Direction },
     /// An error was returned; nothing more is taken.
@@ -134,6 +141,8 @@ pub enum Event<'a> {
         peer: String,
         /// The end that connected looked for nobody by name: it is no member, and keeps this stream.
         is_guest: bool,
+        /// What both ends know of messages.
+        level: u8,
     },
     /// A record was authentic: whole frames of that member.
     Frames(&'a [u8]),
@@ -296,18 +305,23 @@ impl Session {
         input: &'a [u8],
         out: &mut Vec<u8>,
     ) -> Result<(usize, Event<'a>), SessionError> {
-        let Some((kind, body)) = take_message(input)? else { return Ok((0, Event::Starved)) };
+        let Some((kind, level, body)) = take_message(input)? else { return Ok((0, Event::Starved)) };
         let taken = PRELUDE + body.len();
         let event = match kind {
             KIND_REFUSAL => return Err(SessionError::Refused(printable(body))),
-            KIND_HELLO => self.handle_hello(body, out)?,
+            KIND_HELLO => self.handle_hello(body, level, out)?,
             KIND_PROOF => self.handle_proof(body, out)?,
             _ => return Err(SessionError::Malformed("unknown kind of message")),
         };
         Ok((taken, event))
     }
 
-    fn handle_hello<'a>(&mut self, body: &[u8], out: &mut Vec<u8>) -> Result<Event<'a>, SessionError> {
+    fn handle_hello<'a>(
+        &mut self,
+        body: &[u8],
+        level: u8,
+        out: &mut Vec<u8>,
+    ) -> Result<Event<'a>, SessionError> {
         if !matches!(self.state, State::Hello) {
             return Err(SessionError::Malformed("a second hello"));
         }
@@ -338,33 +352,34 @@ impl Session {
         if self.role == Role::Acceptor {
             put_hello(out, identity, &peer, &self.nonce);
             let proof = self.derive(b"proof", self.role, &peer, &their_nonce);
-            put_message(out, KIND_PROOF, &proof.0);
+            put_message(out, KIND_PROOF, 0, &proof.0);
         }
         let is_guest = match self.role {
             Role::Initiator => self.expected.is_none(),
             Role::Acceptor => hello.expected.is_empty(),
         };
-        self.state = State::Proof { peer, is_guest, their_nonce };
+        let level = level.min(self.identity.level);
+        self.state = State::Proof { peer, is_guest, level, their_nonce };
         Ok(Event::Progress)
     }
 
     fn handle_proof<'a>(&mut self, body: &[u8], out: &mut Vec<u8>) -> Result<Event<'a>, SessionError> {
-        let State::Proof { peer, is_guest, their_nonce } = &self.state else {
+        let State::Proof { peer, is_guest, level, their_nonce } = &self.state else {
             return Err(SessionError::Malformed("a proof before the hello"));
         };
-        let (peer, is_guest, their_nonce) = (peer.clone(), *is_guest, *their_nonce);
+        let (peer, is_guest, level, their_nonce) = (peer.clone(), *is_guest, *level, *their_nonce);
         if body != self.derive(b"proof", self.role.other(), &peer, &their_nonce).0 {
             return Err(SessionError::Key { peer });
         }
         if self.role == Role::Initiator {
             let proof = self.derive(b"proof", self.role, &peer, &their_nonce);
-            put_message(out, KIND_PROOF, &proof.0);
+            put_message(out, KIND_PROOF, 0, &proof.0);
         }
         let direction =
             |role| Direction { key: self.derive(b"seals", role, &peer, &their_nonce), counter: 0 };
         let (sending, receiving) = (direction(self.role), direction(self.role.other()));
         self.state = State::Open { sending, receiving };
-        Ok(Event::Established { peer, is_guest })
+        Ok(Event::Established { peer, is_guest, level })
     }
 
     /// A value that only a holder of the session key can compute, for one label, one end and this stream.
@@ -441,9 +456,9 @@ fn take_name(bytes: &[u8]) -> Result<(&str, &[u8]), SessionError> {
     Ok((name, rest))
 }
 
-/// Kind and body of the handshake message at the start of `input`; `None` if more bytes are needed. Wrong
+/// Kind, level and body of the handshake message at the start of `input`; `None` if more bytes are needed. Wrong
 /// bytes are refused as soon as they show, not when the message is whole.
-fn take_message(input: &[u8]) -> Result<Option<(u8, &[u8])>, SessionError> {
+fn take_message(input: &[u8]) -> Result<Option<(u8, u8, &[u8])>, SessionError> {
     let seen = input.len().min(MAGIC.len());
     if input[..seen] != MAGIC[..seen] {
         return Err(SessionError::Foreign);
@@ -459,14 +474,14 @@ fn take_message(input: &[u8]) -> Result<Option<(u8, &[u8])>, SessionError> {
     if length > BODY_MAX {
         return Err(SessionError::Malformed("a message longer than any"));
     }
-    Ok(rest.get(..length).map(|body| (kind, body)))
+    Ok(rest.get(..length).map(|body| (kind, prelude[7], body)))
 }
 
-fn put_message(out: &mut Vec<u8>, kind: u8, body: &[u8]) {
+fn put_message(out: &mut Vec<u8>, kind: u8, level: u8, body: &[u8]) {
     assert!(body.len() <= BODY_MAX, "a handshake message of {} bytes", body.len());
     out.extend_from_slice(&MAGIC);
     out.extend_from_slice(&VERSION.to_le_bytes());
-    out.extend_from_slice(&[kind, 0]);
+    out.extend_from_slice(&[kind, level]);
     out.extend_from_slice(&(body.len() as u16).to_le_bytes());
     out.extend_from_slice(body);
 }
@@ -480,13 +495,13 @@ fn put_hello(out: &mut Vec<u8>, identity: &Identity, expected: &str, nonce: &[u8
         body.push(name.len() as u8);
         body.extend_from_slice(name.as_bytes());
     }
-    put_message(out, KIND_HELLO, &body);
+    put_message(out, KIND_HELLO, identity.level, &body);
 }
 
 fn put_refusal(out: &mut Vec<u8>, error: &SessionError) {
     let text = error.to_string();
     let cut = text.floor_char_boundary(REASON_MAX);
-    put_message(out, KIND_REFUSAL, &text.as_bytes()[..cut]);
+    put_message(out, KIND_REFUSAL, 0, &text.as_bytes()[..cut]);
 }
 
 /// Text of a stranger, fit for a log line.

@@ -1,11 +1,13 @@
 //! Tests of the peer stream: both ends in one process, every cut, every flipped bit.
 
 use super::*;
+use crate::proto::message::LEVEL;
 
 fn identity(name: &str) -> Arc<Identity> {
     Arc::new(Identity {
         keys: ClusterKeys::derive("test", &ClusterKeys::PUBLIC),
         name: name.to_owned(),
+        level: LEVEL,
         members: Some(vec!["a".to_owned(), "b".to_owned(), "c".to_owned()]),
     })
 }
@@ -110,7 +112,7 @@ fn an_acceptor_checks_the_proof_itself() {
     feed(&mut acceptor, &mut wire, &mut out).unwrap();
     // The acceptor's own proof, reflected.
     let proof = out[out.len() - 16..].to_vec();
-    put_message(&mut wire, KIND_PROOF, &proof);
+    put_message(&mut wire, KIND_PROOF, 0, &proof);
     assert_eq!(feed(&mut acceptor, &mut wire, &mut out), Err(SessionError::Key { peer: "a".into() }));
     assert!(!forger.is_established());
     assert_eq!(feed(&mut acceptor, &mut wire, &mut out), Err(SessionError::Failed));

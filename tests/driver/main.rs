@@ -5,6 +5,7 @@ mod gossip;
 mod leaks;
 mod nodes;
 mod peers;
+mod upgrade;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

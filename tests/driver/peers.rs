@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::nodes::{Cluster, Lines, loopback, options};
 use quorate::proto::io::Output;
 use quorate::proto::keys::ClusterKeys;
+use quorate::proto::message::LEVEL;
 use quorate::proto::node::Node;
 use quorate::proto::ring::member_id;
 use quorate::proto::session::{Identity, Session};
@@ -92,6 +93,7 @@ fn identity(name: &str, other: &str, secret: &[u8; 32]) -> Arc<Identity> {
     Arc::new(Identity {
         keys: ClusterKeys::derive("test", secret),
         name: name.to_owned(),
+        level: LEVEL,
         members: Some(vec![name.to_owned(), other.to_owned()]),
     })
 }

@@ -5,7 +5,7 @@ use std::collections::{HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use quorate::proto::message::HEADER;
+use quorate::proto::message::{HEADER, LEVEL};
 use quorate::proto::rng::Rng;
 use quorate::proto::session::{Identity, Session};
 
@@ -168,6 +168,7 @@ impl Run {
         Arc::new(Identity {
             keys: self.facts.keys.clone(),
             name: name.to_owned(),
+            level: LEVEL,
             members: Some(self.members.clone()),
         })
     }

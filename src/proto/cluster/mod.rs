@@ -18,6 +18,8 @@ mod overview;
 mod register;
 mod steps;
 mod steward;
+#[cfg(test)]
+mod tests;
 mod topology;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -36,7 +38,7 @@ use super::io::{MemberId, Reply, RequestId};
 use super::keepers::{Answer, Ask};
 use super::keys::ClusterKeys;
 use super::limits;
-use super::message::{Message, Progress};
+use super::message::{LEVEL, Message, Progress};
 use super::peers::Peers;
 use super::replica::Replica;
 use super::ring::Layout;
@@ -219,12 +221,17 @@ impl Cluster {
 
     /// Whether nothing waits for anything.
     pub fn is_idle(&self) -> bool {
-        self.topology.next().is_none() && self.register.is_idle() && self.orders.len() == 0
+        !self.is_moving() && self.register.is_idle() && self.orders.len() == 0
     }
 
     /// Why this node is not what it wants to be.
     pub fn refusal(&self) -> Option<&str> {
         self.refusal.as_deref()
+    }
+
+    /// Whether the topology has a step before it that the cluster takes by itself.
+    fn is_moving(&self) -> bool {
+        self.topology.next().is_some() || (self.topology.is_kept() && self.topology.level() < LEVEL)
     }
 
     /// What this node last said of its progress.
@@ -310,7 +317,13 @@ impl Cluster {
 
     /// A topology that a peer knows to be committed.
     pub fn take_topology<S: Store>(&mut self, scene: &mut Scene<'_, S>, from: u16, bytes: &[u8]) {
-        let Ok(topology) = Topology::decode(bytes, scene.keys) else { return };
+        let topology = match Topology::decode(bytes, scene.keys) {
+            Ok(topology) => topology,
+            Err(error) => {
+                self.refusal = Some(format!("what a peer follows cannot be: {error}"));
+                return;
+            }
+        };
         let peer = scene.peers.peer_mut(from);
         peer.version = peer.version.max(topology.version());
         if let Err(why) = self.is_ours(scene, &topology) {
@@ -599,7 +612,7 @@ impl Cluster {
 
     /// When [`Cluster::handle_timeout`] is due.
     pub fn deadline(&self) -> Instant {
-        let waits = self.is_behind || self.wants_in || self.topology.next().is_some();
+        let waits = self.is_behind || self.wants_in || self.is_moving();
         let repeats = if waits { self.repeat_at } else { Instant::NEVER };
         repeats.min(self.register.deadline()).min(self.orders.deadline()).min(self.steward_at)
     }

@@ -39,6 +39,8 @@ pub(super) enum Step {
     Flip(u64),
     /// The transition may end, as was judged of this version.
     Finish(u64),
+    /// All members know this level, as was judged of this version.
+    Raise(u64, u8),
 }
 
 /// Who is told how it went.
@@ -113,7 +115,8 @@ impl Step {
             Step::Revert => to.revert(keys).map(Some),
             Step::Flip(version) if *version == to.version() => Ok(Some(to.flip(keys))),
             Step::Finish(version) if *version == to.version() => Ok(Some(to.finish(keys))),
-            Step::Flip(_) | Step::Finish(_) => Ok(None),
+            Step::Raise(version, level) if *version == to.version() => Ok(Some(to.raise(*level, keys))),
+            Step::Flip(_) | Step::Finish(_) | Step::Raise(..) => Ok(None),
         }
     }
 }

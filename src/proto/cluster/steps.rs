@@ -81,6 +81,11 @@ impl Topology {
         Topology { flipped_at: next.version, ..next }.name(keys)
     }
 
+    /// Uses what all members know by now. Only for who has heard that of each of them.
+    pub(super) fn raise(&self, level: u8, keys: &ClusterKeys) -> Topology {
+        Topology { level: self.level.max(level), ..self.successor() }.name(keys)
+    }
+
     /// Ends the transition. Only for who knows that nobody reads of the old layout any more.
     pub(super) fn finish(&self, keys: &ClusterKeys) -> Topology {
         let mut next = self.successor();

@@ -7,7 +7,7 @@ use super::orders::{Asker, Pending, Step};
 use super::{Cluster, Scene};
 use crate::proto::io::MemberId;
 use crate::proto::limits;
-use crate::proto::message::Progress;
+use crate::proto::message::{LEVEL, Progress};
 use crate::proto::ring::LayoutMember;
 use crate::proto::store::Store;
 use crate::proto::time::Instant;
@@ -46,9 +46,24 @@ impl Cluster {
         Some(before.count() as u32)
     }
 
+    /// What every member knows, if it is more than the cluster uses: all must be here to say so.
+    fn next_level<S: Store>(&self, scene: &Scene<'_, S>) -> Option<Step> {
+        let topology = &self.topology;
+        if !topology.is_kept() || topology.level() >= LEVEL {
+            return None;
+        }
+        let level_of = |member: &LayoutMember| match scene.peers.slot_of(member.id) {
+            None => Some(LEVEL),
+            Some(slot) => scene.peers.usable(slot).then(|| scene.peers.peer(slot).level),
+        };
+        let levels: Option<Vec<u8>> = topology.members().into_iter().map(level_of).collect();
+        let level = levels?.into_iter().min()?;
+        (level > topology.level()).then_some(Step::Raise(topology.version(), level))
+    }
+
     fn next_step<S: Store>(&self, scene: &Scene<'_, S>) -> Option<Step> {
         let (topology, config) = (&self.topology, scene.config);
-        let next = topology.next()?;
+        let Some(next) = topology.next() else { return self.next_level(scene) };
         let report = |member: &LayoutMember| -> Option<Progress> {
             self.reports.get(&member.id).copied().filter(|report| report.generation == member.generation)
         };

@@ -19,6 +19,7 @@ use crate::proto::io::MemberId;
 use crate::proto::keepers::{Choice, KEEPERS_MAX, Seat};
 use crate::proto::keys::ClusterKeys;
 use crate::proto::limits;
+use crate::proto::message::LEVEL;
 use crate::proto::ring::{Layout, LayoutMember, Mode};
 use crate::proto::wire::{Reader, WireError, put_bytes, put_varint};
 
@@ -32,6 +33,8 @@ pub const STAGED_MAX: usize = 256;
 pub struct Topology {
     pub(super) era: u64,
     pub(super) version: u64,
+    /// What all members know of messages and topologies: nothing beyond it is used.
+    pub(super) level: u8,
     pub(super) base: u64,
     pub(super) hash: u64,
     pub(super) keepers: Vec<Seat>,
@@ -51,6 +54,7 @@ impl Topology {
         Topology {
             era: 0,
             version: 1,
+            level: LEVEL,
             base: 0,
             hash: layout.hash(),
             keepers: Vec::new(),
@@ -95,6 +99,11 @@ impl Topology {
     /// Counts the topologies of a cluster; 0 before one is known.
     pub fn version(&self) -> u64 {
         self.version
+    }
+
+    /// The level of messages that the cluster uses: raised when every member can, never lowered.
+    pub fn level(&self) -> u8 {
+        self.level
     }
 
     /// Names it: equal on two nodes if they follow the same one.
@@ -217,7 +226,7 @@ impl Topology {
     /// Its bytes:
     ///
     /// ```text
-    /// encoding 1 | era, version varints | base 8 | flags 1: has next | flipped at varint | max_per_zone 1, 0 for none
+    /// encoding 1 | era, version varints | level 1 | base 8 | flags 1: has next | flipped at varint | max_per_zone 1, 0 for none
     /// keepers: count 1, member 8, generation 8 each | removed: count varint, 8 each
     /// staged: count varint, each with its length | current | next, if there is one
     /// ```
@@ -225,6 +234,7 @@ impl Topology {
         let mut out = vec![ENCODING];
         put_varint(&mut out, self.era);
         put_varint(&mut out, self.version);
+        out.push(self.level);
         out.extend(self.base.to_le_bytes());
         out.push(u8::from(self.next.is_some()));
         put_varint(&mut out, self.flipped_at);
@@ -258,6 +268,10 @@ impl Topology {
             return Err(bad("topology: its encoding is of a later release"));
         }
         let (era, version) = (reader.varint("era")?, reader.varint("topology version")?);
+        let level = reader.u8("level of a cluster")?;
+        if level > LEVEL {
+            return Err(bad("topology: the cluster uses what only a later release knows"));
+        }
         let base = reader.u64("base of a topology")?;
         let flags = reader.u8("topology flags")?;
         let flipped_at = reader.varint("version of a flip")?;
@@ -289,6 +303,7 @@ impl Topology {
         let topology = Topology {
             era,
             version,
+            level,
             base,
             hash,
             keepers,

@@ -25,6 +25,10 @@ pub const HEADER: usize = 32;
 /// Version of the messages spoken here.
 pub const VERSION: u8 = 1;
 
+/// What this release knows of messages. At level 0 there are requests between members of a list; level 1 adds
+/// probes, topologies and transfers.
+pub const LEVEL: u8 = 1;
+
 /// What every frame says beside its message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Envelope {
@@ -215,6 +219,11 @@ impl<'a> Message<'a> {
     /// Whether it is taken whatever layout its sender has: whether somebody is there does not depend on one.
     pub const fn is_of_any_layout(&self) -> bool {
         matches!(self, Message::Probe { .. } | Message::Probed { .. })
+    }
+
+    /// The level of messages at which it is known.
+    pub fn level(&self) -> u8 {
+        u8::from(self.kind() >= 10)
     }
 
     /// Whether a frame of [`limits::FRAME_MAX`] bytes holds it. Only merging brings an object beyond that, as

@@ -1,0 +1,182 @@
+//! The steps of a topology, without any node.
+
+use super::{Change, Topology};
+use crate::proto::config::{Config, MemberSpec};
+use crate::proto::keys::ClusterKeys;
+use crate::proto::message::LEVEL;
+use crate::proto::ring::Mode;
+
+fn keys() -> ClusterKeys {
+    ClusterKeys::derive("quorate", &ClusterKeys::PUBLIC)
+}
+
+fn member(name: &str, generation: u64) -> MemberSpec {
+    MemberSpec { generation, ..MemberSpec::new(name, &format!("{name}:1")) }
+}
+
+/// A cluster of these members, each with the generation of its place.
+fn founded(names: &[&str]) -> (Topology, Config) {
+    let mut config = Config::new(names[0]);
+    config.members = names.iter().zip(1..).map(|(name, generation)| member(name, generation)).collect();
+    config.placement = Mode::Balanced;
+    config.partitions = 16;
+    config.check().unwrap();
+    (Topology::found(&config, &keys()), config)
+}
+
+fn staged(topology: &Topology, change: Change) -> Topology {
+    topology.stage(change, &keys()).unwrap().expect("it is a change")
+}
+
+/// Stages and commits.
+fn moved(topology: &Topology, change: Change) -> Topology {
+    let staged = staged(topology, change);
+    staged.commit(staged.planned(&keys()).unwrap().hash(), &keys()).unwrap()
+}
+
+#[test]
+fn a_transition_is_staged_committed_flipped_and_finished() {
+    let (first, config) = founded(&["a", "b", "c"]);
+    assert_eq!((first.version(), first.keepers().len(), first.level()), (1, 3, LEVEL));
+    let moving = moved(&first, Change::Join(member("d", 4)));
+    assert_eq!((moving.version(), moving.current().members().len()), (3, 3));
+    assert_eq!(moving.latest().members().len(), 4);
+    assert_eq!(moving.reading().version(), 1);
+    let d = keys().member_id("d");
+    let arrivals = moving.arrivals(d, &config);
+    assert_eq!(arrivals.len(), 12, "three quarters of 16 partitions");
+    assert_eq!(moving.receivers(&config), [d]);
+    for &partition in &arrivals {
+        let sources = moving.sources(partition, d);
+        assert_eq!(sources.len(), 3);
+        // N = 3 and W = 2: two of the old ones have every acknowledged write.
+        assert!(!moving.is_reconciled(partition, d, &sources[..1], &config));
+        assert!(moving.is_reconciled(partition, d, &sources[1..], &config));
+    }
+    let flipped = moving.flip(&keys());
+    assert_eq!((flipped.flipped_at(), flipped.reading().members().len()), (4, 4));
+    assert!(flipped.arrivals(d, &config).is_empty());
+    // N = 3 and R = 2: two of three old ones refuse who reads of before.
+    let names = |names: &'static [&'static str]| {
+        move |m: &crate::proto::ring::LayoutMember| names.contains(&&*m.name)
+    };
+    assert!(!flipped.may_finish(&config, names(&["a"])));
+    assert!(flipped.may_finish(&config, names(&["a", "c"])));
+    let done = flipped.finish(&keys());
+    assert_eq!((done.version(), done.next().is_none(), done.is_flipped()), (5, true, false));
+    assert_eq!(done.current().members().len(), 4);
+}
+
+#[test]
+fn a_topology_comes_back_as_bytes_and_no_bent_one_panics() {
+    let (first, _) = founded(&["a", "b"]);
+    let moving = staged(&moved(&first, Change::Join(member("c", 3))), Change::Weight("a".into(), 2));
+    let flipped = moving.flip(&keys());
+    for topology in [&first, &moving, &flipped] {
+        let bytes = topology.encode();
+        assert_eq!(Topology::decode(&bytes, &keys()).as_ref(), Ok(topology));
+        for cut in 0..bytes.len() {
+            assert!(Topology::decode(&bytes[..cut], &keys()).is_err());
+        }
+        for bit in 0..8 * bytes.len() {
+            let mut bent = bytes.clone();
+            bent[bit / 8] ^= 1 << (bit % 8);
+            if let Ok(bent) = Topology::decode(&bent, &keys()) {
+                assert_ne!(bent.hash(), topology.hash());
+            }
+        }
+    }
+}
+
+#[test]
+fn what_a_later_release_writes_is_refused_as_such() {
+    let (mut first, _) = founded(&["a"]);
+    first.level = LEVEL + 1;
+    let error = Topology::decode(&first.encode(), &keys()).unwrap_err();
+    assert!(error.to_string().contains("a later release"), "{error}");
+    first.level = 0;
+    let raised = first.raise(LEVEL, &keys());
+    assert_eq!((raised.level(), raised.version()), (LEVEL, 2));
+}
+
+#[test]
+fn a_plan_is_committed_as_it_was_seen() {
+    let (first, _) = founded(&["a", "b", "c"]);
+    assert_eq!(first.commit(1, &keys()).unwrap_err(), "nothing is staged");
+    let one = staged(&first, Change::Join(member("d", 4)));
+    let seen = one.planned(&keys()).unwrap().hash();
+    let two = staged(&one, Change::Weight("d".into(), 3));
+    assert!(two.commit(seen, &keys()).unwrap_err().contains("look at the plan again"));
+    assert_eq!(two.stage(Change::Weight("d".into(), 3), &keys()), Ok(None), "it is staged already");
+    assert!(two.unstage(&keys()).unwrap().staged().is_empty());
+    let moving = one.commit(seen, &keys()).unwrap();
+    let reverted = moving.revert(&keys()).unwrap();
+    assert_eq!((reverted.latest().members().len(), reverted.next()), (3, None));
+    assert!(moving.flip(&keys()).revert(&keys()).unwrap_err().contains("reads are on the new layout"));
+    // What joins by itself takes nothing along.
+    let admitted = two.admit(Change::Join(member("e", 5)), &keys()).unwrap().unwrap();
+    assert_eq!(admitted.staged(), two.staged());
+    let names: Vec<&str> = admitted.latest().members().iter().map(|member| &*member.name).collect();
+    assert_eq!(names, ["a", "b", "c", "e"]);
+}
+
+#[test]
+fn who_is_gone_does_not_come_back_and_the_last_copy_does_not_go() {
+    let (first, config) = founded(&["a", "b", "c", "d"]);
+    let dead = moved(&first, Change::Remove("b".into()));
+    assert!(dead.has_removed(2));
+    let b = keys().member_id("b");
+    assert!((0..16).all(|partition| !dead.sources(partition, keys().member_id("a")).contains(&b)));
+    let done = dead.flip(&keys()).finish(&keys());
+    let error = done.stage(Change::Join(member("b", 2)), &keys()).unwrap_err();
+    assert!(error.contains("was removed from the cluster"), "{error}");
+    assert!(done.stage(Change::Join(member("b", 9)), &keys()).unwrap().is_some(), "an empty directory may");
+    // A directory that was replaced under its name is as gone.
+    let wiped = moved(&first, Change::Join(member("c", 7)));
+    let c = keys().member_id("c");
+    assert_eq!(wiped.arrivals(c, &config).len(), first.current().partitions_of(2) as usize);
+    assert!(wiped.flip(&keys()).finish(&keys()).has_removed(3));
+    let mut all = first.clone();
+    for name in ["a", "b", "c"] {
+        all = staged(&all, Change::Remove(name.into()));
+    }
+    let error = all.planned(&keys()).unwrap_err();
+    assert!(error.contains("would have no copy left"), "{error}");
+    let error = all.stage(Change::Leave("d".into()), &keys()).unwrap_err();
+    assert!(error.contains("the last member cannot go"), "{error}");
+}
+
+#[test]
+fn a_further_layout_replaces_one_that_is_not_finished() {
+    let (first, config) = founded(&["a", "b", "c"]);
+    let moving = moved(&first, Change::Join(member("d", 4)));
+    // The one that was to receive dies.
+    let further = moved(&moving, Change::Remove("d".into()));
+    // Everything is back where it was, so nothing is left to move.
+    assert_eq!(further.next(), None);
+    assert!(further.current().slot_of(keys().member_id("d")).is_none() && further.has_removed(4));
+    // Another one joins instead: what was to move to the first moves to it.
+    let instead = staged(&staged(&moving, Change::Remove("d".into())), Change::Join(member("e", 5)));
+    let instead = instead.commit(instead.planned(&keys()).unwrap().hash(), &keys()).unwrap();
+    assert_eq!(instead.current().version(), 1);
+    assert_eq!(instead.receivers(&config), [keys().member_id("e")]);
+    assert!(moved_error(&moving.flip(&keys())).contains("is about to end"));
+}
+
+fn moved_error(topology: &Topology) -> String {
+    let staged = staged(topology, Change::Leave("d".into()));
+    staged.commit(0, &keys()).unwrap_err()
+}
+
+#[test]
+fn where_a_quorum_could_miss_a_write_all_replicas_reconcile() {
+    // From three replicas to one: the one that stays may have missed a write that two acknowledged.
+    let (first, config) = founded(&["a", "b", "c"]);
+    let one = staged(&first, Change::Leave("b".into()));
+    let moving = moved(&one, Change::Leave("c".into()));
+    assert_eq!(moving.latest().width(), 1);
+    let a = keys().member_id("a");
+    assert_eq!(moving.arrivals(a, &config).len(), 16);
+    assert!(!moving.is_reconciled(0, a, &[], &config));
+    assert!(moving.is_reconciled(0, a, &[keys().member_id("b")], &config));
+}
