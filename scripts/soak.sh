@@ -21,6 +21,7 @@ stage bits         120 env QUORATE_ALL_BITS=1 \
 stage placement    120 env QUORATE_LAYOUTS=1000000 \
     cargo test --profile sim --test placement -- --nocapture
 stage loom         120 scripts/loom.sh --full
+stage upgrade      60 scripts/upgrade.sh
 stage faults       120 env QUORATE_FAULTS_ROUNDS=20 scripts/faults.sh
 stage overwrite    60 scripts/bench-store.sh --only space --reps 1 --seconds 600
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::client::{Client, error_word};
-use crate::process::{PATIENCE, Process, free_address};
+use crate::process::{PATIENCE, Process, command, free_address, program};
 
 /// Nodes `A`, `B`, …, each with its own directory and ports; any of them may be down.
 pub struct Cluster {
@@ -17,6 +17,8 @@ pub struct Cluster {
     clients: Vec<SocketAddr>,
     flags: Vec<String>,
     nodes: Vec<Option<Process>>,
+    /// What nodes are started from now on, if not the program under test.
+    program: Option<PathBuf>,
 }
 
 impl Cluster {
@@ -28,9 +30,36 @@ impl Cluster {
             clients: (0..count).map(|_| free_address()).collect(),
             flags: flags.iter().map(|&flag| flag.to_owned()).collect(),
             nodes: (0..count).map(|_| None).collect(),
+            program: None,
         };
         cluster.start_all();
         cluster
+    }
+
+    /// The same, of another program.
+    pub fn start_program(program: PathBuf, count: usize) -> Cluster {
+        let mut cluster = Cluster {
+            directory: tempfile::tempdir().expect("a temporary directory"),
+            peers: (0..count).map(|_| free_address()).collect(),
+            clients: (0..count).map(|_| free_address()).collect(),
+            flags: Vec::new(),
+            nodes: (0..count).map(|_| None).collect(),
+            program: Some(program),
+        };
+        cluster.start_all();
+        cluster
+    }
+
+    /// Nodes are started of the program under test from now on.
+    pub fn upgrade(&mut self) {
+        self.program = None;
+    }
+
+    /// Stops a node as a service manager does, and waits until it has.
+    pub fn stop(&mut self, node: usize) {
+        let mut process = self.nodes[node].take().expect("the node is up");
+        process.signal("TERM");
+        assert!(process.wait().success(), "{}", process.stderr());
     }
 
     /// How many nodes there are, up or down.
@@ -95,7 +124,12 @@ impl Cluster {
     fn spawn(&mut self, node: usize) {
         assert!(self.nodes[node].is_none(), "the node is up");
         let stderr = self.directory.path().join(format!("{}.stderr", name(node)));
-        self.nodes[node] = Some(Process::start(&self.arguments(node), &stderr));
+        let arguments = self.arguments(node);
+        let command = match &self.program {
+            Some(path) => program(path, &arguments),
+            None => command(&arguments),
+        };
+        self.nodes[node] = Some(Process::spawn(command, &stderr));
     }
 
     fn await_ready(&mut self, node: usize) {

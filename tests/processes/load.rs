@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use quorate::resp::client::Value;
 
@@ -178,4 +179,76 @@ pub fn check_all(client: &mut Client, answers: &Answers, get: &[&str]) {
     }
     let (first, count) = (lost.first(), lost.len());
     assert!(lost.is_empty(), "{count} acknowledged writes are lost, the first is {first:?}");
+}
+
+/// All of these must have been answered *ok*.
+///
+/// # Panics
+/// One was not.
+pub fn assert_no_failures(answers: &Answers) {
+    let counts = counts(answers);
+    assert!(counts.keys().all(|answer| *answer == Answer::Ok), "{counts:?}");
+}
+
+/// Clients that know two addresses each, while nodes are stopped and started one after another.
+pub struct Rolling {
+    stop: Arc<AtomicBool>,
+    clients: Vec<JoinHandle<Answers>>,
+}
+
+impl Rolling {
+    /// Starts two clients for each node, which begins there and knows the next one, too.
+    pub fn start(nodes: &[SocketAddr]) -> Rolling {
+        let stop = Arc::new(AtomicBool::new(false));
+        let start = |number: usize| {
+            let known = [nodes[number % nodes.len()], nodes[(number + 1) % nodes.len()]];
+            let stop = stop.clone();
+            thread::spawn(move || work_with_two(known, &format!("rolling:{number}"), &stop))
+        };
+        let clients = (0..2 * nodes.len()).map(start).collect();
+        Rolling { stop, clients }
+    }
+
+    /// Tells the clients to end and collects what they know.
+    ///
+    /// # Panics
+    /// A client did.
+    pub fn stop(self) -> Answers {
+        self.stop.store(true, Ordering::Relaxed);
+        self.clients.into_iter().flat_map(|client| client.join().expect("no client fails")).collect()
+    }
+}
+
+/// A client that knows two addresses: where one does not answer it goes to the other, as an application would.
+/// Every write of its is the same however often it is sent.
+fn work_with_two(nodes: [SocketAddr; 2], prefix: &str, stop: &AtomicBool) -> Answers {
+    let mut answers = Answers::new();
+    let mut turn = 0;
+    let mut client = None;
+    let mut number = 0;
+    while !stop.load(Ordering::Relaxed) {
+        let key = format!("{prefix}:{number}");
+        number += 1;
+        let answer = (0..40).find_map(|attempt| {
+            if attempt > 0 {
+                thread::sleep(Duration::from_millis(5));
+            }
+            let Some(open) = client.as_mut() else {
+                turn += 1;
+                client = Client::open(nodes[turn % 2]).ok();
+                return None;
+            };
+            match Client::try_call(open, &["SET", &key, &key]) {
+                Ok(reply) => {
+                    Some(error_word(&reply).map_or(Answer::Ok, |word| Answer::Error(word.to_owned())))
+                }
+                Err(_) => {
+                    client = None;
+                    None
+                }
+            }
+        });
+        answers.insert(key, answer.unwrap_or(Answer::None));
+    }
+    answers
 }

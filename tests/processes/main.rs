@@ -19,3 +19,4 @@ mod process;
 mod quorum;
 mod readme;
 mod store;
+mod upgrade;

@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 use tempfile::TempDir;
 
 use crate::client::{Client, error_word, field, words_of};
-use crate::load::{Answer, Answers, Load, Plan, check_all, counts};
+use crate::load::{Load, Plan, Rolling, assert_no_failures, check_all};
 use crate::process::{Ended, PATIENCE, Process, free_address, run};
 
 /// How long a transition may take on a busy machine.
@@ -170,12 +170,6 @@ fn fill(client: &mut Client, keys: usize, bytes: usize) {
     }
 }
 
-/// All of these were answered *ok*.
-fn assert_no_failures(answers: &Answers) {
-    let counts = counts(answers);
-    assert!(counts.keys().all(|answer| *answer == Answer::Ok), "{counts:?}");
-}
-
 #[test]
 fn a_cluster_grows_to_six_and_shrinks_to_three_under_load() {
     let mut members = Members::start(3, &["--transfer-mib", "2"]);
@@ -227,51 +221,10 @@ fn a_cluster_grows_to_six_and_shrinks_to_three_under_load() {
     );
 }
 
-/// A client that knows two addresses: where one does not answer it goes to the other, as an application would.
-/// Every write of its is the same however often it is sent.
-fn work_with_two(nodes: [SocketAddr; 2], prefix: &str, stop: &std::sync::atomic::AtomicBool) -> Answers {
-    let mut answers = Answers::new();
-    let mut turn = 0;
-    let mut client = None;
-    let mut number = 0;
-    while !stop.load(std::sync::atomic::Ordering::Relaxed) {
-        let key = format!("{prefix}:{number}");
-        number += 1;
-        let answer = (0..40).find_map(|attempt| {
-            if attempt > 0 {
-                thread::sleep(Duration::from_millis(5));
-            }
-            let Some(open) = client.as_mut() else {
-                turn += 1;
-                client = Client::open(nodes[turn % 2]).ok();
-                return None;
-            };
-            match Client::try_call(open, &["SET", &key, &key]) {
-                Ok(reply) => {
-                    Some(error_word(&reply).map_or(Answer::Ok, |word| Answer::Error(word.to_owned())))
-                }
-                Err(_) => {
-                    client = None;
-                    None
-                }
-            }
-        });
-        answers.insert(key, answer.unwrap_or(Answer::None));
-    }
-    answers
-}
-
 #[test]
 fn a_rolling_restart_fails_no_request() {
     let mut members = Members::start(3, &[]);
-    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let clients: Vec<_> = (0..6)
-        .map(|number| {
-            let nodes = [members.client(number % 3), members.client((number + 1) % 3)];
-            let stop = stop.clone();
-            thread::spawn(move || work_with_two(nodes, &format!("rolling:{number}"), &stop))
-        })
-        .collect();
+    let load = Rolling::start(&[members.client(0), members.client(1), members.client(2)]);
     for at in 0..3 {
         thread::sleep(Duration::from_millis(300));
         members.stop(at);
@@ -287,9 +240,7 @@ fn a_rolling_restart_fails_no_request() {
         }
     }
     thread::sleep(Duration::from_millis(300));
-    stop.store(true, std::sync::atomic::Ordering::Relaxed);
-    let answers: Answers =
-        clients.into_iter().flat_map(|client| client.join().expect("no client fails")).collect();
+    let answers = load.stop();
     assert_no_failures(&answers);
     check_all(&mut members.connect(0), &answers, &["GET"]);
     println!("{} writes, none failed", answers.len());

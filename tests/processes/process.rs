@@ -28,8 +28,13 @@ pub struct Process {
 impl Process {
     /// Starts the program. Its stderr goes to the end of the file.
     pub fn start(arguments: &[String], stderr: &Path) -> Process {
+        Process::spawn(command(arguments), stderr)
+    }
+
+    /// Starts a command. Its stderr goes to the end of the file.
+    pub fn spawn(mut command: Command, stderr: &Path) -> Process {
         let log = File::options().create(true).append(true).open(stderr).expect("a file for stderr");
-        let mut child = command(arguments)
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)
@@ -117,7 +122,12 @@ impl Drop for Process {
 
 /// The program with arguments, and with no setting of whoever runs the tests.
 pub fn command(arguments: &[String]) -> Command {
-    let mut command = Command::new(PROGRAM);
+    program(Path::new(PROGRAM), arguments)
+}
+
+/// Another program with arguments, likewise.
+pub fn program(path: &Path, arguments: &[String]) -> Command {
+    let mut command = Command::new(path);
     command.args(arguments);
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("QUORATE_") {
