@@ -611,10 +611,12 @@ impl Cluster {
     }
 
     /// When [`Cluster::handle_timeout`] is due.
-    pub fn deadline(&self) -> Instant {
+    pub fn deadline<S: Store>(&self, store: &S) -> Instant {
         let waits = self.is_behind || self.wants_in || self.is_moving();
         let repeats = if waits { self.repeat_at } else { Instant::NEVER };
-        repeats.min(self.register.deadline()).min(self.orders.deadline()).min(self.steward_at)
+        // One step at a time: the next is considered when this one has ended.
+        let steward_at = if self.register.is_busy() { Instant::NEVER } else { self.steward_at };
+        repeats.min(self.register.deadline(store)).min(self.orders.deadline()).min(steward_at)
     }
 
     /// How the cluster is.

@@ -236,9 +236,11 @@ impl Register {
     }
 
     /// When [`Register::expire`] or [`Register::carry_on`] is due.
-    pub(super) fn deadline(&self) -> Instant {
+    pub(super) fn deadline<S: Store>(&self, store: &S) -> Instant {
         let Some(attempt) = &self.attempt else { return Instant::NEVER };
-        let again = if attempt.is_asked { attempt.again_at } else { Instant::NEVER };
+        // What waits for the disk goes on when that wakes the host.
+        let may_ask = attempt.is_asked && store.is_kept(Note::Votes);
+        let again = if may_ask { attempt.again_at } else { Instant::NEVER };
         attempt.round.deadline().min(again)
     }
 }

@@ -153,14 +153,14 @@ impl<S: Store> Node<S> {
 
     /// Time has passed for the cluster or a transfer.
     pub(super) fn handle_cluster_timeout(&mut self, now: Now) {
-        if self.cluster.deadline() <= now.mono {
+        if self.cluster.deadline(self.replica.store()) <= now.mono {
             self.cluster.handle_timeout(scene!(self, now));
         }
         self.follow(now);
     }
 
     pub(super) fn cluster_deadline(&self) -> Instant {
-        self.cluster.deadline().min(self.transfers.deadline(&self.replica))
+        self.cluster.deadline(self.replica.store()).min(self.transfers.deadline(&self.replica))
     }
 
     /// Whether nothing of the cluster waits for the store, so that requests need not look.
