@@ -396,16 +396,12 @@ impl Cluster {
         }
     }
 
-    /// Tells the keepers, who decide by it, and those who fetch: from whom they may says the version that a frame
-    /// is sent under (trap T8).
     fn tell_progress<S: Store>(&mut self, scene: &mut Scene<'_, S>) {
-        let keepers = self.topology.keepers().iter().map(|seat| seat.member);
-        let mut told: Vec<MemberId> = keepers.chain(self.receivers.iter().copied()).collect();
-        told.sort_unstable();
-        told.dedup();
-        for member in told.into_iter().filter(|&member| member != scene.own) {
-            let slot = scene.peers.meet(member);
-            scene.peers.send(slot, 0, &Message::Progress(self.own));
+        for seat in self.topology.keepers() {
+            if seat.member != scene.own {
+                let slot = scene.peers.meet(seat.member);
+                scene.peers.send(slot, 0, &Message::Progress(self.own));
+            }
         }
     }
 

@@ -98,7 +98,8 @@ impl<S: Store> Node<S> {
             Message::Refused(why) => self.cluster.take_refusal(why),
             Message::Compare(compare) => self.take_compare(from, version, compare),
             Message::Compared(compared) => {
-                self.transfers.compared(scene!(self, now), &self.routes, from, compared)?;
+                let followed = (self.cluster.topology(), &self.routes);
+                self.transfers.compared(scene!(self, now), followed, (from, version), compared)?;
             }
             _ => unreachable!("others are not about the cluster"),
         }

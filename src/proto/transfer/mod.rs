@@ -340,18 +340,15 @@ impl Transfers {
         if is_over {
             return self.end(scene, topology, partition);
         }
-        let version = topology.next().map_or(topology.current().version(), super::ring::Layout::version);
-        let mut fit = Vec::new();
-        for id in whom.into_iter().filter(|id| *id != scene.own && !job.met.contains(id)) {
-            let slot = scene.peers.meet(id);
-            // Only who follows the transition has ended with what came before it (trap T8).
-            if scene.peers.usable(slot) && scene.peers.peer(slot).version >= version {
-                fit.push(slot);
-            }
-        }
-        job.peer = fit.iter().find(|slot| !job.avoided.contains(slot)).or(fit.first()).copied();
-        if job.peer.is_none() {
+        let whom = whom.into_iter().filter(|id| *id != scene.own && !job.met.contains(id));
+        let slots: Vec<u16> = whom.map(|id| scene.peers.meet(id)).collect();
+        let usable: Vec<u16> = slots.into_iter().filter(|&slot| scene.peers.usable(slot)).collect();
+        // Each in its turn: which of them follows the transition by now shows in its answer.
+        if usable.iter().all(|slot| job.avoided.contains(slot)) {
             job.avoided.clear();
+        }
+        job.peer = usable.into_iter().find(|slot| !job.avoided.contains(slot));
+        if job.peer.is_none() {
             return Step::Blocked;
         }
         Step::Sent
@@ -444,15 +441,15 @@ impl Transfers {
         }
     }
 
-    /// What a peer has that we have not, or lacks that we have.
+    /// What a peer has that we have not, or lacks that we have; it said so under this version of the topology.
     ///
     /// # Errors
     /// A cold read is under way: the frame is taken again after it.
     pub fn compared<S: Store>(
         &mut self,
         scene: &mut Scene<'_, S>,
-        routes: &Routes,
-        from: u16,
+        (topology, routes): (&Topology, &Routes),
+        (from, version): (u16, u32),
         compared: &Compared<'_>,
     ) -> Result<(), Refusal> {
         let partition = compared.partition;
@@ -462,7 +459,9 @@ impl Transfers {
             return Ok(());
         }
         let leads_back = compared.next.is_some_and(|next| next <= compared.from);
-        if compared.is_unfit || leads_back {
+        // Only who follows the transition has ended with what came before it (trap T8).
+        let follows = topology.next().map_or(topology.current().version(), super::ring::Layout::version);
+        if compared.is_unfit || leads_back || u64::from(version) < follows {
             job.avoided.push(from);
             job.restart(routes.partitions(), partition);
             job.due = now.mono + RETRY;
