@@ -157,8 +157,7 @@ impl Topology {
             keyspaces(config).all(|keyspace| {
                 let (n, r, _) = quorum(config, &self.current, keyspace);
                 let old = list[..n].iter().map(|&slot| self.current.member(slot));
-                let left: Vec<&LayoutMember> =
-                    old.filter(|member| !self.has_removed(member.generation)).collect();
+                let left: Vec<&LayoutMember> = old.filter(|member| self.has_copy(member)).collect();
                 let met = left.iter().filter(|member| follows(member)).count();
                 met >= (n - r.min(n) + 1).min(left.len())
             })
