@@ -1,6 +1,8 @@
 //! What a transition moves: which partitions are new to whom, who has copies of them, and how many copies must
 //! be looked at before the new one is evidence (rule L1).
 
+use std::collections::BTreeSet;
+
 use super::topology::Topology;
 use crate::proto::config::Config;
 use crate::proto::io::MemberId;
@@ -24,26 +26,21 @@ fn keyspaces(config: &Config) -> impl Iterator<Item = u16> + use<> {
     (0..count as u16).chain((count < usize::from(KEYSPACES_MAX)).then_some(count as u16))
 }
 
+/// The directories that hold a keyspace's keys of a partition.
+fn set(layout: &Layout, partition: u16, keyspace: u16) -> impl Iterator<Item = (MemberId, u64)> + '_ {
+    let slots = layout.replicas(keyspace, partition).iter();
+    slots.map(|&slot| layout.member(slot)).map(|member| (member.id, member.generation))
+}
+
 impl Topology {
-    /// The partitions that are new to a member in the layout to come: it was no replica of them, or by another
-    /// directory. Where a quorum of the new set could be had of old replicas that missed a write, these count
-    /// as new, too. Empty once reads are on that layout.
+    /// The partitions that are new to a member in the layout to come: of some keyspace it was no replica of them,
+    /// or by another directory. Where a quorum of the new set could be had of old replicas that missed a write,
+    /// these count as new, too. Empty once reads are on that layout.
     pub fn arrivals(&self, member: MemberId, config: &Config) -> Vec<u16> {
         let Some(next) = self.next.as_ref().filter(|_| !self.is_flipped()) else { return Vec::new() };
-        let Some(slot) = next.slot_of(member) else { return Vec::new() };
-        let generation = next.member(slot).generation;
-        let before = self.current.slot_of(member);
-        let before = before.filter(|&slot| self.current.member(slot).generation == generation);
-        let all = self.must_all_reconcile(config);
-        (0..next.partitions())
-            .map(|partition| partition as u16)
-            .filter(|&partition| next.preference_list(partition).contains(&slot))
-            .filter(|&partition| {
-                let old = self.current.preference_list(partition);
-                let stays = before.is_some_and(|slot| old.contains(&slot));
-                !stays || (all && self.has_other_set(partition))
-            })
-            .collect()
+        let (all, keyspaces) = (self.must_all_reconcile(config), self.keyspaces_by_sets(config));
+        let arrives = |&partition: &u16| self.receivers_of(partition, &keyspaces, all).any(|id| id == member);
+        (0..next.partitions()).map(|partition| partition as u16).filter(arrives).collect()
     }
 
     /// The members of the layout to come that something is new to.
@@ -62,36 +59,53 @@ impl Topology {
     /// on that layout.
     pub fn arrivals_by_slot(&self, config: &Config) -> Vec<u32> {
         let Some(next) = self.next.as_ref().filter(|_| !self.is_flipped()) else { return Vec::new() };
-        let all = self.must_all_reconcile(config);
-        let before: Vec<Option<u16>> = next
-            .members()
-            .iter()
-            .map(|member| {
-                let slot = self.current.slot_of(member.id)?;
-                (self.current.member(slot).generation == member.generation).then_some(slot)
-            })
-            .collect();
+        let (all, keyspaces) = (self.must_all_reconcile(config), self.keyspaces_by_sets(config));
         let mut arrivals = vec![0; next.members().len()];
         for partition in (0..next.partitions()).map(|partition| partition as u16) {
-            let old = self.current.preference_list(partition);
-            for &slot in next.preference_list(partition) {
-                let slot = usize::from(slot);
-                let stays = before[slot].is_some_and(|slot| old.contains(&slot));
-                arrivals[slot] += u32::from(!stays || (all && self.has_other_set(partition)));
+            let receivers: BTreeSet<MemberId> = self.receivers_of(partition, &keyspaces, all).collect();
+            for slot in receivers.into_iter().filter_map(|id| next.slot_of(id)) {
+                arrivals[usize::from(slot)] += 1;
             }
         }
         arrivals
     }
 
-    fn has_other_set(&self, partition: u16) -> bool {
-        let ids = |layout: &Layout| {
-            let slots = layout.preference_list(partition).iter();
-            let mut ids: Vec<_> =
-                slots.map(|&slot| (layout.member(slot).id, layout.member(slot).generation)).collect();
-            ids.sort_unstable();
-            ids
-        };
-        self.next.as_ref().is_some_and(|next| ids(next) != ids(&self.current))
+    /// One keyspace for each number of replicas: only the first so many of a partition's list hold its keys.
+    fn keyspaces_by_sets(&self, config: &Config) -> Vec<u16> {
+        let counts = |keyspace| (self.current.replica_count(keyspace), self.latest().replica_count(keyspace));
+        let mut kept: Vec<u16> = Vec::new();
+        for keyspace in keyspaces(config) {
+            if kept.iter().all(|&other| counts(other) != counts(keyspace)) {
+                kept.push(keyspace);
+            }
+        }
+        kept
+    }
+
+    /// Whom a partition is new to, some more than once.
+    fn receivers_of<'a>(
+        &'a self,
+        partition: u16,
+        keyspaces: &'a [u16],
+        all: bool,
+    ) -> impl Iterator<Item = MemberId> + 'a {
+        let next = self.next.iter();
+        next.flat_map(move |next| keyspaces.iter().map(move |&keyspace| (next, keyspace))).flat_map(
+            move |(next, keyspace)| {
+                let every = all && self.has_other_set(partition, keyspace);
+                let was = move |replica| set(&self.current, partition, keyspace).any(|old| old == replica);
+                set(next, partition, keyspace)
+                    .filter(move |&replica| every || !was(replica))
+                    .map(|(id, _)| id)
+            },
+        )
+    }
+
+    fn has_other_set(&self, partition: u16, keyspace: u16) -> bool {
+        self.next.as_ref().is_some_and(|next| {
+            let old: BTreeSet<_> = set(&self.current, partition, keyspace).collect();
+            old != set(next, partition, keyspace).collect()
+        })
     }
 
     /// An acknowledged write may be missing on N−W replicas that stay; if that is a read quorum of the new set,
@@ -150,11 +164,8 @@ impl Topology {
     /// and refuse reads of before it (trap T9), or all that are left.
     pub fn may_finish(&self, config: &Config, follows: impl Fn(&LayoutMember) -> bool) -> bool {
         (0..self.current.partitions()).map(|partition| partition as u16).all(|partition| {
-            if !self.has_other_set(partition) {
-                return true;
-            }
             let list = self.current.preference_list(partition);
-            keyspaces(config).all(|keyspace| {
+            keyspaces(config).filter(|&keyspace| self.has_other_set(partition, keyspace)).all(|keyspace| {
                 let (n, r, _) = quorum(config, &self.current, keyspace);
                 let old = list[..n].iter().map(|&slot| self.current.member(slot));
                 let left: Vec<&LayoutMember> = old.filter(|member| self.has_copy(member)).collect();

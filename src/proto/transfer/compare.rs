@@ -18,11 +18,14 @@ const fn prefix_of(position: u128) -> u64 {
     (position >> 64) as u64
 }
 
-/// The next run of a partition.
-pub(super) fn own_run<S: Store>(store: &S, partition: u16, from: u64) -> Run {
+/// The next run of a partition, of the keyspaces that the peer is concerned with.
+pub(super) fn own_run<S: Store>(store: &S, partition: u16, from: u64, concerns: impl Fn(u16) -> bool) -> Run {
     let mut run = Run { digests: Vec::new(), until: None };
     let (mut count, mut last) = (0, None);
     store.scan(partition, u128::from(from) << 64, &mut |key, record| {
+        if !concerns(key.keyspace) {
+            return ControlFlow::Continue(());
+        }
         let prefix = prefix_of(key.position);
         if last != Some(prefix) && count >= limits::TRANSFER_DIGESTS {
             run.until = Some(prefix);
@@ -36,12 +39,20 @@ pub(super) fn own_run<S: Store>(store: &S, partition: u16, from: u64) -> Run {
     run
 }
 
-/// The records of a prefix: keyspace, key and object.
-pub(super) fn record_at<S: Store>(store: &S, partition: u16, prefix: u64) -> Vec<(u16, Vec<u8>, Vec<u8>)> {
+/// The records of a prefix that the peer is concerned with: keyspace, key and object.
+pub(super) fn record_at<S: Store>(
+    store: &S,
+    partition: u16,
+    prefix: u64,
+    concerns: impl Fn(u16) -> bool,
+) -> Vec<(u16, Vec<u8>, Vec<u8>)> {
     let mut records = Vec::new();
     store.scan(partition, u128::from(prefix) << 64, &mut |key, record| {
         if prefix_of(key.position) != prefix {
             return ControlFlow::Break(());
+        }
+        if !concerns(key.keyspace) {
+            return ControlFlow::Continue(());
         }
         records.push((key.keyspace, key.key.to_vec(), record.object.to_vec()));
         ControlFlow::Continue(())

@@ -50,13 +50,11 @@ enum Step {
 /// What is done with a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// It is new here.
+    /// It is new here. What lies here of earlier times is superseded by what is fetched, or was never elsewhere:
+    /// as long as no key is reaped, no old record returns a delete (trap T5).
     Fetch,
-    /// It is not ours any more, or what lies here is from before it came back: offered, then dropped.
-    HandOver {
-        /// It is new here after that.
-        returns: bool,
-    },
+    /// It is not ours any more: offered, then dropped.
+    HandOver,
 }
 
 /// One partition on its way.
@@ -168,50 +166,33 @@ impl Transfers {
     /// The topology has changed, or is found at the start: plans what is new here, and forgets what is not any
     /// more.
     pub fn follow<S: Store>(&mut self, scene: &Scene<'_, S>, topology: &Topology) {
-        let next = topology.next().map_or(0, super::ring::Layout::version);
-        let stage = (topology.current().version(), next, topology.is_flipped());
-        // What operators stage moves nothing.
-        let Some(before) = self.stage.replace(stage) else { return self.plan(scene, topology, |_| true) };
-        if before != stage {
-            // A copy that was on its way in the layout before and still is has been written to all the time.
-            let jobs = std::mem::take(&mut self.jobs);
-            let done = std::mem::take(&mut self.done);
-            let is_fetched = |partition: &u16| jobs.get(partition).is_some_and(|job| job.kind == Kind::Fetch);
-            self.plan(scene, topology, |partition| done.contains(&partition) || is_fetched(&partition));
-        }
-    }
-
-    /// Plans all that is to be done. What lies here of a partition that is new, and was not `held`, is from before
-    /// it went away: it is no evidence (rule L4).
-    fn plan<S: Store>(&mut self, scene: &Scene<'_, S>, topology: &Topology, held: impl Fn(u16) -> bool) {
         let partitions = topology.current().partitions();
+        let next = topology.next().map_or(0, super::ring::Layout::version);
+        let stage = Some((topology.current().version(), next, topology.is_flipped()));
+        // What operators stage moves nothing.
+        if self.stage == stage {
+            return;
+        }
+        self.stage = stage;
         let arrivals = topology.arrivals(scene.own, scene.config);
         (self.total, self.bytes) = (arrivals.len() as u32, 0);
         self.done.clear();
-        self.jobs.clear();
         self.sent.clear();
         self.running.clear();
         self.syncing.clear();
         self.wait_until = Instant::ZERO;
-        let store = scene.replica.store();
-        for partition in arrivals {
-            let stays = topology.current().slot_of(scene.own);
-            let stays = stays.is_some_and(|own| topology.current().preference_list(partition).contains(&own));
-            let is_gapped = store.partition_stats(partition).keys > 0 && !held(partition) && !stays;
-            let kind = if is_gapped { Kind::HandOver { returns: true } } else { Kind::Fetch };
-            self.jobs.insert(partition, Job::new(kind, partitions, partition));
-        }
+        let job = |kind, partition| (partition, Job::new(kind, partitions, partition));
+        self.jobs = arrivals.into_iter().map(|partition| job(Kind::Fetch, partition)).collect();
         if topology.next().is_none() && topology.is_kept() {
             // What lies here and belongs to others.
             let own = topology.current().slot_of(scene.own);
-            for partition in (0..partitions).map(|partition| partition as u16) {
-                let list = topology.current().preference_list(partition);
-                let is_ours = own.is_some_and(|own| list.contains(&own));
-                if !is_ours && store.partition_stats(partition).keys > 0 {
-                    let kind = Kind::HandOver { returns: false };
-                    self.jobs.insert(partition, Job::new(kind, partitions, partition));
-                }
-            }
+            let is_ours = |partition| {
+                own.is_some_and(|own| topology.current().preference_list(partition).contains(&own))
+            };
+            let lies = |partition| scene.replica.store().partition_stats(partition).keys > 0;
+            let all = (0..partitions).map(|partition| partition as u16);
+            let others = all.filter(|&partition| !is_ours(partition) && lies(partition));
+            self.jobs.extend(others.map(|partition| job(Kind::HandOver, partition)));
             self.wait_until = scene.now.mono + scene.config.drop_after;
         }
         self.waiting = self.jobs.keys().copied().collect();
@@ -282,7 +263,7 @@ impl Transfers {
             self.running.push(partition);
             return;
         }
-        match self.step(scene, topology, partition) {
+        match self.step(scene, (topology, routes), partition) {
             Step::Sent => self.running.push(partition),
             Step::Blocked => self.waiting.push_back(partition),
             Step::Ended => {}
@@ -290,23 +271,30 @@ impl Transfers {
     }
 
     /// The next message of a job.
-    fn step<S: Store>(&mut self, scene: &mut Scene<'_, S>, topology: &Topology, partition: u16) -> Step {
+    fn step<S: Store>(
+        &mut self,
+        scene: &mut Scene<'_, S>,
+        (topology, routes): (&Topology, &Routes),
+        partition: u16,
+    ) -> Step {
         match self.choose_peer(scene, topology, partition) {
             Step::Sent => {}
             other => return other,
         }
         let job = self.jobs.get_mut(&partition).expect("it runs");
         if !job.lacking.is_empty() {
-            self.send_lacking(scene, partition);
+            self.send_lacking(scene, routes, partition);
             return Step::Sent;
         }
         let sends = job.kind == Kind::Fetch;
-        let Run { digests, until } = own_run(scene.replica.store(), partition, job.from);
+        let peer = job.peer.expect("it was chosen");
+        // Who holds fewer keyspaces' keys of a partition lacks nothing of the others.
+        let concerns = |keyspace| sends || routes.replicas(keyspace, partition).rank(peer).is_some();
+        let Run { digests, until } = own_run(scene.replica.store(), partition, job.from, concerns);
         job.until = until;
         job.is_asked = true;
         job.due = scene.now.mono + limits::TRANSFER_TIMEOUT;
         let compare = Compare { partition, from: job.from, until, sends, digests: &digests };
-        let peer = job.peer.expect("it was chosen");
         scene.peers.send(peer, 0, &Message::Compare(compare));
         Step::Sent
     }
@@ -328,17 +316,21 @@ impl Transfers {
                 topology.sources(partition, scene.own),
                 topology.is_reconciled(partition, scene.own, &job.met, scene.config),
             ),
-            Kind::HandOver { .. } => {
+            Kind::HandOver => {
                 let layout = topology.reading();
                 let list = layout.preference_list(partition).iter();
                 let owners: Vec<MemberId> = list.map(|&slot| layout.member(slot).id).collect();
-                let met = owners.iter().filter(|id| job.met.contains(id)).count();
-                let is_over = met * 2 > owners.len() && met + 1 >= owners.len();
+                // Of every keyspace's replicas all but one, and more than half.
+                let is_over = (0..limits::KEYSPACES_MAX).all(|keyspace| {
+                    let n = layout.replica_count(keyspace);
+                    let met = owners[..n].iter().filter(|id| job.met.contains(id)).count();
+                    met * 2 > n && met + 1 >= n
+                });
                 (owners, is_over)
             }
         };
         if is_over {
-            return self.end(scene, topology, partition);
+            return self.end(scene, partition);
         }
         let whom = whom.into_iter().filter(|id| *id != scene.own && !job.met.contains(id));
         let slots: Vec<u16> = whom.map(|id| scene.peers.meet(id)).collect();
@@ -355,28 +347,23 @@ impl Transfers {
     }
 
     /// A job has met everybody that it must.
-    fn end<S: Store>(&mut self, scene: &mut Scene<'_, S>, topology: &Topology, partition: u16) -> Step {
-        let partitions = topology.current().partitions();
+    fn end<S: Store>(&mut self, scene: &mut Scene<'_, S>, partition: u16) -> Step {
         let job = self.jobs.get_mut(&partition).expect("it runs");
-        let Kind::HandOver { returns } = job.kind else {
+        if job.kind == Kind::Fetch {
             self.syncing.push((scene.replica.last_put(), partition));
             scene.replica.want_sync();
             return Step::Ended;
-        };
+        }
         if scene.replica.drop_partition(scene.now, partition).is_err() {
             return Step::Blocked;
         }
         self.counters.dropped += 1;
         self.jobs.remove(&partition);
-        if !returns {
-            return Step::Ended;
-        }
-        self.jobs.insert(partition, Job::new(Kind::Fetch, partitions, partition));
-        Step::Blocked
+        Step::Ended
     }
 
     /// Sends a share of the records that the peer lacks.
-    fn send_lacking<S: Store>(&mut self, scene: &mut Scene<'_, S>, partition: u16) {
+    fn send_lacking<S: Store>(&mut self, scene: &mut Scene<'_, S>, routes: &Routes, partition: u16) {
         let job = self.jobs.get_mut(&partition).expect("it runs");
         let peer = job.peer.expect("it was chosen");
         let mut bytes = 0;
@@ -384,7 +371,8 @@ impl Transfers {
             && let Some(prefix) = job.lacking.pop()
         {
             let peers = &mut *scene.peers;
-            for (keyspace, key, object) in record_at(scene.replica.store(), partition, prefix) {
+            let concerns = |keyspace| routes.replicas(keyspace, partition).rank(peer).is_some();
+            for (keyspace, key, object) in record_at(scene.replica.store(), partition, prefix, concerns) {
                 bytes += key.len() + object.len();
                 self.number += 1;
                 // Coordinators' numbers have a generation above 0 in their upper half.
