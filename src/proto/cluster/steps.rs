@@ -69,6 +69,11 @@ impl Topology {
         if self.is_flipped() {
             return Err("reads are on the new layout already; stage the way back and commit it".into());
         }
+        // Rule L3: what the dead had was given up when they were removed, and nothing brings them back.
+        if let Some(member) = self.current.members().iter().find(|member| self.has_removed(member.generation))
+        {
+            return Err(format!("`{}` was removed and does not return; commit another way on", member.name));
+        }
         let mut next = self.successor();
         next.next = None;
         next.keepers = next.seats(&next.current);
