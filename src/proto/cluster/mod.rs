@@ -354,18 +354,16 @@ impl Cluster {
                 ours.version()
             ));
         }
-        let generation = scene.replica.identity().generation;
-        let founded = ours.keepers().iter().any(|seat| seat.generation == generation);
-        // A guest that came to be a keeper is not known any more once its joining was taken back; others are.
-        let knows = |generation| {
-            topology.has_removed(generation)
-                || topology.members().iter().any(|member| member.generation == generation)
+        // One history leads from ours to any later one: who was a member is still, or was removed, and not all who
+        // were let in and never held anything are forgotten at once.
+        let members = topology.members();
+        let is_known = |generation: u64| {
+            topology.has_removed(generation) || members.iter().any(|member| member.generation == generation)
         };
-        let is_known = ours.members().iter().any(|member| member.generation != 0 && knows(member.generation));
-        if founded && !knows(generation) && !is_known {
+        if ours.version() > 0 && !ours.members().iter().any(|member| is_known(member.generation)) {
             return Err(
-                "this node has founded a cluster of its own, and a peer belongs to another: to join that \
-                        one, start it with --join over an empty directory"
+                "this node belongs to another cluster than a peer of the same name: to join that one, start it \
+                 with --join over an empty directory"
                     .into(),
             );
         }
