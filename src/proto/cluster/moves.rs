@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use super::change::Change;
 use super::topology::Topology;
 use crate::proto::config::Config;
 use crate::proto::io::MemberId;
@@ -135,6 +136,16 @@ impl Topology {
         !self.has_removed(member.generation) && latest == Some(member.generation)
     }
 
+    /// Whether nothing is expected of a directory any more, by what is staged, too: once reads are on the layout to
+    /// come no further one can be committed that says so.
+    fn is_given_up(&self, member: &LayoutMember) -> bool {
+        let is_replaced = self.staged.iter().any(|change| match change {
+            Change::Join(new) => new.name == member.name && new.generation != member.generation,
+            _ => false,
+        });
+        is_replaced || self.is_dead(member) || !self.has_copy(member)
+    }
+
     /// Whether a copy is evidence that was reconciled with these: of every keyspace with N−W+1 old replicas, or
     /// with all that are left (trap T8). A replica that stays counts for itself.
     pub fn is_reconciled(
@@ -168,7 +179,7 @@ impl Topology {
             keyspaces(config).filter(|&keyspace| self.has_other_set(partition, keyspace)).all(|keyspace| {
                 let (n, r, _) = quorum(config, &self.current, keyspace);
                 let old = list[..n].iter().map(|&slot| self.current.member(slot));
-                let left: Vec<&LayoutMember> = old.filter(|member| self.has_copy(member)).collect();
+                let left: Vec<&LayoutMember> = old.filter(|member| !self.is_given_up(member)).collect();
                 let met = left.iter().filter(|member| follows(member)).count();
                 met >= (n - r.min(n) + 1).min(left.len())
             })
