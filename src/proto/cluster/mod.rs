@@ -326,7 +326,7 @@ impl Cluster {
         };
         let peer = scene.peers.peer_mut(from);
         peer.version = peer.version.max(topology.version());
-        if let Err(why) = self.is_ours(scene, &topology) {
+        if let Err(why) = self.is_ours(&topology) {
             self.counters.forks += 1;
             self.refusal = Some(why);
             return;
@@ -335,7 +335,7 @@ impl Cluster {
     }
 
     /// Whether a topology may follow on the one in force, as far as can be told.
-    fn is_ours<S: Store>(&self, scene: &Scene<'_, S>, topology: &Topology) -> Result<(), String> {
+    fn is_ours(&self, topology: &Topology) -> Result<(), String> {
         let ours = &self.topology;
         if ours.version() > 0 && !ours.is_kept() {
             return Err("a peer's cluster can grow, and this one's members are a list".into());
