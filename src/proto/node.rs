@@ -264,7 +264,9 @@ impl<S: Store> Node<S> {
                     self.turn(now).acknowledged(from, id, stored);
                 }
             }
-            Message::Fetched(answer) => self.turn(now).fetched(from, id, answer),
+            Message::Fetched(answer) => {
+                self.turn(now).fetched(from, id, u64::from(envelope.layout_version), answer);
+            }
             Message::Forward(forward) => self.turn(now).take_forward(from, id, &forward),
             Message::Forwarded { number, reply } => self.turn(now).take_forwarded(from, id, number, reply),
             Message::Hello(hello) => self.take_hello(now, from, u64::from(envelope.layout_version), &hello),

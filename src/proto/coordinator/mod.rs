@@ -28,7 +28,7 @@ use super::error::Outcome;
 use super::io::{Blind, Edit, Operation, Options, Reply, Request, RequestId};
 use super::keys::ClusterKeys;
 use super::limits;
-use super::message::{Fetched, Stored, encode_request};
+use super::message::{Stored, encode_request};
 use super::peers::Peers;
 use super::replica::{Refusal, Released, Replica, Waiter};
 use super::ring::position;
@@ -659,15 +659,6 @@ impl<S: Store> Turn<'_, S> {
             Phase::Writing => self.write_stored(index, rank, durable),
             Phase::Repairing => self.repair_stored(index, rank, durable.is_some()),
             _ => {}
-        }
-    }
-
-    /// A peer's answer to a `Fetch`.
-    pub fn fetched(&mut self, from: u16, id: u64, answer: Fetched<'_>) {
-        let Some(index) = self.find_wire_id(id) else { return };
-        let Some(rank) = self.replicas(index).rank(from) else { return };
-        if matches!(self.coordinator.slots[index].phase, Phase::Reading | Phase::Background) {
-            self.take_answer(index, rank, answer);
         }
     }
 

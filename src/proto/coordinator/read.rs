@@ -215,8 +215,19 @@ impl<S: Store> Turn<'_, S> {
         }
     }
 
+    /// A peer's answer to a `Fetch`, given under this version: one of before the sets changed is none.
+    pub fn fetched(&mut self, from: u16, id: u64, version: u64, answer: Fetched<'_>) {
+        let Some(index) = self.find_wire_id(id) else { return };
+        let slot = &self.coordinator.slots[index];
+        let is_awaited = matches!(slot.phase, Phase::Reading | Phase::Background);
+        if is_awaited && version >= self.routes.since(slot.partition) {
+            let Some(rank) = self.replicas(index).rank(from) else { return };
+            self.take_answer(index, rank, answer);
+        }
+    }
+
     /// One replica's answer.
-    pub(super) fn take_answer(&mut self, index: usize, rank: usize, answer: Fetched<'_>) {
+    fn take_answer(&mut self, index: usize, rank: usize, answer: Fetched<'_>) {
         let hash_key = self.keys.hash;
         let slot = &mut self.coordinator.slots[index];
         let reading = &mut slot.reading;
