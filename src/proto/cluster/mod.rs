@@ -326,7 +326,7 @@ impl Cluster {
         };
         let peer = scene.peers.peer_mut(from);
         peer.version = peer.version.max(topology.version());
-        if let Err(why) = self.is_ours(&topology) {
+        if let Err(why) = self.is_ours(scene.config, &topology) {
             self.counters.forks += 1;
             self.refusal = Some(why);
             return;
@@ -335,14 +335,14 @@ impl Cluster {
     }
 
     /// Whether a topology may follow on the one in force, as far as can be told.
-    fn is_ours(&self, topology: &Topology) -> Result<(), String> {
+    fn is_ours(&self, config: &Config, topology: &Topology) -> Result<(), String> {
         let ours = &self.topology;
         if ours.version() > 0 && !ours.is_kept() {
             return Err("a peer's cluster can grow, and this one's members are a list".into());
         }
         let (theirs, partitions) = (topology.current().partitions(), ours.current().partitions());
         // Who holds nothing takes what it finds.
-        if theirs != partitions && scene.config.membership != Membership::Client {
+        if theirs != partitions && config.membership != Membership::Client {
             return Err(format!(
                 "the cluster has {theirs} partitions, and this node was started with {partitions}; start it with \
                  --partitions {theirs} over an empty directory"
