@@ -100,6 +100,9 @@ impl Step {
     pub(super) fn apply(&self, to: &Topology, keys: &ClusterKeys) -> Result<Option<Topology>, String> {
         match self {
             Step::Stage(change) => to.stage(change.clone(), keys),
+            // A transition that is about to end must end first; what is staged tells it that an old directory has
+            // gone.
+            Step::Admit(change) if to.is_flipped() => to.stage(change.clone(), keys),
             Step::Admit(change) => to.admit(change.clone(), keys),
             Step::Unstage => Ok(to.unstage(keys)),
             Step::Commit(None) if to.staged().is_empty() => Ok(None),
