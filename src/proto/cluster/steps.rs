@@ -77,6 +77,10 @@ impl Topology {
         let mut next = self.successor();
         next.next = None;
         next.keepers = next.seats(&next.current);
+        // So does the rule about zones: the new one may not be kept with the old layout's.
+        let (config, max) = (self.current.settings(), self.current.max_per_zone());
+        let is_default = config.check().is_ok() && self.current.next(&config, keys).max_per_zone() == max;
+        next.max_per_zone = (!is_default).then_some(max as u8);
         Ok(next.name(keys))
     }
 
