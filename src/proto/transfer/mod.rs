@@ -53,7 +53,7 @@ enum Kind {
     /// It is new here. What lies here of earlier times is superseded by what is fetched, or was never elsewhere:
     /// as long as no key is reaped, no old record returns a delete (trap T5).
     Fetch,
-    /// It is not ours any more: offered, then dropped.
+    /// It is not ours any more, or not of every keyspace: offered, then dropped, unless some of it is.
     HandOver,
 }
 
@@ -187,7 +187,12 @@ impl Transfers {
             // What lies here and belongs to others.
             let own = topology.current().slot_of(scene.own);
             let is_ours = |partition| {
-                own.is_some_and(|own| topology.current().preference_list(partition).contains(&own))
+                own.is_some_and(|own| {
+                    let lists = 0..limits::KEYSPACES_MAX;
+                    lists
+                        .into_iter()
+                        .all(|keyspace| topology.current().replicas(keyspace, partition).contains(&own))
+                })
             };
             let lies = |partition| scene.replica.store().partition_stats(partition).keys > 0;
             let all = (0..partitions).map(|partition| partition as u16);
@@ -288,8 +293,8 @@ impl Transfers {
         }
         let sends = job.kind == Kind::Fetch;
         let peer = job.peer.expect("it was chosen");
-        // Who holds fewer keyspaces' keys of a partition lacks nothing of the others.
-        let concerns = |keyspace| sends || routes.replicas(keyspace, partition).rank(peer).is_some();
+        let own = scene.peers.own();
+        let concerns = |keyspace| sends || is_handed_over(routes, partition, keyspace, own, peer);
         let Run { digests, until } = own_run(scene.replica.store(), partition, job.from, concerns);
         job.until = until;
         job.is_asked = true;
@@ -322,15 +327,15 @@ impl Transfers {
                 let owners: Vec<MemberId> = list.map(|&slot| layout.member(slot).id).collect();
                 // Of every keyspace's replicas all but one, and more than half.
                 let is_over = (0..limits::KEYSPACES_MAX).all(|keyspace| {
-                    let n = layout.replica_count(keyspace);
-                    let met = owners[..n].iter().filter(|id| job.met.contains(id)).count();
-                    met * 2 > n && met + 1 >= n
+                    let owners = &owners[..layout.replica_count(keyspace)];
+                    let met = owners.iter().filter(|id| job.met.contains(id)).count();
+                    owners.contains(&scene.own) || (met * 2 > owners.len() && met + 1 >= owners.len())
                 });
                 (owners, is_over)
             }
         };
         if is_over {
-            return self.end(scene, partition);
+            return self.end(scene, topology, partition);
         }
         let whom = whom.into_iter().filter(|id| *id != scene.own && !job.met.contains(id));
         let slots: Vec<u16> = whom.map(|id| scene.peers.meet(id)).collect();
@@ -347,11 +352,16 @@ impl Transfers {
     }
 
     /// A job has met everybody that it must.
-    fn end<S: Store>(&mut self, scene: &mut Scene<'_, S>, partition: u16) -> Step {
+    fn end<S: Store>(&mut self, scene: &mut Scene<'_, S>, topology: &Topology, partition: u16) -> Step {
         let job = self.jobs.get_mut(&partition).expect("it runs");
         if job.kind == Kind::Fetch {
             self.syncing.push((scene.replica.last_put(), partition));
             scene.replica.want_sync();
+            return Step::Ended;
+        }
+        // Some keyspaces' keys of it may stay.
+        if is_held(topology.current(), scene.own, partition) {
+            self.jobs.remove(&partition);
             return Step::Ended;
         }
         if scene.replica.drop_partition(scene.now, partition).is_err() {
@@ -371,7 +381,7 @@ impl Transfers {
             && let Some(prefix) = job.lacking.pop()
         {
             let peers = &mut *scene.peers;
-            let concerns = |keyspace| routes.replicas(keyspace, partition).rank(peer).is_some();
+            let concerns = |keyspace| is_handed_over(routes, partition, keyspace, peers.own(), peer);
             for (keyspace, key, object) in record_at(scene.replica.store(), partition, prefix, concerns) {
                 bytes += key.len() + object.len();
                 self.number += 1;
@@ -379,7 +389,8 @@ impl Transfers {
                 let number = self.number & u64::from(u32::MAX);
                 self.sent.insert(number, partition);
                 job.unacknowledged += 1;
-                let acks = Acks { stored: true, durable: false };
+                // What is dropped here was on disk.
+                let acks = Acks { stored: false, durable: true };
                 let id = number ^ scene.replica.identity().nonce;
                 peers.send(peer, id, &Message::Replicate { keyspace, key: &key, acks, object: &object });
             }
@@ -519,6 +530,17 @@ impl Transfers {
         let next = if has_room { self.wait_until.max(self.pace_at) } else { Instant::NEVER };
         due.unwrap_or(Instant::NEVER).min(next)
     }
+}
+
+/// Whether a member is a replica of a partition, of any keyspace.
+fn is_held(layout: &super::ring::Layout, member: MemberId, partition: u16) -> bool {
+    layout.slot_of(member).is_some_and(|slot| layout.preference_list(partition).contains(&slot))
+}
+
+/// Whether a keyspace's keys of a partition belong to a peer, and not to us.
+fn is_handed_over(routes: &Routes, partition: u16, keyspace: u16, own: u16, peer: u16) -> bool {
+    let replicas = routes.replicas(keyspace.min(limits::KEYSPACES_MAX - 1), partition);
+    replicas.rank(peer).is_some() && replicas.rank(own).is_none()
 }
 
 /// Merges records of a peer into our own; says how many they were and how many bytes.
