@@ -120,7 +120,8 @@ fn time_left(elapsed: Duration, before: u64, done: u64, total: u64) -> Option<Du
     if made == 0 || open == 0 {
         return None;
     }
-    Some(Duration::from_secs_f64(elapsed.as_secs_f64() * open as f64 / made as f64))
+    let left = Duration::from_secs_f64(elapsed.as_secs_f64() * open as f64 / made as f64);
+    (left >= Duration::from_secs(1)).then_some(left)
 }
 
 /// For a node that is opened: what it is told goes to a reading of its own, which ends with the opening.

@@ -268,7 +268,12 @@ impl<'a> Operator<'a> {
             return print_line(b"it is so already, and nothing else is staged");
         }
         match self.plan()? {
-            Some(hash) => self.commit_plan(&hash, &then.wait),
+            Some(hash) => {
+                if !self.json {
+                    print_line(b"")?;
+                }
+                self.commit_plan(&hash, &then.wait)
+            }
             None => Err(Failure::new(BAD_ARGUMENT, "somebody else committed or unstaged it first")),
         }
     }
