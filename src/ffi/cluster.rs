@@ -81,7 +81,6 @@ pub fn constants() -> Vec<Constant> {
 /// What the answer to an order tells, with its texts made.
 pub(super) struct Told {
     overview: Overview,
-    plan_hash: u64,
     /// By their numbers.
     texts: [String; 5],
 }
@@ -99,8 +98,7 @@ impl Told {
             overview.keepers.iter().map(|name| format!("{name}\n")).collect(),
             overview.refusal.clone().unwrap_or_default(),
         ];
-        let plan_hash = overview.plan.as_ref().map_or(0, |plan| plan.1.hash());
-        Told { overview, plan_hash, texts }
+        Told { overview, texts }
     }
 
     fn cluster(&self) -> quorate_cluster {
@@ -111,7 +109,7 @@ impl Told {
             hash: overview.hash,
             layout: overview.layout,
             layout_next: overview.next.unwrap_or(0),
-            plan_hash: self.plan_hash,
+            plan_hash: overview.plan_hash,
             bytes_copied: headway.bytes,
             replicas_total: headway.total,
             replicas_open: headway.open,

@@ -262,7 +262,7 @@ fn write_member(writer: &mut Writer<'_>, overview: &Overview, member: &MemberVie
 
 fn write_plan(writer: &mut Writer<'_>, overview: &Overview, plan: &Plan) {
     writer.map(20);
-    hex(writer, "hash", plan.to.hash);
+    hex(writer, "hash", overview.plan_hash);
     write_version(writer, overview);
     write_staged(writer, overview);
     texts(writer, "lines", &plan.to_lines());

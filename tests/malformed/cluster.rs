@@ -153,7 +153,7 @@ fn topology(rng: &mut Rng, facts: &Facts) -> Topology {
     }
     if rng.one_in(2)
         && let Ok(planned) = topology.planned(&facts.keys)
-        && let Ok(moving) = topology.commit(planned.hash(), &facts.keys)
+        && let Ok(moving) = topology.commit(topology.plan_hash(&planned, &facts.keys), &facts.keys)
     {
         topology = moving;
     }

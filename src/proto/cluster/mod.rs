@@ -119,6 +119,8 @@ pub struct Overview {
     pub members: Vec<MemberView>,
     /// The layouts that a plan compares: what is in force, and what is staged.
     pub plan: Option<Box<(Layout, Layout)>>,
+    /// The name of the plan, to commit it by.
+    pub plan_hash: u64,
     /// With a plan: bytes of each partition that this node holds whole, by partition; `None` for the others.
     pub partition_bytes: Vec<Option<u64>>,
     /// Bytes a second that a member takes of what moves to it, as this node is set; 0 for no limit.
@@ -253,6 +255,7 @@ impl Cluster {
                 if *order == Order::Plan {
                     match self.topology.plan(scene.keys) {
                         Ok(planned) => {
+                            overview.plan_hash = self.topology.plan_hash(&planned, scene.keys);
                             overview.plan = Some(Box::new((self.topology.latest().clone(), planned)));
                             overview.partition_bytes = self.partition_bytes(scene);
                         }
@@ -419,6 +422,7 @@ impl Cluster {
             let Some(pending) = self.orders.first() else { return };
             match pending.step.apply(&self.topology, scene.keys) {
                 Ok(Some(wanted)) => {
+                    self.orders.note_begun(&wanted);
                     let store = scene.replica.store_mut();
                     self.register.begin(store, scene.own, &self.topology, wanted, now);
                 }
@@ -427,8 +431,10 @@ impl Cluster {
                     self.tell(scene, pending.asker, Outcome::Ok);
                 }
                 Err(why) => {
+                    let was_finished = self.orders.was_finished(&self.topology);
+                    let outcome = if was_finished { Outcome::Ok } else { Outcome::BadArgument(why.into()) };
                     let pending = self.orders.take_first().expect("it was just there");
-                    self.tell(scene, pending.asker, Outcome::BadArgument(why.into()));
+                    self.tell(scene, pending.asker, outcome);
                 }
             }
         }
@@ -655,6 +661,7 @@ impl Cluster {
             refusal: self.refusal.clone(),
             members: members.collect(),
             plan: None,
+            plan_hash: 0,
             partition_bytes: Vec::new(),
             transfer_rate: scene.config.transfer_rate,
         }

@@ -60,9 +60,10 @@ pub(super) struct Pending {
     pub(super) until: Instant,
 }
 
-/// The queue of what is wanted. The first is being worked on.
+/// The queue of what is wanted. The first is being worked on; once it was begun, the hash of the layout that it
+/// comes to is beside.
 #[derive(Debug, Default)]
-pub(super) struct Orders(VecDeque<Pending>);
+pub(super) struct Orders(VecDeque<Pending>, Option<u64>);
 
 impl Orders {
     /// Adds one, unless the same is wanted by the same already and nobody waits for it by name.
@@ -78,7 +79,20 @@ impl Orders {
     }
 
     pub(super) fn take_first(&mut self) -> Option<Pending> {
+        self.1 = None;
         self.0.pop_front()
+    }
+
+    /// The first was begun, and comes to this.
+    pub(super) fn note_begun(&mut self, wanted: &Topology) {
+        self.1 = Some(wanted.latest().hash());
+    }
+
+    /// Whether the first is a commit that was begun here, finished by another keeper, and followed by more before
+    /// this node heard of it.
+    pub(super) fn was_finished(&self, topology: &Topology) -> bool {
+        let is_commit = self.first().is_some_and(|pending| matches!(pending.step, Step::Commit(_)));
+        is_commit && topology.staged().is_empty() && self.1 == Some(topology.latest().hash())
     }
 
     pub(super) fn len(&self) -> usize {
@@ -91,6 +105,9 @@ impl Orders {
 
     pub(super) fn take_expired(&mut self, now: Instant) -> Option<Pending> {
         let at = self.0.iter().position(|pending| pending.until <= now)?;
+        if at == 0 {
+            self.1 = None;
+        }
         self.0.remove(at)
     }
 }
@@ -106,12 +123,10 @@ impl Step {
             Step::Admit(change) => to.admit(change.clone(), keys),
             Step::Unstage => Ok(to.unstage(keys)),
             Step::Commit(None) if to.staged().is_empty() => Ok(None),
-            // Another keeper finished what was begun here.
-            Step::Commit(Some(hash)) if to.staged().is_empty() && to.latest().hash() == *hash => Ok(None),
             Step::Commit(hash) => {
                 let hash = match hash {
                     Some(hash) => *hash,
-                    None => to.planned(keys)?.hash(),
+                    None => to.plan_hash(&to.planned(keys)?, keys),
                 };
                 to.commit(hash, keys).map(Some)
             }

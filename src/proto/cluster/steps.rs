@@ -3,10 +3,21 @@
 use super::change::Change;
 use super::topology::Topology;
 use crate::proto::keys::ClusterKeys;
-use crate::proto::ring::LayoutMember;
+use crate::proto::ring::{Layout, LayoutMember};
+use crate::proto::wire::put_bytes;
 
 impl Topology {
-    /// Begins to move to what is staged: the layout named by `hash`, which the operator has seen.
+    /// The name of a plan: of the layout, and of what is staged, since a member that leaves and one that is dead
+    /// come to one layout, and to different ends.
+    pub fn plan_hash(&self, planned: &Layout, keys: &ClusterKeys) -> u64 {
+        let mut staged = Vec::new();
+        for change in &self.staged {
+            put_bytes(&mut staged, &change.encode());
+        }
+        keys.placement.hash64(&[b"plan\0", &planned.hash().to_le_bytes(), &staged])
+    }
+
+    /// Begins to move to what is staged: the plan named by `hash`, which the operator has seen.
     ///
     /// # Errors
     /// Nothing is staged, it comes to another layout or to none, or the transition under way must end first.
@@ -18,11 +29,11 @@ impl Topology {
             return Err("the transition before is about to end; try again in a moment".into());
         }
         let planned = self.planned(keys)?;
-        if planned.hash() != hash {
+        let plan = self.plan_hash(&planned, keys);
+        if plan != hash {
             return Err(format!(
-                "the plan is {:016x} by now, not {hash:016x}: somebody staged or committed something; look \
-                 at the plan again",
-                planned.hash()
+                "the plan is {plan:016x} by now, not {hash:016x}: somebody staged or committed something; look \
+                 at the plan again"
             ));
         }
         let mut next = self.successor();
@@ -52,7 +63,7 @@ impl Topology {
         let alone = Topology { staged: Vec::new(), ..self.clone() };
         let Some(staged) = alone.stage(change.clone(), keys)? else { return Ok(None) };
         let alone = Topology { staged: staged.staged, ..self.clone() };
-        let mut next = alone.commit(alone.planned(keys)?.hash(), keys)?;
+        let mut next = alone.commit(alone.plan_hash(&alone.planned(keys)?, keys), keys)?;
         next.staged.clone_from(&self.staged);
         next.staged.retain(|other| *other != change);
         Ok(Some(next.name(keys)))
@@ -130,7 +141,7 @@ impl Topology {
         }
         let of = |member: &LayoutMember| (member.id, member.generation);
         (0..next.partitions()).any(|partition| {
-            let list = |layout: &crate::proto::ring::Layout| {
+            let list = |layout: &Layout| {
                 let slots = layout.preference_list(partition as u16).iter();
                 slots.map(|&slot| of(layout.member(slot))).collect::<Vec<_>>()
             };

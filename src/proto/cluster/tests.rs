@@ -28,10 +28,15 @@ fn staged(topology: &Topology, change: Change) -> Topology {
     topology.stage(change, &keys()).unwrap().expect("it is a change")
 }
 
+/// The name of the plan that what is staged comes to.
+fn plan(topology: &Topology) -> u64 {
+    topology.plan_hash(&topology.planned(&keys()).unwrap(), &keys())
+}
+
 /// Stages and commits.
 fn moved(topology: &Topology, change: Change) -> Topology {
     let staged = staged(topology, change);
-    staged.commit(staged.planned(&keys()).unwrap().hash(), &keys()).unwrap()
+    staged.commit(plan(&staged), &keys()).unwrap()
 }
 
 #[test]
@@ -104,7 +109,7 @@ fn a_plan_is_committed_as_it_was_seen() {
     let (first, _) = founded(&["a", "b", "c"]);
     assert_eq!(first.commit(1, &keys()).unwrap_err(), "nothing is staged");
     let one = staged(&first, Change::Join(member("d", 4)));
-    let seen = one.planned(&keys()).unwrap().hash();
+    let seen = plan(&one);
     let two = staged(&one, Change::Weight("d".into(), 3));
     assert!(two.commit(seen, &keys()).unwrap_err().contains("look at the plan again"));
     assert_eq!(two.stage(Change::Weight("d".into(), 3), &keys()), Ok(None), "it is staged already");
@@ -157,7 +162,7 @@ fn a_further_layout_replaces_one_that_is_not_finished() {
     assert!(further.current().slot_of(keys().member_id("d")).is_none() && further.has_removed(4));
     // Another one joins instead: what was to move to the first moves to it.
     let instead = staged(&staged(&moving, Change::Remove("d".into())), Change::Join(member("e", 5)));
-    let instead = instead.commit(instead.planned(&keys()).unwrap().hash(), &keys()).unwrap();
+    let instead = instead.commit(plan(&instead), &keys()).unwrap();
     assert_eq!(instead.current().version(), 1);
     assert_eq!(instead.receivers(&config), [keys().member_id("e")]);
     assert!(moved_error(&moving.flip(&keys())).contains("is about to end"));
@@ -179,4 +184,15 @@ fn where_a_quorum_could_miss_a_write_all_replicas_reconcile() {
     assert_eq!(moving.arrivals(a, &config).len(), 16);
     assert!(!moving.is_reconciled(0, a, &[], &config));
     assert!(moving.is_reconciled(0, a, &[keys().member_id("b")], &config));
+}
+
+#[test]
+fn a_plan_is_named_by_what_becomes_of_members_too() {
+    let (first, _) = founded(&["a", "b", "c"]);
+    let (leaves, dead) =
+        (staged(&first, Change::Leave("c".into())), staged(&first, Change::Remove("c".into())));
+    let layout = |topology: &Topology| topology.planned(&keys()).unwrap().hash();
+    assert_eq!(layout(&leaves), layout(&dead), "one layout");
+    assert!(leaves.commit(plan(&leaves), &keys()).is_ok());
+    assert!(dead.commit(plan(&leaves), &keys()).unwrap_err().contains("look at the plan again"));
 }
