@@ -301,7 +301,7 @@ fn open_storage(
     now: Now,
 ) -> Result<Storage, OpenError> {
     match &options.data {
-        DataDir::Memory => Ok(Storage::Memory(MemoryStore::new(&mut draws()?))),
+        DataDir::Memory => Ok(Storage::Memory(Box::new(MemoryStore::new(&mut draws()?)))),
         DataDir::Path(path) => {
             let core = &options.core;
             let mut log = log_options(core.partitions, keys, &options.store);

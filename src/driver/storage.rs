@@ -15,8 +15,8 @@ use crate::store::{FileDisk, Finding, LogStore, MemoryStore};
 /// A node's store.
 pub(super) enum Storage {
     /// Gone when the node closes.
-    Memory(MemoryStore),
-    /// In an append log. Boxed: it is many times as large.
+    Memory(Box<MemoryStore>),
+    /// In an append log. Both are boxed: they differ much in size.
     Log(Box<LogStore<FileDisk>>),
 }
 
@@ -84,7 +84,7 @@ impl Drop for Storage {
     /// is given up as it is.
     fn drop(&mut self) {
         if sys::was_forked() {
-            let nothing = Storage::Memory(MemoryStore::new(&mut || 0));
+            let nothing = Storage::Memory(Box::new(MemoryStore::new(&mut || 0)));
             core::mem::forget(core::mem::replace(self, nothing));
         }
     }

@@ -371,8 +371,7 @@ impl quorate_options {
             core.placement = Mode::Balanced;
         }
         core.auto_commit = self.number(AUTO_COMMIT) == Some(1);
-        let seconds = |option, default| self.number(option).map_or(default, Duration::from_secs);
-        core.drop_after = seconds(DROP_AFTER_S, core.drop_after);
+        core.drop_after = self.number(DROP_AFTER_S).map_or(core.drop_after, Duration::from_secs);
         core.transfer_rate = self.number(TRANSFER_BYTES).unwrap_or(core.transfer_rate);
         let joins = self.lists.get(&JOIN).is_some_and(|list| !list.is_empty());
         if joins || self.number(FOUND) == Some(1) {

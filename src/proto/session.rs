@@ -456,9 +456,12 @@ fn take_name(bytes: &[u8]) -> Result<(&str, &[u8]), SessionError> {
     Ok((name, rest))
 }
 
-/// Kind, level and body of the handshake message at the start of `input`; `None` if more bytes are needed. Wrong
-/// bytes are refused as soon as they show, not when the message is whole.
-fn take_message(input: &[u8]) -> Result<Option<(u8, u8, &[u8])>, SessionError> {
+/// Kind, level and body of a handshake message.
+type Parts<'a> = (u8, u8, &'a [u8]);
+
+/// The handshake message at the start of `input`; `None` if more bytes are needed. Wrong bytes are refused as soon
+/// as they show, not when the message is whole.
+fn take_message(input: &[u8]) -> Result<Option<Parts<'_>>, SessionError> {
     let seen = input.len().min(MAGIC.len());
     if input[..seen] != MAGIC[..seen] {
         return Err(SessionError::Foreign);

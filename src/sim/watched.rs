@@ -53,7 +53,7 @@ pub enum Glance {
 /// The real store.
 pub enum RealStore {
     /// In memory.
-    Memory(MemoryStore),
+    Memory(Box<MemoryStore>),
     /// The append log on a simulated disk.
     Log(Box<LogStore<SimDisk>>),
 }
@@ -61,7 +61,7 @@ pub enum RealStore {
 impl RealStore {
     /// An empty one in memory.
     pub fn memory(random: &mut dyn FnMut() -> u64) -> RealStore {
-        RealStore::Memory(MemoryStore::new(random))
+        RealStore::Memory(Box::new(MemoryStore::new(random)))
     }
 
     /// The log on a simulated disk; the world carries out its disk work.
@@ -107,14 +107,14 @@ impl RealStore {
 
     fn get(&self) -> &dyn Store {
         match self {
-            RealStore::Memory(store) => store,
+            RealStore::Memory(store) => store.as_ref(),
             RealStore::Log(store) => store.as_ref(),
         }
     }
 
     fn get_mut(&mut self) -> &mut dyn Store {
         match self {
-            RealStore::Memory(store) => store,
+            RealStore::Memory(store) => store.as_mut(),
             RealStore::Log(store) => store.as_mut(),
         }
     }

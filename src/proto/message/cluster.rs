@@ -83,7 +83,7 @@ impl<'a> Compare<'a> {
         let flags = reader.u8("comparison")?;
         let until = reader.varint("position")?;
         let digests = reader.rest();
-        if flags > 3 || (flags & 1 == 0 && until != 0) || digests.len() % DIGEST != 0 {
+        if flags > 3 || (flags & 1 == 0 && until != 0) || !digests.len().is_multiple_of(DIGEST) {
             return Err(WireError { what: "comparison" });
         }
         let until = (flags & 1 != 0).then_some(until);
@@ -106,7 +106,7 @@ impl<'a> Compared<'a> {
         let flags = reader.u8("comparison")?;
         let next = reader.varint("position")?;
         let lacking = reader.bytes(limits::FRAME_MAX, "lacking records")?;
-        if flags > 3 || (flags & 1 == 0 && next != 0) || lacking.len() % 8 != 0 {
+        if flags > 3 || (flags & 1 == 0 && next != 0) || !lacking.len().is_multiple_of(8) {
             return Err(WireError { what: "comparison" });
         }
         let next = (flags & 1 != 0).then_some(next);

@@ -165,7 +165,7 @@ impl Transfers {
 
     /// The topology has changed, or is found at the start: plans what is new here, and forgets what is not any
     /// more.
-    pub fn follow<S: Store>(&mut self, scene: &Scene<'_, S>, topology: &Topology) {
+    pub fn follow<S: Store>(&mut self, scene: &mut Scene<'_, S>, topology: &Topology) {
         let partitions = topology.current().partitions();
         let next = topology.next().map_or(0, super::ring::Layout::version);
         let stage = Some((topology.current().version(), next, topology.is_flipped()));
@@ -503,8 +503,7 @@ impl Transfers {
 
     /// Holds the pace: so many bytes a second.
     fn slow_down(&mut self, config: &Config, now: Now, bytes: u64) {
-        if config.transfer_rate > 0 {
-            let cost = bytes.saturating_mul(1_000_000_000) / config.transfer_rate;
+        if let Some(cost) = bytes.saturating_mul(1_000_000_000).checked_div(config.transfer_rate) {
             self.pace_at = self.pace_at.max(now.mono) + core::time::Duration::from_nanos(cost);
         }
     }

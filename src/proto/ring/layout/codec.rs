@@ -54,7 +54,7 @@ impl Layout {
         let max_per_zone = reader.u8("replicas in a zone")?;
         let replicas = reader.take(usize::from(limits::KEYSPACES_MAX), "replicas of keyspaces")?;
         let replicas: [u8; limits::KEYSPACES_MAX as usize] = replicas.try_into().expect("as many were taken");
-        if width > limits::REPLICAS_MAX || replicas.iter().any(|&n| n == 0) {
+        if width > limits::REPLICAS_MAX || replicas.contains(&0) {
             return Err(bad("width of a layout"));
         }
         let members = read_members(reader, keys)?;
