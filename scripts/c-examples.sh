@@ -56,9 +56,11 @@ checked() {
 
 "$out/conflict"
 "$out/poll_loop"
+"$out/cluster_admin" >/dev/null
 "$out/fork"
 mkdir "$scratch/one" "$scratch/two"
 "$out/open" "$scratch/one"
 checked conflict
 checked poll_loop
+checked cluster_admin
 checked open "$scratch/two"
