@@ -10,6 +10,7 @@
 //! Q.CLUSTER ZONE name zone          │
 //! Q.CLUSTER MAXPERZONE n|DEFAULT    ┘ → as STAGED
 //! Q.CLUSTER UNSTAGE | COMMIT [hash] | REVERT → as STAGED
+//! Q.CLUSTER KEEPERS FORCE           → as STAGED: a new era, where a majority of the keepers is lost for good
 //! ```
 //!
 //! A node joins by being started, so there is no verb for it. A change is made by the keepers' vote: an answer
@@ -25,7 +26,7 @@ use crate::proto::ring::plan::{Figures, MemberPlan, ZonePlan};
 use super::answer::{self, Shape};
 use super::command::{Subcommand, subcommand, wrong_arity};
 use super::limits::SHOWN_MAX;
-use super::number::{NOT_AN_INTEGER, integer_at};
+use super::number::{NOT_AN_INTEGER, SYNTAX, integer_at};
 use super::order::Slot;
 use super::parse::Args;
 use super::quorum::{flag, number, text};
@@ -45,6 +46,7 @@ const CLUSTER: &[Subcommand] = &[
     Subcommand { name: "unstage", arity: 2, handler: unstage },
     Subcommand { name: "commit", arity: -2, handler: commit },
     Subcommand { name: "revert", arity: 2, handler: revert },
+    Subcommand { name: "keepers", arity: 3, handler: keepers },
 ];
 
 /// What of an [`Overview`] is answered.
@@ -132,6 +134,13 @@ fn commit(session: &mut Session, turn: &mut Turn<'_>, args: Args<'_>) -> Handled
 
 fn revert(session: &mut Session, turn: &mut Turn<'_>, _: Args<'_>) -> Handled {
     order(session, turn, Order::Revert, Part::Staged)
+}
+
+fn keepers(session: &mut Session, turn: &mut Turn<'_>, args: Args<'_>) -> Handled {
+    if !args.is(2, "FORCE") {
+        return Err(SYNTAX);
+    }
+    order(session, turn, Order::ForceKeepers, Part::Staged)
 }
 
 /// The name of a member or a zone.

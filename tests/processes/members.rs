@@ -360,3 +360,49 @@ fn a_proxy_holds_nothing_and_serves_everything() {
     let status = connection.call(&["Q.STATUS"]);
     assert_eq!(field(&status, "records"), &Value::Integer(0));
 }
+
+#[test]
+fn lost_keepers_are_replaced_by_force_and_by_nothing_else() {
+    let mut members = Members::start(3, &[]);
+    members.join("D", &["--auto-commit"]);
+    members.await_settled(0, 4);
+    let refused = members.cluster(0, &["keepers", "--force"]);
+    assert!(refused.stderr.contains("nothing needs to be forced"), "{}", refused.stderr);
+    let overview = members.overview(0);
+    let keepers: Vec<&str> =
+        overview["keepers"].as_array().expect("a list").iter().filter_map(Json::as_str).collect();
+    let at = |members: &Members, name: &str| {
+        members.nodes.iter().position(|node| node.name == name).expect("there is one")
+    };
+    assert_eq!(error_word(&members.connect(0).call(&["SET", "kept", "value"])), None);
+    let lost = [at(&members, keepers[0]), at(&members, keepers[1])];
+    let left = (0..4).find(|at| !lost.contains(at)).expect("two of four are left");
+    let other = (left + 1..4).find(|at| !lost.contains(at)).expect("two of four are left");
+    for at in lost {
+        members.kill(at);
+    }
+    thread::sleep(Duration::from_millis(300));
+    let waited = members.cluster(left, &["weight", &members.nodes[left].name.clone(), "2"]);
+    assert_ne!(waited.code, Some(0), "without keepers nothing changes: {}", waited.stdout);
+    members.order(left, &["keepers", "--force"]);
+    let give_up = Instant::now() + PATIENCE;
+    while members.overview(other)["era"] != 2 {
+        assert!(Instant::now() < give_up, "the era does not spread: {}", members.overview(other));
+        thread::sleep(Duration::from_millis(20));
+    }
+    // Those who are lost are removed, and the data is where it was.
+    for at in lost {
+        let name = members.nodes[at].name.clone();
+        members.order(left, &["remove", &name]);
+    }
+    members.order(left, &["commit", "--wait"]);
+    members.await_settled(other, 2);
+    assert_eq!(members.connect(other).call(&["GET", "kept"]), Value::Bulk(b"value".to_vec()));
+    // One that was only away follows the new era, and is no member any more.
+    members.start_node(lost[0], &[]);
+    let give_up = Instant::now() + PATIENCE;
+    while members.overview(lost[0])["era"] != 2 {
+        assert!(Instant::now() < give_up, "{}", members.overview(lost[0]));
+        thread::sleep(Duration::from_millis(20));
+    }
+}

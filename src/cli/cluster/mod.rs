@@ -54,6 +54,13 @@ enum Verb {
     Revert,
     /// Show what is staged.
     Staged,
+    /// Begin a new era with the keepers that are left, where a majority of them is lost for good.
+    Keepers {
+        /// That it is meant: what the lost ones decided and told nobody of counts no more, and they must not come
+        /// back elsewhere.
+        #[arg(long, required = true)]
+        force: bool,
+    },
     /// Forget what is staged.
     Unstage,
     /// Stage that a member gives away what it holds and is then none any more.
@@ -140,6 +147,7 @@ pub fn run(arguments: &ClusterArguments) -> Result<(), Failure> {
         Verb::Revert => return operator.revert(),
         Verb::Staged => return operator.staged(),
         Verb::Unstage => return operator.unstage(),
+        Verb::Keepers { .. } => return operator.force_keepers(),
         Verb::Leave { name, then } => (words(&["LEAVE", name]), then),
         Verb::Remove { name, then } => (words(&["REMOVE", name]), then),
         Verb::Replace { old, new, then } => (words(&["REPLACE", old, new]), then),
@@ -300,6 +308,15 @@ impl<'a> Operator<'a> {
     fn unstage(&mut self) -> Result<(), Failure> {
         let answer = self.call(Kind::Write, &["UNSTAGE"])?;
         self.show_staged(&answer)
+    }
+
+    fn force_keepers(&mut self) -> Result<(), Failure> {
+        let answer = self.call(Kind::Write, &["KEEPERS", "FORCE"])?;
+        if self.json {
+            return print_json(&answer);
+        }
+        let text = "a new era begins; see who keeps it, and remove who is lost, with: ";
+        print_line(format!("{text}{}", self.hint("status")).as_bytes())
     }
 
     fn revert(&mut self) -> Result<(), Failure> {

@@ -270,10 +270,41 @@ impl Cluster {
             Order::Unstage => Step::Unstage,
             Order::Commit(plan) => Step::Commit(*plan),
             Order::Revert => Step::Revert,
+            Order::ForceKeepers => return self.force_keepers(scene, id),
         };
         let until = scene.now.mono + limits::ORDER_DEADLINE;
         self.orders.add(Pending { asker: Asker::Client(id), step, until });
         self.carry_on(scene);
+    }
+
+    /// Begins a new era, if the keepers of this one are lost.
+    fn force_keepers<S: Store>(&mut self, scene: &mut Scene<'_, S>, id: RequestId) {
+        let is_here = |peers: &Peers, member: MemberId| {
+            member == scene.own || peers.slot_of(member).is_some_and(|slot| peers.usable(slot))
+        };
+        let reachable = |members: &mut dyn Iterator<Item = MemberId>, peers: &Peers| {
+            members.filter(|&member| is_here(peers, member)).collect::<Vec<_>>()
+        };
+        let keepers = reachable(&mut self.topology.keepers().iter().map(|seat| seat.member), scene.peers);
+        let members = reachable(&mut self.topology.members().iter().map(|member| member.id), scene.peers);
+        let forced = match &self.topology {
+            topology if !topology.is_kept() => {
+                Err("the members of this cluster are a list that its operator gives".to_owned())
+            }
+            topology if keepers.len() * 2 > topology.keepers().len() => {
+                Err("a majority of the keepers can be reached: nothing needs to be forced".to_owned())
+            }
+            topology => topology.force(&members, scene.keys),
+        };
+        let outcome = match forced {
+            Ok(topology) => {
+                self.register.give_up();
+                self.register.learn(scene.replica.store_mut(), &self.topology, topology);
+                Outcome::Ok
+            }
+            Err(why) => Outcome::BadArgument(why.into()),
+        };
+        self.tell(scene, Asker::Client(id), outcome);
     }
 
     /// A guest, or a member with another directory, asks to join.
@@ -349,6 +380,13 @@ impl Cluster {
             return Err(format!(
                 "the cluster has {theirs} partitions, and this node was started with {partitions}; start it with \
                  --partitions {theirs} over an empty directory"
+            ));
+        }
+        if topology.era() < ours.era() {
+            return Err(format!(
+                "a peer follows era {} of the cluster, which is over: this is era {}",
+                topology.era(),
+                ours.era()
             ));
         }
         if topology.version() == ours.version() && topology.hash() != ours.hash() {

@@ -24,6 +24,8 @@ pub enum Order {
     Commit(Option<u64>),
     /// Go back to the layout before.
     Revert,
+    /// A majority of the keepers is lost for good: begin a new era with those that this node reaches.
+    ForceKeepers,
 }
 
 /// A step that is to be committed.

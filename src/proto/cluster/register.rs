@@ -136,10 +136,15 @@ impl Register {
         self.take_ballots(store);
     }
 
+    /// Gives up what is being committed: a new era begins.
+    pub(super) fn give_up(&mut self) {
+        self.attempt = None;
+    }
+
     /// Notes a topology that is committed. Returns whether it is later than what was known.
     pub(super) fn learn<S: Store>(&mut self, store: &mut S, current: &Topology, topology: Topology) -> bool {
-        let known = self.learned.as_ref().unwrap_or(current).version();
-        if topology.version() <= known {
+        let known = self.learned.as_ref().unwrap_or(current);
+        if (topology.era(), topology.version()) <= (known.era(), known.version()) {
             return false;
         }
         store.keep(Note::Topology, topology.encode());

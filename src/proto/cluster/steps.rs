@@ -2,9 +2,14 @@
 
 use super::change::Change;
 use super::topology::Topology;
+use crate::proto::io::MemberId;
+use crate::proto::keepers::Seat;
 use crate::proto::keys::ClusterKeys;
 use crate::proto::ring::{Layout, LayoutMember};
 use crate::proto::wire::put_bytes;
+
+/// Versions that a new era leaves out, which the keepers of the one before may have used unseen.
+const ERA_GAP: u64 = 1 << 10;
 
 impl Topology {
     /// The name of a plan: of the layout, and of what is staged, since a member that leaves and one that is dead
@@ -104,6 +109,32 @@ impl Topology {
     /// Uses what all members know by now. Only for who has heard that of each of them.
     pub(super) fn raise(&self, level: u8, keys: &ClusterKeys) -> Topology {
         Topology { level: self.level.max(level), ..self.successor() }.name(keys)
+    }
+
+    /// Begins a new era, decided by nobody: its keepers are chosen of these members. What the lost keepers may have
+    /// committed and told nobody of counts no more; the version leaves room for it (trap T9).
+    ///
+    /// # Errors
+    /// No member that holds data is among them.
+    pub fn force(&self, reachable: &[MemberId], keys: &ClusterKeys) -> Result<Topology, String> {
+        let is_here = |seat: &Seat| reachable.contains(&seat.member);
+        let mut next = self.successor();
+        next.era += 1;
+        next.version += ERA_GAP;
+        let kept: Vec<Seat> = self.keepers.iter().copied().filter(is_here).collect();
+        let others = self.latest().members().iter().filter(|member| member.weight > 0);
+        let others = others.map(|member| Seat { member: member.id, generation: member.generation });
+        let mut seats = kept.clone();
+        seats.extend(
+            others.filter(|seat| is_here(seat) && !kept.iter().any(|kept| kept.member == seat.member)),
+        );
+        seats.truncate(if seats.len() < 3 { 1 } else { 3 });
+        seats.sort_unstable();
+        if seats.is_empty() {
+            return Err("no member that could keep the layout can be reached".into());
+        }
+        next.keepers = seats;
+        Ok(next.name(keys))
     }
 
     /// Ends the transition. Only for who knows that nobody reads of the old layout any more.
