@@ -31,7 +31,6 @@ use super::manifest::Manifest;
 use super::notes::Notes;
 use super::record::{Mark, u64_at};
 use super::segment;
-use super::worker::Leases;
 use crate::proto::keys::Key;
 use crate::proto::limits::{MEMBERS_MAX, NAME_MAX};
 use crate::proto::store::{MemberMemory, Sequence};
@@ -116,6 +115,17 @@ pub enum OpenError {
         /// What the system says.
         error: io::Error,
     },
+}
+
+/// What was leased to this opening.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Leases {
+    /// Epochs below it may be issued.
+    pub epoch_end: u64,
+    /// Sequences below it may be issued.
+    pub sequence_end: u64,
+    /// No hybrid timestamp above it was issued, as far as the disk kept up.
+    pub hlc_bound: u64,
 }
 
 impl fmt::Display for OpenError {

@@ -15,7 +15,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use super::directory::{IDENTITY, IdentityRecord};
+use super::directory::{IDENTITY, IdentityRecord, Leases};
 use super::disk::{Disk, File};
 use super::record::Mark;
 use super::segment::{Plan, Segment, file_path};
@@ -55,17 +55,6 @@ struct AtomicLeases {
     epoch: AtomicU64,
     sequence: AtomicU64,
     hlc: AtomicU64,
-}
-
-/// See [`Shared::leases`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Leases {
-    /// Epochs below it may be issued.
-    pub epoch_end: u64,
-    /// Sequences below it may be issued.
-    pub sequence_end: u64,
-    /// No hybrid timestamp above it was issued, as far as the disk kept up.
-    pub hlc_bound: u64,
 }
 
 enum Job {

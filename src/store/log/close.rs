@@ -2,9 +2,9 @@
 
 use super::{LogStore, Runner};
 use crate::proto::store::Durability;
+use crate::store::directory::Leases;
 use crate::store::directory::{self, CLEAN, IDENTITY};
 use crate::store::disk::Disk;
-use crate::store::worker::Leases;
 
 /// Why a clean close did not happen. The next opening counts as after an unclean stop.
 #[derive(Debug)]

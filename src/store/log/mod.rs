@@ -220,7 +220,6 @@ impl<D: Disk> LogStore<D> {
         let worker = Worker::new(Arc::clone(&disk), Arc::clone(&shared), writable, fingerprints, wake);
         let runner = Runner::start(worker, options.worker)
             .map_err(|error| OpenError::Io { path: disk.path().to_owned(), error })?;
-
         let partitions = options.partitions as usize;
         let lost = recovered.manifest.incomplete.as_ref().map_or(&[][..], |lost| &lost.partitions);
         let is_lost = |partition| lost.binary_search(&partition).is_ok();

@@ -7,10 +7,10 @@
 
 use crate::proto::limits::{EPOCH_LEASE, HLC_LEASE_MS};
 use crate::proto::store::{Identity, Sequence};
+use crate::store::directory::Leases;
 use crate::store::directory::{Contents, IdentityRecord};
 use crate::store::disk::{Disk, Place};
 use crate::store::recovery::Recovered;
-use crate::store::worker::Leases;
 
 use super::LogStore;
 
