@@ -310,6 +310,8 @@
 #define QUORATE_ORDER_COMMIT 10u
 /* go back, as long as reads are on the layout before */
 #define QUORATE_ORDER_REVERT 11u
+/* begin anew with the keepers that are left */
+#define QUORATE_ORDER_FORCE_KEEPERS 12u
 /* a member before and after the move */
 #define QUORATE_MEMBER_STAYS 0u
 /* a member after the move */

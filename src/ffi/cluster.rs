@@ -26,6 +26,7 @@ const ORDER_MAX_PER_ZONE: u32 = 8;
 const ORDER_UNSTAGE: u32 = 9;
 const ORDER_COMMIT: u32 = 10;
 const ORDER_REVERT: u32 = 11;
+const ORDER_FORCE_KEEPERS: u32 = 12;
 
 const MEMBER_STAYS: u32 = 0;
 const MEMBER_JOINS: u32 = 1;
@@ -63,6 +64,11 @@ pub fn constants() -> Vec<Constant> {
         constant("QUORATE_ORDER_UNSTAGE", ORDER_UNSTAGE, "forget what is staged"),
         constant("QUORATE_ORDER_COMMIT", ORDER_COMMIT, "begin to move to what is staged"),
         constant("QUORATE_ORDER_REVERT", ORDER_REVERT, "go back, as long as reads are on the layout before"),
+        constant(
+            "QUORATE_ORDER_FORCE_KEEPERS",
+            ORDER_FORCE_KEEPERS,
+            "begin anew with the keepers that are left",
+        ),
         constant("QUORATE_MEMBER_STAYS", MEMBER_STAYS, "a member before and after the move"),
         constant("QUORATE_MEMBER_JOINS", MEMBER_JOINS, "a member after the move"),
         constant("QUORATE_MEMBER_LEAVES", MEMBER_LEAVES, "a member until the move has ended"),
@@ -165,7 +171,7 @@ unsafe fn read_order(order: *const quorate_order) -> Result<OwnedRequest, quorat
     let (name, other) = unsafe { (order.name.as_slice()?, order.other.as_slice()?) };
     // What an order has no use for is empty, so that a slip is told.
     let (uses_name, uses_other, uses_number) = match order.kind {
-        ORDER_LOOK | ORDER_PLAN | ORDER_UNSTAGE | ORDER_REVERT => (false, false, false),
+        ORDER_LOOK | ORDER_PLAN | ORDER_UNSTAGE | ORDER_REVERT | ORDER_FORCE_KEEPERS => (false, false, false),
         ORDER_LEAVE | ORDER_REMOVE => (true, false, false),
         ORDER_REPLACE | ORDER_ZONE => (true, true, false),
         ORDER_WEIGHT => (true, false, true),
@@ -198,6 +204,7 @@ unsafe fn read_order(order: *const quorate_order) -> Result<OwnedRequest, quorat
         }
         ORDER_UNSTAGE => Order::Unstage,
         ORDER_COMMIT => Order::Commit(Some(order.number).filter(|&hash| hash != 0)),
+        ORDER_FORCE_KEEPERS => Order::ForceKeepers,
         _ => Order::Revert,
     };
     let operation = OwnedOperation::Cluster(order);

@@ -94,7 +94,7 @@ fn orders_that_say_too_much_or_too_little_are_refused() {
         (OK, order(10)),
         (OK, order(11)),
         (E_UNSUPPORTED, order(0)),
-        (E_UNSUPPORTED, order(12)),
+        (E_UNSUPPORTED, order(13)),
         (E_UNSUPPORTED, order(u32::MAX)),
         (E_UNSUPPORTED, quorate_order { reserved: [0, 1], ..order(1) }),
         (E_ARG, quorate_order { struct_size: 3, ..order(1) }),

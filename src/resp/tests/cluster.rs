@@ -128,6 +128,7 @@ fn each_verb_is_an_order_in_any_case() {
         ("Q.CLUSTER COMMIT", "Commit(None)"),
         ("Q.CLUSTER COMMIT 00000000000000fF", "Commit(Some(255))"),
         ("Q.CLUSTER REVERT", "Revert"),
+        ("Q.CLUSTER KEEPERS FORCE", "ForceKeepers"),
     ] {
         let mut client = client(planned());
         client.line(line);
