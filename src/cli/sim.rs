@@ -187,6 +187,7 @@ fn run_seeds(seeds: Range<u64>, arguments: &SimArguments) -> Result<(), String> 
     let missing = match &*arguments.profile {
         "swarm" => range.counts.missing(),
         "rot" => range.counts.missing_of_rot(),
+        "membership" => range.counts.missing_of_membership(),
         _ => Vec::new(),
     };
     if !missing.is_empty() && !arguments.partial {

@@ -215,11 +215,41 @@ pub struct Profile {
     pub in_flight_max: usize,
     /// One read in so many is compared in the background.
     pub background_read_one_in: u64,
+    /// How the members change, if they do.
+    pub membership: Option<Moving>,
+}
+
+/// How the members of a run change.
+#[derive(Clone, Debug)]
+pub struct Moving {
+    /// Machines that found the cluster; the others may join.
+    pub founders: usize,
+    /// Partitions.
+    pub partitions: u32,
+    /// How long old copies are kept.
+    pub drop_after: Duration,
+    /// Mean time between two acts of operators.
+    pub act_every: Time,
+    /// One machine in so many that follows another topology stops there and then; 0 for none.
+    pub crash_one_in: u64,
+    /// Members have zones from the start.
+    pub has_zones: bool,
 }
 
 /// Names of the profiles that `--profile` takes.
-pub const PROFILES: [&str; 10] =
-    ["swarm", "calm", "network", "crash", "always", "memory", "late", "amnesia", "stale", "rot"];
+pub const PROFILES: [&str; 11] = [
+    "swarm",
+    "calm",
+    "network",
+    "crash",
+    "always",
+    "memory",
+    "late",
+    "amnesia",
+    "stale",
+    "rot",
+    "membership",
+];
 
 impl Profile {
     /// Draws the settings of a run. `name` is one of [`PROFILES`].
@@ -261,6 +291,7 @@ impl Profile {
             "amnesia" => profile.forget_tails(&mut rng),
             "stale" => profile.leave_replicas_behind(),
             "rot" => profile.let_a_disk_rot(&mut rng),
+            "membership" => profile.let_members_change(&mut rng),
             other => panic!("no profile is called `{other}`"),
         }
         if name != "calm" {
@@ -328,6 +359,7 @@ impl Profile {
             siblings_max: if rng.one_in(3) { 4 + rng.below(12) as usize } else { 100 },
             in_flight_max: if rng.one_in(4) { 2 + rng.below(4) as usize } else { 1_024 },
             background_read_one_in: rng.below(5),
+            membership: None,
         }
     }
 
@@ -377,6 +409,47 @@ impl Profile {
         self.draw_timed(rng, &[Fault::ProcessKill, Fault::CleanRestart, Fault::MachineCrash], 1);
         self.draw_timed(rng, &[Fault::Isolate, Fault::CutTwoWay, Fault::SyncFailure], 4);
         self.outage_max = 400 * MS;
+    }
+
+    /// Traps T5, T8 and T9: members join, leave, die and come back empty, under everything else.
+    fn let_members_change(&mut self, rng: &mut Rng) {
+        let founders = 3 + rng.below(3) as usize;
+        self.machines = founders + 1 + rng.below(3) as usize;
+        self.store = StoreKind::Log;
+        let levels = [Durability::Memory, Durability::Interval, Durability::Always];
+        let quorums = [(None, None), (None, None), (None, Some(1)), (Some(1), Some(3)), (Some(3), Some(1))];
+        let keyspaces = 1 + rng.below(3);
+        self.keyspaces = (0..keyspaces)
+            .map(|number| {
+                let n = if number == 0 { 3 - u8::from(rng.one_in(4)) } else { 1 + rng.below(3) as u8 };
+                let (r, w) = quorums[rng.below(quorums.len() as u64) as usize];
+                let of = |count: Option<u8>| count.map(|count| count.min(n));
+                let durability = levels[rng.below(3) as usize];
+                KeyspaceConfig { n, r: of(r), w: of(w), durability }
+            })
+            .collect();
+        self.membership = Some(Moving {
+            founders,
+            partitions: 8 << rng.below(2),
+            drop_after: Duration::from_millis(200 << rng.below(5)),
+            act_every: MS * (100 << rng.below(4)),
+            crash_one_in: [0, 0, 8, 30][rng.below(4) as usize],
+            has_zones: rng.one_in(4),
+        });
+        self.acknowledged_target += 300;
+        if rng.one_in(2) {
+            self.draw_network_faults(rng);
+        }
+        if rng.one_in(2) {
+            self.draw_disk_faults(rng);
+        }
+        if rng.one_in(4) {
+            self.draw_clock_faults(rng);
+        }
+        self.foreign_layout = false;
+        self.outage_max = self.outage_max.min(800 * MS);
+        // Records that a scan cannot read are another matter; disks are lost by the nemesis.
+        self.timed.retain(|(fault, _)| !matches!(fault, Fault::Wipe | Fault::LostRecord));
     }
 
     fn draw_network_faults(&mut self, rng: &mut Rng) {

@@ -160,6 +160,17 @@ pub struct Held {
     pub past: EventSet,
     /// These and everything they claim to cover.
     pub claims: EventSet,
+    /// It is no record: its partition was dropped here.
+    pub is_gone: bool,
+}
+
+impl Held {
+    /// What a machine holds of a key whose partition it dropped.
+    pub fn gone(sequence: Sequence) -> Held {
+        let (past, claims) = (EventSet::default(), EventSet::default());
+        let (siblings, shed) = (Vec::new(), Vec::new());
+        Held { sequence, check: 0, item_hash: 0, epoch: None, siblings, shed, past, claims, is_gone: true }
+    }
 }
 
 /// Everything that happened to one key.

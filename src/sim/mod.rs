@@ -19,7 +19,8 @@
 //! | `workload` | clients, and values that name the operation they came from |
 //! | `history` | every write of a key, with what its writer had seen |
 //! | `oracle`, `replies`, `restarts`, `expiry` | the properties: of puts, of answers, of stops, of sweeps |
-//! | `report`, `trace` | what was exercised, and what happened |
+//! | `nemesis`, `kept` | operators who change the members, and what befalls them; what must hold of that |
+//! | `property`, `report`, `trace` | what must hold, what was exercised, and what happened |
 //!
 //! A run has a safety phase, in which faults strike, and a liveness phase: everything is healed, every
 //! key is read once at R = N, and the replicas of each key must be equal. The same seed gives the same
@@ -32,8 +33,11 @@ mod disk;
 mod expiry;
 mod faults;
 mod history;
+mod kept;
+mod nemesis;
 mod network;
 mod oracle;
+mod property;
 mod range;
 mod replies;
 mod report;

@@ -8,96 +8,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::history::{EventSet, Held, KeyHistory, Stage, Unknown};
+pub use super::property::{Judged, Property, Violation};
 use super::watched::{KeyName, NotedPut};
 use super::workload::{Action, Issued, last_piece};
 use crate::proto::io::{Blind, Request};
 use crate::proto::keys::ClusterKeys;
 use crate::proto::store::{Durability, Marks, Sequence};
 use crate::proto::version::{Object, Sibling};
-
-/// What must hold: the properties P1 to P12 as far as they apply today, rule V1, and what the core's answers
-/// promise (A).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Property {
-    /// P1: an acknowledged write is at the end present, or covered by a write that had seen it.
-    NoLostWrite,
-    /// P2: no value from nowhere; a refused write never appears, and no write appears twice.
-    NoValueFromNowhere,
-    /// P4: no false conflict, no false cover.
-    Causality,
-    /// P5: a read quorum meets every write quorum acknowledged before it began.
-    QuorumsMeet,
-    /// P6: after healing, replicas become equal.
-    Convergence,
-    /// P11: siblings, clocks, queues and requests in flight stay within their bounds.
-    Bounds,
-    /// P12: a restart brings back what was durable, and nothing that was not put.
-    Restart,
-    /// V1: a dot names one write, ever.
-    DotsUnique,
-    /// What an answer says was achieved stands on copies.
-    AckStands,
-    /// A request gets exactly one reply, and not after its deadline.
-    OneReply,
-    /// After healing, requests succeed.
-    Liveness,
-    /// T13: the bytes of a value go only after its expiry, and nothing else goes with them.
-    Expiry,
-    /// The core's own assertions.
-    Assertion,
-}
-
-impl Property {
-    /// All, in the order of the report.
-    pub const ALL: [Property; 13] = [
-        Property::NoLostWrite,
-        Property::NoValueFromNowhere,
-        Property::Causality,
-        Property::QuorumsMeet,
-        Property::Convergence,
-        Property::Bounds,
-        Property::Restart,
-        Property::DotsUnique,
-        Property::AckStands,
-        Property::OneReply,
-        Property::Liveness,
-        Property::Expiry,
-        Property::Assertion,
-    ];
-
-    /// Its name in reports and in the register of planted bugs.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Property::NoLostWrite => "P1-no-lost-write",
-            Property::NoValueFromNowhere => "P2-no-value-from-nowhere",
-            Property::Causality => "P4-causality",
-            Property::QuorumsMeet => "P5-quorums-meet",
-            Property::Convergence => "P6-convergence",
-            Property::Bounds => "P11-bounds",
-            Property::Restart => "P12-restart",
-            Property::DotsUnique => "V1-dots-unique",
-            Property::AckStands => "A1-ack-stands",
-            Property::OneReply => "A2-one-reply",
-            Property::Liveness => "A3-liveness",
-            Property::Expiry => "T13-expiry",
-            Property::Assertion => "A4-assertion",
-        }
-    }
-}
-
-/// A property that did not hold.
-#[derive(Clone, Debug)]
-pub struct Violation {
-    /// Which.
-    pub property: Property,
-    /// The key, by number, if it is about one.
-    pub key: Option<usize>,
-    /// What happened.
-    pub text: String,
-}
-
-/// The result of judging.
-pub type Judged<T = ()> = Result<T, Violation>;
 
 /// A key of the run.
 #[derive(Clone, Debug)]
@@ -112,8 +29,12 @@ pub struct KeyInfo {
     pub r: u8,
     /// When a replica acknowledges.
     pub durability: Durability,
-    /// The machines that hold it.
+    /// Its partition.
+    pub partition: u16,
+    /// The machines that hold it; where the members change, those whose copies are evidence now.
     pub owners: Vec<usize>,
+    /// Where the members change: machines that were owners and have not dropped what they held, a bit each.
+    pub obliged: u64,
 }
 
 /// What a machine holds of a key at the end: the object's bytes and its item hash.
@@ -187,6 +108,8 @@ pub struct Oracle {
     waiting: Vec<Vec<u64>>,
     pub(super) cluster: ClusterKeys,
     pub(super) siblings_max: usize,
+    /// The members change: owners do, and a machine that comes back empty counts for nothing at first.
+    pub is_kept: bool,
     pub(super) replies: u64,
     /// How often each property was checked.
     pub checks: BTreeMap<Property, u64>,
@@ -220,6 +143,7 @@ impl Oracle {
             waiting: vec![Vec::new(); machines],
             cluster,
             siblings_max,
+            is_kept: false,
             replies: 0,
             checks: BTreeMap::new(),
             excused: 0,
@@ -410,7 +334,8 @@ impl Oracle {
     fn held(&self, put: &NotedPut, siblings: Vec<usize>, past: EventSet, claims: EventSet) -> Held {
         let check = check_of(&put.object);
         let (item_hash, epoch) = (put.item_hash, put.local.epoch);
-        Held { sequence: put.sequence, check, item_hash, epoch, siblings, shed: Vec::new(), past, claims }
+        let (sequence, shed, is_gone) = (put.sequence, Vec::new(), false);
+        Held { sequence, check, item_hash, epoch, siblings, shed, past, claims, is_gone }
     }
 
     /// A new dot appeared in the store of its issuer: finds the operation it belongs to, and what that

@@ -27,6 +27,8 @@ pub struct Counts {
     pub doubtful: u64,
     /// Values whose bytes a sweep dropped.
     pub shed: u64,
+    /// What operators did and what befell members, and how orders ended.
+    pub acts: BTreeMap<String, u64>,
     /// What the stores did, in the order of `UPKEEP`.
     pub upkeep: [u64; UPKEEP.len()],
 }
@@ -61,6 +63,30 @@ pub const OUTCOMES: [&str; 15] = [
     "Incomplete",
 ];
 
+/// What operators do and what befalls members, and ends of orders that a range of seeds must show.
+pub const ACTS: [&str; 20] = [
+    "join",
+    "leave",
+    "left machine emptied",
+    "member dies",
+    "member emptied",
+    "removed returns",
+    "keepers cut off",
+    "keepers stopped",
+    "stop at a step",
+    "two operators",
+    "weight",
+    "zone",
+    "partition dropped",
+    "order commit Ok",
+    "order commit BadArgument",
+    "order plan Ok",
+    "order revert Ok",
+    "order revert BadArgument",
+    "order stage Ok",
+    "order unstage Ok",
+];
+
 impl Counts {
     /// A fault struck.
     pub fn fault(&mut self, fault: Fault, with_write: bool) {
@@ -87,8 +113,10 @@ impl Counts {
             excused_always,
             doubtful,
             shed,
+            acts,
             upkeep,
         } = other;
+        acts.iter().for_each(|(name, count)| *self.acts.entry(name.clone()).or_default() += count);
         self.upkeep.iter_mut().zip(upkeep).for_each(|(mine, theirs)| *mine += theirs);
         faults.iter().for_each(|(&fault, count)| *self.faults.entry(fault).or_default() += count);
         with_write.iter().for_each(|(&fault, count)| *self.with_write.entry(fault).or_default() += count);
@@ -115,12 +143,22 @@ impl Counts {
         missing
     }
 
+    /// What a range of seeds of the profile in which members change should have exercised and did not.
+    pub fn missing_of_membership(&self) -> Vec<String> {
+        let acts = ACTS.iter().filter(|act| !self.acts.contains_key(**act));
+        let mut missing: Vec<String> = acts.map(|act| (*act).to_owned()).collect();
+        let checks = Property::ALL.iter().filter(|property| !self.checks.contains_key(property));
+        missing.extend(checks.map(|property| format!("property {}", property.name())));
+        missing
+    }
+
     /// What a range of seeds should have exercised and did not.
     pub fn missing(&self) -> Vec<String> {
         let struck = |fault: &&Fault| !self.faults.contains_key(fault) && !Fault::ROT.contains(fault);
         let faults = Fault::ALL.iter().filter(struck);
         let outcomes = OUTCOMES.iter().filter(|name| !self.outcomes.contains_key(*name));
-        let checks = Property::ALL.iter().filter(|property| !self.checks.contains_key(property));
+        let checks = Property::ALL.iter().filter(|property| !Property::OF_MEMBERSHIP.contains(property));
+        let checks = checks.filter(|property| !self.checks.contains_key(property));
         let mut missing: Vec<String> = faults.map(|fault| format!("fault {}", fault.name())).collect();
         missing.extend(outcomes.map(|name| format!("outcome {name}")));
         missing.extend(checks.map(|property| format!("property {}", property.name())));
@@ -153,6 +191,12 @@ impl std::fmt::Display for Counts {
         writeln!(text, "stores:")?;
         for (name, count) in UPKEEP.iter().zip(self.upkeep) {
             writeln!(text, "  {name:<26} {count:>10}")?;
+        }
+        if !self.acts.is_empty() {
+            writeln!(text, "members:")?;
+        }
+        for (name, count) in &self.acts {
+            writeln!(text, "  {name:<34} {count:>10}")?;
         }
         writeln!(text, "checks:")?;
         for property in Property::ALL {

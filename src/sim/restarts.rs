@@ -12,7 +12,7 @@ pub type FoundRecord = Option<(Sequence, u64, Option<Epoch>)>;
 
 impl Oracle {
     /// What is sure to be on a machine: all it holds, or what comes back after its stop.
-    fn sure(&self, key: usize, machine: usize) -> Option<&Held> {
+    pub(super) fn sure(&self, key: usize, machine: usize) -> Option<&Held> {
         match self.machines[machine].down {
             None => self.histories[key].top(machine),
             Some(mark) => self.histories[key].top_below(machine, mark),
@@ -52,9 +52,11 @@ impl Oracle {
     pub fn may_lose(&self, machine: usize, key: usize) -> bool {
         let history = &self.histories[key];
         let Some(held) = history.top(machine) else { return true };
+        let owners = &self.keys[key].owners;
         held.past.iter().all(|event| {
             (0..self.machines.len()).any(|other| {
                 other != machine
+                    && (!self.is_kept || owners.contains(&other))
                     && self.machines[other].down.is_none()
                     && history
                         .top_below(other, self.machines[other].marks.1)
@@ -71,6 +73,17 @@ impl Oracle {
         let past = history.top(machine).map(|held| held.past.clone()).unwrap_or_default();
         past.iter().for_each(|event| history.events[event].damaged = true);
         history.held[machine].clear();
+    }
+
+    /// A fault took the whole disk of a machine that is bound to its directory: its empty one counts for nothing
+    /// until it has what the others have (rule L4), so quorums must meet all the same.
+    pub fn emptied(&mut self, machine: usize) {
+        for (history, key) in self.histories.iter_mut().zip(&mut self.keys) {
+            history.remember(machine, (Sequence(u64::MAX), Sequence(u64::MAX)));
+            history.held[machine].clear();
+            key.obliged &= !(1 << machine);
+        }
+        self.machines[machine] = MachineView { down: self.machines[machine].down, ..MachineView::default() };
     }
 
     /// A fault took the whole disk.
@@ -124,9 +137,12 @@ impl Oracle {
         let before = history.top(machine).cloned();
         let list = &mut history.held[machine];
         let must = list.iter().rposition(|held| held.sequence <= sure);
-        let at = found.and_then(|(sequence, check, epoch)| {
-            list.iter().position(|h| h.sequence == sequence && h.check == check && h.epoch == epoch)
-        });
+        let at = match found {
+            None => list.iter().rposition(|held| held.is_gone),
+            Some((sequence, check, epoch)) => {
+                list.iter().position(|h| h.sequence == sequence && h.check == check && h.epoch == epoch)
+            }
+        };
         if found.is_some() && at.is_none() {
             let text = format!("machine {machine} came back with a record it never put: {found:?}");
             return violation(Property::Restart, key, text);
@@ -207,7 +223,10 @@ impl Oracle {
     /// An acknowledged write of which no copy is left anywhere is excused: its copies were not durable, and
     /// said so.
     pub(super) fn excuse_if_gone(&mut self, machine: usize, key: usize, event: usize) -> Judged {
+        // Where members change, whoever owned it has it or hands it over: no other copy counts.
+        let counts = |other: &usize| !self.is_kept || self.keys[key].obliged >> other & 1 == 1;
         let elsewhere = (0..self.machines.len())
+            .filter(counts)
             .any(|other| self.sure(key, other).is_some_and(|held| held.past.contains(event)));
         if elsewhere {
             return Ok(());
@@ -216,7 +235,12 @@ impl Oracle {
         let is_acknowledged = self.histories[key].events[event].acknowledged.is_some();
         let is_known = !self.histories[key].is_doubtful;
         if is_acknowledged && is_known && self.keys[key].durability == Durability::Always {
-            let text = format!("event {event}, acknowledged as durable, was lost by machine {machine}");
+            let info = &self.keys[key];
+            let (owners, obliged, stages) = (&info.owners, info.obliged, self.stages(key, event));
+            let text = format!(
+                "event {event}, acknowledged as durable, was lost by machine {machine}; owners {owners:?} \
+                 ({obliged:b}), {stages}"
+            );
             return violation(Property::NoLostWrite, key, text);
         }
         self.histories[key].events[event].excused = true;

@@ -12,7 +12,7 @@ use super::workload::Action;
 use super::world::{Event, Parts, World};
 use crate::proto::config::{Config, MemberSpec};
 use crate::proto::keys::ClusterKeys;
-use crate::proto::ring::{self, Layout};
+use crate::proto::ring::{self, Layout, Mode};
 use crate::proto::store::Durability;
 
 /// Keys of a run, the empty one and two with one tag among them.
@@ -120,11 +120,16 @@ fn run_once(options: &RunOptions, text: bool) -> RunReport {
 }
 
 fn config_of(profile: &Profile) -> Config {
-    let names = (0..profile.machines).map(|number| format!("n{number}"));
+    let members_first = profile.membership.as_ref().map_or(profile.machines, |drawn| drawn.founders);
+    let names = (0..members_first).map(|number| format!("n{number}"));
     let members = names.map(|name| MemberSpec::new(&name, &name));
     let mut config = Config::new("n0");
     config.members = members.collect();
-    config.partitions = 8;
+    config.partitions = profile.membership.as_ref().map_or(8, |drawn| drawn.partitions);
+    if let Some(drawn) = &profile.membership {
+        config.placement = Mode::Balanced;
+        config.drop_after = drawn.drop_after;
+    }
     config.tokens = 8;
     config.keyspaces.clone_from(&profile.keyspaces);
     config.siblings_max = profile.siblings_max;
@@ -154,6 +159,8 @@ fn keys_of(profile: &Profile, config: &Config, layout: &Layout, cluster: &Cluste
             w: settings.w.unwrap_or(majority),
             r: settings.r.unwrap_or(majority),
             durability: settings.durability,
+            partition: layout.partition(position),
+            obliged: 0,
             owners: owners.iter().map(|&slot| machine(slot).expect("members are machines")).collect(),
         }
     });
@@ -165,10 +172,11 @@ fn build(profile: Profile, seed: u64, text: bool) -> World {
     let cluster = ClusterKeys::derive(&config.cluster, &config.secret);
     let layout = Layout::first(&config, &cluster);
     let keys = keys_of(&profile, &config, &layout, &cluster);
-    let names: Vec<String> = config.members.iter().map(|member| member.name.clone()).collect();
+    let names: Vec<String> = (0..profile.machines).map(|number| format!("n{number}")).collect();
     let ids = names.iter().map(|name| ring::member_id(&cluster, name)).collect();
     let mut oracle = Oracle::new(keys, profile.machines, cluster, profile.siblings_max);
     profile.rotten.into_iter().for_each(|machine| oracle.expect_rot(machine));
+    oracle.is_kept = profile.membership.is_some();
     World::new(Parts { profile, config, names, ids, oracle, seed, text })
 }
 
@@ -177,8 +185,13 @@ fn live(world: &mut World) -> Judged {
     if world.profile.foreign_layout {
         world.start_with_foreign_layout();
     }
+    if world.nemesis.is_some() {
+        world.found()?;
+    }
     for machine in 0..world.machines.len() {
-        world.start(machine)?;
+        if world.is_wanted(machine) {
+            world.start(machine)?;
+        }
     }
     if world.profile.skew_ms > 0 || world.profile.drift_ppm > 0 {
         world.struck(Fault::Skew);
@@ -191,7 +204,9 @@ fn live(world: &mut World) -> Judged {
     let (target, limit) = (world.profile.acknowledged_target, world.profile.time_limit);
     world.run_until(limit, &|world| world.acknowledged >= target)?;
     heal(world)?;
+    world.settle_cluster()?;
     read_everything(world)?;
+    world.judge_old_copies()?;
     let keys = 0..world.oracle.keys().len();
     let found = keys.map(|key| world.last_copies(key)).collect::<Judged<Vec<_>>>()?;
     world.oracle.finish(&found)
@@ -210,14 +225,19 @@ fn heal(world: &mut World) -> Judged {
     let pauses = world.machines.iter().map(|machine| machine.paused_until).max().unwrap_or(0);
     world.run_until(pauses.max(world.now) + 1, &|_| false)?;
     for machine in 0..world.machines.len() {
+        if !world.is_wanted(machine) {
+            continue;
+        }
         world.correct_layout(machine)?;
         if std::mem::take(&mut world.machines[machine].was_full) && world.is_serving(machine) {
             // A store tries the disk again only every so many puts; its operator starts it anew.
             world.stop(machine, Stop::Clean)?;
         }
         world.start(machine)?;
-        let node = world.machines[machine].node.as_mut().expect("it was started");
-        node.store_mut().heal();
+        // One that stops at a step of a transition is started once more.
+        if let Some(node) = &mut world.machines[machine].node {
+            node.store_mut().heal();
+        }
     }
     for a in 0..world.machines.len() {
         for b in 0..a {
@@ -267,7 +287,7 @@ fn ask_until(world: &mut World, key: usize, action: Action, from_all: bool, good
     world.oracle.count_liveness();
     let mut last = String::new();
     for _ in 0..8 {
-        let machine = world.rng.below(world.machines.len() as u64) as usize;
+        let machine = world.pick_member();
         let issued = world.workload.last(key, action, from_all);
         let id = issued.id;
         world.submit(machine, &issued)?;

@@ -27,6 +27,10 @@ pub(super) enum Strike {
     Room(usize),
     /// A machine is given the layout of the others.
     Correct(usize),
+    /// An operator acts, or something befalls the members.
+    Nemesis,
+    /// An operator commits what is staged, or a plan.
+    Commit(Option<u64>),
 }
 
 impl World {
@@ -35,6 +39,7 @@ impl World {
         for number in 0..self.profile.timed.len() {
             self.plan_strike(number);
         }
+        self.plan_nemesis();
     }
 
     /// Lets one member run with another layout for a while: the others must have nothing to do with it.
@@ -78,7 +83,10 @@ impl World {
                 self.uncut(&lanes);
                 Ok(())
             }
+            Strike::Start(machine) if !self.is_wanted(machine) => Ok(()),
             Strike::Start(machine) => self.start(machine),
+            Strike::Nemesis => self.strike_members(),
+            Strike::Commit(plan) => self.commit_staged(plan),
             Strike::Correct(machine) => self.correct_layout(machine),
             Strike::Room(machine) => {
                 self.machines[machine].platter.set_full(false);
@@ -153,7 +161,7 @@ impl World {
         }
     }
 
-    fn say(&mut self, fault: Fault, machine: usize) {
+    pub(super) fn say(&mut self, fault: Fault, machine: usize) {
         self.struck(fault);
         self.trace.say(self.now, None, || format!("*** {fault:?} at {}", self.names[machine]));
     }
@@ -179,6 +187,11 @@ impl World {
             return;
         }
         self.say(fault, machine);
+        self.cut_lanes(lanes, outage);
+    }
+
+    /// Cuts lanes for a while.
+    pub(super) fn cut_lanes(&mut self, lanes: Vec<(usize, usize)>, outage: Time) {
         let most = self.profile.detection_max;
         for &(from, to) in &lanes {
             self.network.cut(from, to, true);
@@ -284,12 +297,17 @@ impl World {
         self.say(Fault::Wipe, machine);
         self.stop(machine, Stop::Crashed)?;
         self.oracle.wiped(machine);
-        self.machines[machine].platter.wipe();
-        self.machines[machine].stop = None;
-        self.machines[machine].damaged.clear();
+        self.take_disk(machine);
         let outage = MS + self.rng.below(self.profile.outage_max);
         self.plan(self.now + outage, Event::Strike(Strike::Start(machine)));
         Ok(())
+    }
+
+    /// Leaves a machine that was stopped an empty disk.
+    pub(super) fn take_disk(&mut self, machine: usize) {
+        self.machines[machine].platter.wipe();
+        self.machines[machine].stop = None;
+        self.machines[machine].damaged.clear();
     }
 
     fn lose_record(&mut self, machine: usize) -> Judged {
@@ -321,6 +339,14 @@ impl World {
             let how = if self.rng.one_in(2) { Stop::Crashed } else { Stop::Killed };
             self.stop(machine, how)?;
         }
+        match self.open(machine)? {
+            Some((store, seed)) => self.launch(machine, store, seed),
+            None => Ok(()),
+        }
+    }
+
+    /// Opens the store of a machine, and draws a seed for its node; `None` if it is tried again later.
+    pub(super) fn open(&mut self, machine: usize) -> Judged<Option<(WatchedStore, u64)>> {
         let (origin, seed) = (self.rng.below(1 << 50), self.rng.next_u64());
         let (cold, full) = (self.profile.cold_one_in, self.profile.staging_full_one_in);
         let real = match self.open_store(machine) {
@@ -334,11 +360,11 @@ impl World {
                     self.machines[machine].stop = stop.map(|_| Stop::CrashedAtRest);
                     self.oracle.power_lost_again(machine);
                     self.plan(self.now + 5 * MS, Event::Strike(Strike::Start(machine)));
-                    return Ok(());
+                    return Ok(None);
                 }
                 if self.machines[machine].platter.is_full() {
                     self.plan(self.now + 50 * MS, Event::Strike(Strike::Start(machine)));
-                    return Ok(());
+                    return Ok(None);
                 }
                 let text = format!("{} cannot open its store: {why}", self.names[machine]);
                 return Err(Violation { property: Property::Restart, key: None, text });
@@ -351,9 +377,17 @@ impl World {
         self.judge_opened(machine, &mut store)?;
         self.trace.note(now, 11, &[machine as u8]);
         self.trace.say(now, None, || format!("*** {} starts: {:?}", self.names[machine], store.identity()));
+        Ok(Some((store, seed)))
+    }
+
+    /// Lets the node of a machine run over its store.
+    pub(super) fn launch(&mut self, machine: usize, store: WatchedStore, seed: u64) -> Judged {
         let mut config = self.config.clone();
         config.name.clone_from(&self.names[machine]);
         config.tokens += u32::from(self.machines[machine].is_foreign);
+        if let Some(nemesis) = &self.nemesis {
+            nemesis.settle_config(machine, &mut config);
+        }
         let clock = self.clock_of(machine);
         let node = Node::new(config, store, seed, clock).expect("the settings are right");
         let this = &mut self.machines[machine];

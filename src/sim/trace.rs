@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::proto::version::{Dot, Object, Value};
+
 /// One line of a trace.
 #[derive(Clone, Debug)]
 struct Line {
@@ -87,4 +89,26 @@ impl fmt::Display for Line {
             None => write!(f, "{:>12.3} ms         {}", self.at_ms, self.text),
         }
     }
+}
+
+/// A dot, short.
+pub fn show_dot(dot: Dot) -> String {
+    let (epoch, actor) = (dot.actor.epoch, dot.actor);
+    format!("{:04x}.{:04x}.{}:{}", actor.generation >> 48, epoch.nonce >> 48, epoch.number, dot.counter)
+}
+
+/// An object, short.
+pub fn show(object: &[u8]) -> String {
+    let Ok(object) = Object::decode(object) else { return "nonsense".into() };
+    let siblings = object.siblings().iter().map(|sibling| {
+        let what = match &sibling.value {
+            _ if sibling.tombstone => "deleted".to_owned(),
+            Value::Shed(_) => "shed".to_owned(),
+            Value::Whole(bytes) => String::from_utf8_lossy(bytes).replace('.', ""),
+        };
+        format!("{}={what}", show_dot(sibling.dot))
+    });
+    let entries = object.context().entries().iter();
+    let context = entries.map(|&(actor, counter)| show_dot(Dot { actor, counter }));
+    format!("[{}] context {:?}", siblings.collect::<Vec<_>>().join(" "), context.collect::<Vec<_>>())
 }

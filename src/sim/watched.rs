@@ -39,6 +39,15 @@ pub struct NotedPut {
     pub over_unknown: bool,
 }
 
+/// What was done to a store.
+#[derive(Clone, Debug)]
+pub enum Noted {
+    /// A put.
+    Put(NotedPut),
+    /// A partition was dropped, at this sequence.
+    Drop(u16, Sequence),
+}
+
 /// What a store says of a key, where its disk may be damaged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Glance {
@@ -135,7 +144,7 @@ struct Behind {
 /// The store of a simulated node.
 pub struct WatchedStore {
     real: RealStore,
-    puts: Vec<NotedPut>,
+    noted: Vec<Noted>,
     damaged: BTreeSet<KeyName>,
     /// Its disk may be damaged.
     pub is_rotten: bool,
@@ -158,7 +167,7 @@ impl WatchedStore {
         };
         WatchedStore {
             real,
-            puts: Vec::new(),
+            noted: Vec::new(),
             damaged: BTreeSet::new(),
             is_rotten: false,
             staging_full_one_in,
@@ -173,9 +182,9 @@ impl WatchedStore {
         &mut self.real
     }
 
-    /// Puts since the last call, in order.
-    pub fn take_puts(&mut self) -> Vec<NotedPut> {
-        std::mem::take(&mut self.puts)
+    /// Puts and drops since the last call, in order.
+    pub fn take_noted(&mut self) -> Vec<Noted> {
+        std::mem::take(&mut self.noted)
     }
 
     /// Puts refused by a simulated full staging buffer since the last call.
@@ -286,14 +295,14 @@ impl Store for WatchedStore {
         let sequence = self.real.get_mut().put(key, record)?;
         let name = (key.keyspace, key.key.to_vec());
         self.damaged.remove(&name);
-        self.puts.push(NotedPut {
+        self.noted.push(Noted::Put(NotedPut {
             key: name,
             sequence,
             local: record.local,
             object: record.object.to_vec(),
             item_hash: record.item_hash,
             over_unknown,
-        });
+        }));
         Ok(sequence)
     }
 
@@ -304,7 +313,9 @@ impl Store for WatchedStore {
 
     fn drop_partition(&mut self, partition: u16) -> Result<Sequence, StoreError> {
         self.is_touched = true;
-        self.real.get_mut().drop_partition(partition)
+        let sequence = self.real.get_mut().drop_partition(partition)?;
+        self.noted.push(Noted::Drop(partition, sequence));
+        Ok(sequence)
     }
 
     fn partition_stats(&self, partition: u16) -> PartitionStats {

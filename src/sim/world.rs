@@ -10,13 +10,14 @@ use std::collections::{BTreeMap, BinaryHeap};
 use super::clock::{Clock, MS, Time};
 use super::disk::Platter;
 use super::faults::{Fault, Profile};
+use super::nemesis::Nemesis;
 use super::network::{Flight, Network};
 use super::oracle::{Judged, Oracle, Property, Stop, Violation};
 use super::replies::outcome_name;
 use super::report::Counts;
 use super::strikes::Strike;
-use super::trace::Trace;
-use super::watched::{KeyName, WatchedStore};
+use super::trace::{Trace, show, show_dot};
+use super::watched::{KeyName, Noted, WatchedStore};
 use super::workload::{Action, Issued, Workload};
 use crate::proto::config::Config;
 use crate::proto::io::{MemberId, Output, Reply, RequestId};
@@ -25,10 +26,12 @@ use crate::proto::node::Node;
 use crate::proto::rng::Rng;
 use crate::proto::store::{Sequence, Store, Ticket};
 use crate::proto::time::{Instant, Now};
-use crate::proto::version::Value;
 
 /// How late a reply may be: a tick of the coordinator's timers, and nothing else.
-const SLACK: Time = 5 * MS;
+pub(super) const SLACK: Time = 5 * MS;
+
+/// Events within one millisecond, at most: more, and a node asks to be woken again and again for nothing.
+const SPINS_MAX: u64 = 200_000;
 
 /// Something that will happen.
 #[derive(Debug)]
@@ -115,7 +118,7 @@ pub(super) struct World {
     pub(super) profile: Profile,
     pub(super) machines: Vec<Machine>,
     pub(super) names: Vec<String>,
-    ids: Vec<MemberId>,
+    pub(super) ids: Vec<MemberId>,
     pub(super) network: Network,
     pub(super) oracle: Oracle,
     pub(super) workload: Workload,
@@ -129,6 +132,10 @@ pub(super) struct World {
     /// Clients ask and faults strike.
     pub(super) is_safety_phase: bool,
     pub(super) config: Config,
+    /// Who changes the members, if they change.
+    pub(super) nemesis: Option<Box<Nemesis>>,
+    /// Events of this millisecond.
+    spins: u64,
 }
 
 impl Machine {
@@ -177,7 +184,6 @@ impl World {
             planned: 0,
             network: Network::new(profile.machines, rng.next_u64()),
             workload: Workload::new(replicas, profile.ballast_max, profile.w_min, rng.next_u64()),
-            profile,
             machines,
             names,
             ids,
@@ -189,6 +195,9 @@ impl World {
             trace: Trace::new(text),
             acknowledged: 0,
             is_safety_phase: true,
+            nemesis: Nemesis::new(&profile, seed),
+            spins: 0,
+            profile,
             config,
         }
     }
@@ -206,7 +215,12 @@ impl World {
                 break;
             }
             let Some(Reverse(next)) = self.queue.pop() else { break };
+            self.spins = if next.at / MS == self.now / MS { self.spins + 1 } else { 0 };
             self.now = next.at;
+            if self.spins > SPINS_MAX {
+                let text = format!("something spins: {:?}", next.event);
+                return Err(Violation { property: Property::Liveness, key: None, text });
+            }
             self.happen(next.event)?;
             if enough(self) {
                 return Ok(());
@@ -302,6 +316,8 @@ impl World {
         let result = node.handle_frames(now, peer, &flight.bytes);
         self.settle(to)?;
         match result {
+            // Datagrams may come before their sender is known to be there.
+            Err(_) if self.is_stranger(to, from) => Ok(()),
             Ok(()) if flight.corrupt => {
                 let text = "a frame with a changed byte was taken".to_owned();
                 Err(Violation { property: Property::NoValueFromNowhere, key: None, text })
@@ -479,15 +495,22 @@ impl World {
         for (to, frames) in sends {
             self.send(machine, to, frames)?;
         }
-        Ok(())
+        self.look_at_topology(machine)
     }
 
     fn judge_puts(&mut self, machine: usize) -> Judged {
         let node = self.machines[machine].node.as_mut().expect("it runs");
         let generation = node.store().identity().generation;
-        let puts = node.store_mut().take_puts();
+        let noted = node.store_mut().take_noted();
         let wall_ms = self.clock_of(machine).wall.0;
-        for put in &puts {
+        for noted in &noted {
+            let put = match noted {
+                Noted::Put(put) => put,
+                &Noted::Drop(partition, sequence) => {
+                    self.judge_drop(machine, partition, sequence)?;
+                    continue;
+                }
+            };
             self.trace.note(self.now, 6, &put.item_hash.to_le_bytes());
             let key = self.oracle.key_number(&put.key);
             self.trace.say(self.now, key, || format!("{} puts {}", self.names[machine], show(&put.object)));
@@ -581,7 +604,7 @@ impl World {
     /// Whether clients reach the node of a machine.
     pub(super) fn is_serving(&self, machine: usize) -> bool {
         let this = &self.machines[machine];
-        this.node.is_some() && !this.is_foreign && this.paused_until <= self.now
+        this.node.is_some() && !this.is_foreign && this.paused_until <= self.now && !self.is_removed(machine)
     }
 
     /// Hands a request to a node.
@@ -625,6 +648,9 @@ impl World {
     }
 
     fn take_reply(&mut self, machine: usize, id: RequestId, reply: &Reply) -> Judged {
+        if Nemesis::is_order(id.0) {
+            return self.take_order_reply(machine, id.0, reply);
+        }
         let name = outcome_name(&reply.outcome);
         self.trace.note(self.now, 8, &id.0.to_le_bytes());
         self.trace.note(self.now, 9, name.as_bytes());
@@ -662,24 +688,4 @@ impl World {
         }
         Ok(())
     }
-}
-
-fn show_dot(dot: crate::proto::version::Dot) -> String {
-    let (epoch, actor) = (dot.actor.epoch, dot.actor);
-    format!("{:04x}.{:04x}.{}:{}", actor.generation >> 48, epoch.nonce >> 48, epoch.number, dot.counter)
-}
-
-fn show(object: &[u8]) -> String {
-    let Ok(object) = crate::proto::version::Object::decode(object) else { return "nonsense".into() };
-    let siblings = object.siblings().iter().map(|sibling| {
-        let what = match &sibling.value {
-            _ if sibling.tombstone => "deleted".to_owned(),
-            Value::Shed(_) => "shed".to_owned(),
-            Value::Whole(bytes) => String::from_utf8_lossy(bytes).replace('.', ""),
-        };
-        format!("{}={what}", show_dot(sibling.dot))
-    });
-    let entries = object.context().entries().iter();
-    let context = entries.map(|&(actor, counter)| show_dot(crate::proto::version::Dot { actor, counter }));
-    format!("[{}] context {:?}", siblings.collect::<Vec<_>>().join(" "), context.collect::<Vec<_>>())
 }
