@@ -36,7 +36,7 @@ use register::{End, Register};
 use super::config::{Config, Membership};
 use super::error::{ConfigError, Outcome};
 use super::io::{MemberId, Reply, RequestId};
-use super::keepers::{Answer, Ask};
+use super::keepers::{Answer, Ask, Seat};
 use super::keys::ClusterKeys;
 use super::limits;
 use super::message::{LEVEL, Message, Progress};
@@ -403,6 +403,11 @@ impl Cluster {
             self.consider(scene);
             let Some(pending) = self.orders.first() else { return };
             match pending.step.apply(&self.topology, scene.keys) {
+                Ok(Some(wanted)) if !self.may_seat(scene, &wanted) => {
+                    let needed = wanted.keepers().len() as u8 / 2 + 1;
+                    let pending = self.orders.take_first().expect("it was just there");
+                    self.tell(scene, pending.asker, Outcome::NotEnoughReplicas { reachable: 0, needed });
+                }
                 Ok(Some(wanted)) => {
                     self.orders.note_begun(&wanted);
                     let store = scene.replica.store_mut();
@@ -420,6 +425,19 @@ impl Cluster {
                 }
             }
         }
+    }
+
+    /// Whether a majority of other keepers than today's can be reached, with their directories. One that is accepted
+    /// somewhere and whose own keepers cannot accept it would stand in the way of every other for good.
+    fn may_seat<S: Store>(&self, scene: &Scene<'_, S>, wanted: &Topology) -> bool {
+        let own = (scene.own, scene.replica.identity().generation);
+        let is_there = |seat: &&Seat| {
+            let slot = scene.peers.slot_of(seat.member).filter(|&slot| scene.peers.usable(slot));
+            let peer = slot.map(|slot| scene.peers.peer(slot).generation);
+            (seat.member, seat.generation) == own || peer == Some(Some(seat.generation))
+        };
+        let seats = wanted.keepers();
+        seats == self.topology.keepers() || seats.iter().filter(is_there).count() * 2 > seats.len()
     }
 
     fn end_attempt<S: Store>(&mut self, scene: &mut Scene<'_, S>, end: End, topology: Option<Topology>) {
