@@ -75,11 +75,12 @@ impl<S: Store> Turn<'_, S> {
     }
 }
 
-/// A tally over other replicas: who has stored the write still has it.
+/// A tally over other replicas: who has stored the write still has it, unless its directory is another by now.
 fn carried(tally: &WriteTally, old: &Replicas, new: &Replicas, mut fresh: WriteTally) -> WriteTally {
     for (rank, &slot) in old.as_slice().iter().enumerate() {
         let Some(now) = new.rank(slot) else { continue };
-        if tally.acked.contains(rank) {
+        let is_replaced = new.unread.contains(now) && !old.unread.contains(rank);
+        if tally.acked.contains(rank) && !is_replaced {
             fresh.ack(now, tally.durable.contains(rank));
         }
     }
