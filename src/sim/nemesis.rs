@@ -60,6 +60,8 @@ pub(super) struct Nemesis {
     pub(super) hashes: BTreeMap<u64, u64>,
     /// Hashes of all layouts that were ever in force.
     pub(super) layouts: BTreeSet<u64>,
+    /// The layouts that plans come to, by the plans' names.
+    plans: BTreeMap<u64, u64>,
     /// Generations that were ever bound, and the version at which they were removed.
     generations: BTreeMap<u64, Option<u64>>,
     /// The member that is dead or empty now.
@@ -87,6 +89,7 @@ impl Nemesis {
             latest: None,
             hashes: BTreeMap::new(),
             layouts: BTreeSet::new(),
+            plans: BTreeMap::new(),
             generations: BTreeMap::new(),
             broken: None,
             leaving: BTreeSet::new(),
@@ -564,7 +567,7 @@ impl World {
         }
         if let Order::Commit(Some(hash)) = order
             && is_done
-            && !nemesis.layouts.contains(&hash)
+            && !nemesis.plans.get(&hash).is_some_and(|layout| nemesis.layouts.contains(layout))
         {
             let text = format!("a plan {hash:016x} was committed, and no layout is called so");
             return Err(Violation { property: Property::OneTopology, key: None, text });
@@ -576,11 +579,13 @@ impl World {
             Order::Unstage => "unstage",
             Order::Commit(_) => "commit",
             Order::Revert => "revert",
+            Order::ForceKeepers => "force",
         };
         self.act(&format!("order {kind} {name}"));
-        let plan = reply.overview.as_ref().and_then(|overview| overview.plan.as_ref());
-        let plan = plan.map(|plan| plan.1.hash());
-        if let Some(plan) = plan {
+        let overview = reply.overview.as_ref();
+        let plan = overview.and_then(|overview| Some((overview.plan_hash, overview.plan.as_ref()?.1.hash())));
+        if let Some((plan, layout)) = plan {
+            self.nemesis.as_mut().expect("it acts").plans.insert(plan, layout);
             // The operator reads it first; meanwhile another may change it.
             let at = self.now + 1 + self.draw(200) as Time * MS;
             self.plan(at, Event::Strike(Strike::Commit(Some(plan))));
