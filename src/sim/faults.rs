@@ -234,6 +234,8 @@ pub struct Moving {
     pub crash_one_in: u64,
     /// Members have zones from the start.
     pub has_zones: bool,
+    /// Keepers are parted, and one forgets what it voted.
+    pub forgets: bool,
 }
 
 /// Names of the profiles that `--profile` takes.
@@ -291,7 +293,10 @@ impl Profile {
             "amnesia" => profile.forget_tails(&mut rng),
             "stale" => profile.leave_replicas_behind(),
             "rot" => profile.let_a_disk_rot(&mut rng),
-            "membership" => profile.let_members_change(&mut rng),
+            "membership" => {
+                profile.let_members_change(&mut rng);
+                profile.membership.iter_mut().for_each(|drawn| drawn.forgets = seed % 8 == 7);
+            }
             other => panic!("no profile is called `{other}`"),
         }
         if name != "calm" {
@@ -435,6 +440,7 @@ impl Profile {
             act_every: MS * (100 << rng.below(4)),
             crash_one_in: [0, 0, 8, 30][rng.below(4) as usize],
             has_zones: rng.one_in(4),
+            forgets: false,
         });
         self.acknowledged_target += 300;
         if rng.one_in(2) {

@@ -132,8 +132,7 @@ impl World {
         }
         self.oracle.count_liveness();
         let end = self.now + REST_MAX;
-        loop {
-            let Some(why) = self.is_restless() else { break };
+        while let Some(why) = self.is_restless() {
             if self.now > end {
                 return broken(Property::Liveness, format!("everything is healed, and {why}"));
             }

@@ -141,7 +141,7 @@ impl Nemesis {
             if is_removed {
                 removed.get_or_insert(version);
             }
-            if (was_removed && !is_removed) || (is_member && (is_removed || was_removed)) {
+            if (was_removed && !is_removed) || (is_removed && is_member) {
                 let text =
                     format!("version {version}: {generation:016x} was removed and is a member or forgotten");
                 return Err(Violation { property: Property::RemovedStays, key: None, text });
@@ -450,7 +450,12 @@ impl World {
             return Ok(());
         }
         self.act("member emptied");
-        self.trace.say(self.now, None, || format!("*** {name} loses its disk"));
+        self.empty(machine, commits)
+    }
+
+    /// Takes the disk of a member that runs.
+    fn empty(&mut self, machine: usize, commits: bool) -> Judged {
+        self.trace.say(self.now, None, || format!("*** n{machine} loses its disk"));
         self.stop(machine, Stop::Crashed)?;
         self.oracle.emptied(machine);
         self.take_disk(machine);
@@ -462,6 +467,48 @@ impl World {
         let outage = MS + self.rng.below(self.profile.outage_max);
         self.plan(self.now + outage, Event::Strike(Strike::Start(machine)));
         Ok(())
+    }
+
+    /// Trap T9: two of three keepers decide something of which nobody else hears.
+    pub(super) fn part_keepers(&mut self) -> Judged {
+        if !self.is_safety_phase {
+            return Ok(());
+        }
+        self.plan(self.now + 1_500 * MS, Event::Strike(Strike::PartKeepers));
+        let mut keepers = self.keepers();
+        if keepers.len() != 3 || keepers.iter().any(|&keeper| !self.is_serving(keeper)) {
+            return Ok(());
+        }
+        let first = self.draw(3);
+        keepers.rotate_left(first);
+        let inside = [keepers[0], keepers[1]];
+        self.act("keepers parted");
+        self.part(&inside, 700 * MS);
+        let weight = 1 + self.draw(3) as u32;
+        self.order(keepers[0], Order::Stage(Change::Weight(format!("n{}", keepers[2]), weight)))?;
+        self.plan(self.now + 600 * MS, Event::Strike(Strike::Forget([keepers[0], keepers[1], keepers[2]])));
+        Ok(())
+    }
+
+    /// One of the two forgets it, and the other cannot tell: the third is told to decide something else.
+    pub(super) fn forget(&mut self, [knows, forgets, asked]: [usize; 3]) -> Judged {
+        if !self.is_safety_phase || !self.is_serving(forgets) || !self.may_break(forgets) {
+            return Ok(());
+        }
+        self.act("keeper forgets");
+        self.part(&[knows], 2_500 * MS);
+        self.empty(forgets, true)?;
+        self.start(forgets)?;
+        self.order(asked, Order::Stage(Change::Weight(format!("n{knows}"), 4)))
+    }
+
+    /// Cuts some machines off from all others.
+    fn part(&mut self, inside: &[usize], outage: Time) {
+        let all = self.machines.len();
+        let pairs = (0..all).flat_map(|a| (0..all).map(move |b| (a, b)));
+        let lanes: Vec<(usize, usize)> =
+            pairs.filter(|(a, b)| a != b && inside.contains(a) != inside.contains(b)).collect();
+        self.cut_lanes(lanes, outage);
     }
 
     /// Two operators want different things at one time.
@@ -490,13 +537,9 @@ impl World {
             return Ok(());
         }
         let some: Vec<usize> = keepers.iter().copied().filter(|_| self.draw(3) > 0).collect();
-        let all = self.machines.len();
-        let pairs = (0..all).flat_map(|a| (0..all).map(move |b| (a, b)));
-        let lanes: Vec<(usize, usize)> =
-            pairs.filter(|(a, b)| a != b && some.contains(a) != some.contains(b)).collect();
         self.act("keepers cut off");
         let outage = MS + self.rng.below(self.profile.outage_max);
-        self.cut_lanes(lanes, outage);
+        self.part(&some, outage);
         Ok(())
     }
 

@@ -64,7 +64,7 @@ pub const OUTCOMES: [&str; 15] = [
 ];
 
 /// What operators do and what befalls members, and ends of orders that a range of seeds must show.
-pub const ACTS: [&str; 20] = [
+pub const ACTS: [&str; 22] = [
     "join",
     "leave",
     "left machine emptied",
@@ -73,6 +73,8 @@ pub const ACTS: [&str; 20] = [
     "removed returns",
     "keepers cut off",
     "keepers stopped",
+    "keepers parted",
+    "keeper forgets",
     "stop at a step",
     "two operators",
     "weight",

@@ -29,6 +29,10 @@ pub(super) enum Strike {
     Correct(usize),
     /// An operator acts, or something befalls the members.
     Nemesis,
+    /// Two keepers decide something of which nobody else hears.
+    PartKeepers,
+    /// The second of them forgets it, and the third decides.
+    Forget([usize; 3]),
     /// An operator commits what is staged, or a plan.
     Commit(Option<u64>),
 }
@@ -40,6 +44,9 @@ impl World {
             self.plan_strike(number);
         }
         self.plan_nemesis();
+        if self.profile.membership.as_ref().is_some_and(|drawn| drawn.forgets) {
+            self.plan(self.now + 700 * MS, Event::Strike(Strike::PartKeepers));
+        }
     }
 
     /// Lets one member run with another layout for a while: the others must have nothing to do with it.
@@ -86,6 +93,8 @@ impl World {
             Strike::Start(machine) if !self.is_wanted(machine) => Ok(()),
             Strike::Start(machine) => self.start(machine),
             Strike::Nemesis => self.strike_members(),
+            Strike::PartKeepers => self.part_keepers(),
+            Strike::Forget(keepers) => self.forget(keepers),
             Strike::Commit(plan) => self.commit_staged(plan),
             Strike::Correct(machine) => self.correct_layout(machine),
             Strike::Room(machine) => {
