@@ -1,19 +1,22 @@
 #!/usr/bin/env bash
 # The simulator: what CI runs of it, and the long form.
 #
-#   scripts/sim.sh               1,600 seeds (some do not count; 1,500 must), 100 of them twice, and every planted bug from its recorded seed
+#   scripts/sim.sh               1,600 seeds (some do not count; 1,500 must), 100 of them twice, 300 of clusters whose members change, and every
+#                                planted bug from its recorded seed
 #   scripts/sim.sh soak [N]      N seeds (20,000), and a search for every planted bug within 500 seeds
 #   scripts/sim.sh record        searches again and writes scripts/planted.txt
 #
 # A planted bug is one changed line of production code behind cfg(mutant = "name"). scripts/planted.txt has
 # one a line: its name, the seed that finds it, the property that catches it, and `store` if that is a seed of
-# the world of one store. The same seed passes where
+# the world of one store, or the name of another profile than the usual one. The same seed passes where
 # nothing is planted; that is what the 1,600 seeds show, as every recorded seed is one of them.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
 PLANTED=scripts/planted.txt
-BUGS=(ack_before_append actor_reuse epoch_trust merge_context_one_side count_failed torn_tail shed_early)
+BUGS=(ack_before_append actor_reuse epoch_trust merge_context_one_side count_failed torn_tail shed_early tokens_no_skip)
+MEMBERSHIP_BUGS=(flip_early union_quorum one_source drop_unverified stale_frames gapped_copy fork_accepted removed_rejoins
+    wiped_keeper)
 STORE_BUGS=(replay_order tombstone_rule checksum_seed manifest_order)
 SEARCHED=500
 failures=0
@@ -37,9 +40,19 @@ build() {
     printf '%s\n' "$program"
 }
 
+# The world or the profile of a seed, as the program takes it.
+where() {
+    case $1 in
+    '') ;;
+    store) printf -- '--store' ;;
+    *) printf -- '--profile %s' "$1" ;;
+    esac
+}
+
 # The first seed that finds a planted bug, and the property: `seed property`, or nothing.
 search() {
-    "$1" sim ${2:+--$2} --seeds "0..$SEARCHED" --partial 2>/dev/null |
+    # shellcheck disable=SC2046
+    "$1" sim $(where "$2") --seeds "0..$SEARCHED" --partial 2>/dev/null |
         sed -n 's/^FAILED seed \([0-9]*\) property \(.*\)$/\1 \2/p' | sort -n | head -n 1
 }
 
@@ -48,24 +61,30 @@ replay_planted() {
     while read -r name seed property world; do
         case $name in '#'* | '') continue ;; esac
         program=$(build "$name") || exit 1
-        found=$("$program" sim ${world:+--$world} --seed "$seed" 2>/dev/null | sed -n 's/^FAILED seed [0-9]* property \(.*\)$/\1/p')
+        # shellcheck disable=SC2046
+        found=$("$program" sim $(where "$world") --seed "$seed" 2>/dev/null | sed -n 's/^FAILED seed [0-9]* property \(.*\)$/\1/p')
         if [ "$found" = "$property" ]; then
             printf 'planted %s: caught by %s at seed %s\n' "$name" "$property" "$seed"
         else
             fail "planted $name: seed $seed found \`${found:-nothing}\` and not $property"
         fi
-        "$clean" sim ${world:+--$world} --seed "$seed" >/dev/null 2>&1 || fail "seed $seed fails with nothing planted"
+        # shellcheck disable=SC2046
+        "$clean" sim $(where "$world") --seed "$seed" >/dev/null 2>&1 || fail "seed $seed fails with nothing planted"
     done <"$PLANTED"
-    for name in "${BUGS[@]}" "${STORE_BUGS[@]}"; do
+    for name in "${BUGS[@]}" "${STORE_BUGS[@]}" "${MEMBERSHIP_BUGS[@]}"; do
         grep -q "^$name " "$PLANTED" || fail "no seed is recorded for $name"
     done
 }
 
 search_planted() {
     local name world program found
-    for name in "${BUGS[@]}" "${STORE_BUGS[@]}"; do
+    for name in "${BUGS[@]}" "${STORE_BUGS[@]}" "${MEMBERSHIP_BUGS[@]}"; do
         program=$(build "$name") || exit 1
-        case " ${STORE_BUGS[*]} " in *" $name "*) world=store ;; *) world= ;; esac
+        case " ${STORE_BUGS[*]} | ${MEMBERSHIP_BUGS[*]} " in
+        *" $name "*'|'*) world=store ;;
+        *'|'*" $name "*) world=membership ;;
+        *) world= ;;
+        esac
         found=$(search "$program" "$world")
         printf 'planted %s: %s\n' "$name" "${found:-not found in $SEARCHED seeds}"
         [ -n "$found" ] || fail "planted $name is not found within $SEARCHED seeds"
@@ -81,6 +100,7 @@ case ${1:-} in
     [ "${uncounted:-1600}" -le 100 ] || fail "${uncounted:-all} of 1,600 seeds do not count: 1,500 must"
     "$clean" sim --store --seeds 0..150 >/dev/null || fail '150 seeds of the world of one store'
     "$clean" sim --profile rot --seeds 0..150 >/dev/null || fail '150 seeds of a cluster with a disk that rots'
+    "$clean" sim --profile membership --seeds 0..300 >/dev/null || fail '300 seeds of a cluster whose members change'
     "$clean" sim --seeds 0..100 --twice --partial >/dev/null || fail '100 seeds twice'
     replay_planted
     ;;
@@ -88,6 +108,7 @@ soak)
     "$clean" sim --seeds "0..${2:-20000}" || fail "${2:-20000} seeds"
     "$clean" sim --store --seeds "0..${2:-20000}" || fail "${2:-20000} seeds of the world of one store"
     "$clean" sim --profile rot --seeds "0..${2:-20000}" || fail "${2:-20000} seeds of a cluster with a disk that rots"
+    "$clean" sim --profile membership --seeds "0..${2:-20000}" || fail "${2:-20000} seeds of a cluster whose members change"
     search_planted
     ;;
 record)
