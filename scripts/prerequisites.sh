@@ -11,7 +11,7 @@ RUST_MINIMUM=1.95
 declare -A PACKAGES=(
     [redis-server]=redis-server [redis-cli]=redis-tools [redis-benchmark]=redis-tools
     [valgrind]=valgrind [gcc]=gcc [g++]=g++ [python3]=python3 [strace]=strace [make]=make
-    [mount]=mount [mkfs.ext4]=e2fsprogs
+    [mount]=mount [mkfs.ext4]=e2fsprogs [ip]=iproute2 [unshare]=util-linux [nsenter]=util-linux
 )
 
 problems=()

@@ -9,7 +9,7 @@ source "$(dirname "$0")/stages.sh"
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
 
 stage prerequisites 10 scripts/prerequisites.sh gcc g++ redis-server redis-cli redis-benchmark valgrind python3 \
-    mount mkfs.ext4
+    mount mkfs.ext4 ip unshare nsenter
 stage simulator    600 scripts/sim.sh soak
 stage kill         120 env QUORATE_KILL_ROUNDS=100 cargo test --release --test processes kill -- --nocapture
 stage malformed    120 env QUORATE_MALFORMED=1000000 scripts/malformed.sh

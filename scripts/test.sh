@@ -18,7 +18,7 @@ docs() {
 export -f docs
 
 stage prerequisites 10 scripts/prerequisites.sh gcc g++ redis-server redis-cli redis-benchmark valgrind python3 \
-    mount mkfs.ext4
+    mount mkfs.ext4 ip unshare nsenter
 stage format        2  cargo fmt --check
 stage clippy        20 cargo clippy --all-features --all-targets -- -D warnings
 stage tidy          10 cargo test --all-features --test tidy
