@@ -2,6 +2,8 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::Duration;
 
 use quorate::resp::client::{Parser, Value, encode};
@@ -10,9 +12,14 @@ use quorate::resp::client::{Parser, Value, encode};
 /// this hangs.
 const HANGS: Duration = Duration::from_secs(30);
 
+/// What carries bytes to a node and back.
+trait Stream: Read + Write + Send {}
+impl Stream for TcpStream {}
+impl Stream for UnixStream {}
+
 /// A connection to a node.
 pub struct Client {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     parser: Parser,
 }
 
@@ -23,7 +30,19 @@ impl Client {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(HANGS))?;
         stream.set_write_timeout(Some(HANGS))?;
-        Ok(Client { stream, parser: Parser::new() })
+        Ok(Client { stream: Box::new(stream), parser: Parser::new() })
+    }
+
+    /// Connects to a node's Unix socket, which is reached from every network namespace.
+    pub fn connect_unix(path: &Path) -> Client {
+        let connect = || -> io::Result<UnixStream> {
+            let stream = UnixStream::connect(path)?;
+            stream.set_read_timeout(Some(HANGS))?;
+            stream.set_write_timeout(Some(HANGS))?;
+            Ok(stream)
+        };
+        let stream = connect().unwrap_or_else(|error| panic!("no connection to {path:?}: {error}"));
+        Client { stream: Box::new(stream), parser: Parser::new() }
     }
 
     /// Connects to a node that must be there.

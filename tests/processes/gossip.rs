@@ -14,28 +14,33 @@ use crate::process::{PATIENCE, Process, free_address};
 const BYTES_A_SECOND_MAX: u64 = 1_500;
 
 /// What a node says of itself and its cluster.
-struct Status(Value);
+pub struct Status(Value);
 
 impl Status {
-    fn of(client: &mut Client) -> Status {
+    pub fn of(client: &mut Client) -> Status {
         Status(client.call(&["Q.STATUS"]))
     }
 
     /// What it thinks of a member.
-    fn verdict(&self, of: usize) -> String {
+    pub fn verdict(&self, of: usize) -> String {
         let Value::Array(members) = field(&self.0, "members") else { panic!("no members: {:?}", self.0) };
         let is_meant = |member: &&Value| text(field(member, "name")) == name(of);
         text(field(members.iter().find(is_meant).expect("all members are listed"), "verdict"))
     }
 
-    fn counter(&self, name: &str) -> u64 {
+    pub fn counter(&self, name: &str) -> u64 {
         match field(field(&self.0, "counters"), name) {
             Value::Integer(count) => u64::try_from(*count).expect("counters count up"),
             other => panic!("{name} is {other:?}"),
         }
     }
 
-    fn layout(&self) -> (Value, Value) {
+    /// How many records it holds.
+    pub fn records(&self) -> Value {
+        field(&self.0, "records").clone()
+    }
+
+    pub fn layout(&self) -> (Value, Value) {
         (field(&self.0, "layout_version").clone(), field(&self.0, "layout_hash").clone())
     }
 }
