@@ -33,8 +33,10 @@ const FLAPPER: usize = 2;
 const BYTES_A_SECOND_MAX: u64 = 1_500;
 /// Datagrams of membership that it may send in a second.
 const DATAGRAMS_A_SECOND_MAX: u64 = 20;
-/// Connections that it may begin in a second, to both others together.
-const DIALS_A_SECOND_MAX: u64 = 4;
+/// Connections that it may try in a second, to both others together.
+const ATTEMPTS_A_SECOND_MAX: u64 = 4;
+/// Lines that it may log each time that one goes and comes.
+const LINES_A_ROUND_MAX: u64 = 20;
 
 /// Three nodes that founded and joined a cluster, each at a place of its own of a network.
 struct Nodes {
@@ -122,8 +124,17 @@ impl Nodes {
         (0..3).all(sees_all)
     }
 
-    fn statuses(&self) -> Vec<Status> {
-        (0..3).map(|at| Status::of(&mut self.connect(at))).collect()
+    /// What a node, and the kernel where it is, have counted.
+    fn counts(&self, at: usize) -> Counts {
+        let kernel = self.network.counters(at);
+        let lines = self.processes[at].stderr().lines().count() as u64;
+        Counts {
+            status: Status::of(&mut self.connect(at)),
+            sent: kernel["sent"],
+            datagrams: kernel["Udp OutDatagrams"],
+            attempts: kernel["Tcp ActiveOpens"] + kernel["Ip OutNoRoutes"],
+            lines,
+        }
     }
 
     fn set(&self, how: Away, away: bool) {
@@ -133,11 +144,19 @@ impl Nodes {
             Away::Stopped => self.processes[FLAPPER].signal(if away { "STOP" } else { "CONT" }),
         }
     }
+}
 
-    /// Connections that a node has begun.
-    fn dials(&self, at: usize) -> u64 {
-        self.network.counters(at)["Tcp ActiveOpens"]
-    }
+/// What is counted of a node.
+struct Counts {
+    status: Status,
+    /// Bytes that left its place.
+    sent: u64,
+    /// Datagrams that left it.
+    datagrams: u64,
+    /// Connections begun, and what else failed for want of a route.
+    attempts: u64,
+    /// Lines of its log.
+    lines: u64,
 }
 
 /// A key that is nobody's.
@@ -261,15 +280,14 @@ fn endure(nodes: &Nodes, prefix: &str, rounds: &[Round]) -> Vec<String> {
         .map(|at| write_steadily(nodes.connect(at), format!("{prefix}:{at}"), Arc::clone(&stop)))
         .collect();
     let watch = Watch::start(nodes);
-    let before = (nodes.statuses(), (0..3).map(|at| nodes.dials(at)).collect::<Vec<_>>());
+    let before = [0, 1, 2].map(|at| nodes.counts(at));
     let begun = Instant::now();
     let marks: Vec<(String, Instant)> = rounds.iter().flat_map(|round| go_and_return(nodes, round)).collect();
     for at in 0..3 {
         (0..3).for_each(|of| await_verdict(nodes, at, of, is_back));
     }
     let seconds = begun.elapsed().as_secs() + 1;
-    let dials: Vec<u64> = (0..3).map(|at| nodes.dials(at) - before.1[at]).collect();
-    let after = nodes.statuses();
+    let after = [0, 1, 2].map(|at| nodes.counts(at));
     stop.store(true, Ordering::Relaxed);
     let mut answers = Answers::new();
     for writer in writers {
@@ -280,9 +298,11 @@ fn endure(nodes: &Nodes, prefix: &str, rounds: &[Round]) -> Vec<String> {
     let seen = watch.stop();
     tell(begun, marks, &seen);
     assert_no_failures(&answers);
-    assert_eq!(seen.layouts, BTreeSet::from([format!("{:?}", before.0[0].layout())]));
-    let load = (0..3).map(|at| (&before.0[at], &after[at], dials[at]));
-    load.enumerate().for_each(|(at, (before, after, dials))| assert_calm(at, before, after, dials, seconds));
+    assert_eq!(seen.layouts, BTreeSet::from([format!("{:?}", before[0].status.layout())]));
+    for (at, (before, after)) in before.iter().zip(&after).enumerate() {
+        println!("{}, in {seconds} s and {} rounds:", name(at), rounds.len());
+        assert_calm(before, after, seconds, rounds.len() as u64, answers.len() as u64);
+    }
     check_all(&mut nodes.connect(FLAPPER), &answers, &["GET"]);
     await_caught_up(nodes);
     assert_eq!(nodes.overview()["staged"].as_array().map(Vec::len), Some(0));
@@ -332,21 +352,26 @@ fn tell(begun: Instant, marks: Vec<(String, Instant)>, seen: &Seen) {
     }
 }
 
-/// No node has sent much, nor tried to connect often, nor had its layout changed.
-fn assert_calm(at: usize, before: &Status, after: &Status, dials: u64, seconds: u64) {
-    assert_eq!(before.layout(), after.layout());
-    let grown = |name| after.counter(name) - before.counter(name);
+/// A node has not sent much, nor tried to connect often, nor filled its log, nor had its layout changed.
+fn assert_calm(before: &Counts, after: &Counts, seconds: u64, rounds: u64, writes: u64) {
+    assert_eq!(before.status.layout(), after.status.layout());
+    let grown = |name| after.status.counter(name) - before.status.counter(name);
     let (bytes, datagrams) = (grown("gossip_bytes_sent"), grown("gossip_datagrams_sent"));
     let (repairs, unsent) = (grown("gossip_repairs"), grown("gossip_datagrams_unsent"));
+    let (attempts, lines) = (after.attempts - before.attempts, after.lines - before.lines);
+    let (sent, seen) = (after.sent - before.sent, after.datagrams - before.datagrams);
     println!(
-        "{}: in {seconds} s {bytes} bytes, {datagrams} datagrams, {unsent} of them unsent, {repairs} repairs, {dials} connections begun",
-        name(at)
+        "  gossip: {bytes} bytes in {datagrams} datagrams, {unsent} of them unsent, {repairs} repairs\n  \
+         kernel: {sent} bytes, {seen} datagrams, {attempts} connections tried; {lines} lines logged",
     );
+    println!("  {} bytes a write", sent / writes);
     assert!(bytes > 0 && datagrams > 0, "nothing was counted");
+    assert!(seen <= datagrams, "{seen} datagrams were sent, and {datagrams} counted");
     assert!(bytes <= seconds * BYTES_A_SECOND_MAX, "{bytes} bytes in {seconds} s");
     assert!(datagrams <= seconds * DATAGRAMS_A_SECOND_MAX, "{datagrams} datagrams in {seconds} s");
-    assert!(dials <= seconds * DIALS_A_SECOND_MAX, "{dials} connections begun in {seconds} s");
-    assert_eq!(after.counter("gossip_refused_twin"), 0);
+    assert!(attempts <= seconds * ATTEMPTS_A_SECOND_MAX, "{attempts} connections tried in {seconds} s");
+    assert!(lines <= rounds * LINES_A_ROUND_MAX, "{lines} lines in {rounds} rounds");
+    assert_eq!(after.status.counter("gossip_refused_twin"), 0);
 }
 
 /// Waits until the flapper holds as much as the others.
@@ -354,7 +379,7 @@ fn await_caught_up(nodes: &Nodes) {
     let give_up = Instant::now() + PATIENCE;
     let begun = Instant::now();
     loop {
-        let records: Vec<Value> = nodes.statuses().iter().map(|status| status.records()).collect();
+        let records: Vec<Value> = (0..3).map(|at| Status::of(&mut nodes.connect(at)).records()).collect();
         if records.iter().all(|count| *count == records[0]) {
             println!("all hold the same {:?} after {:?}", records[0], begun.elapsed());
             return;

@@ -117,18 +117,30 @@ impl Network {
         self.ends[at].ip(&["link", "set", "dev", "uplink", word(up)]);
     }
 
-    /// What the kernel counts at a place, as `Tcp ActiveOpens` or `Udp OutDatagrams`.
+    /// What the kernel counts at a place: of protocols, as `Tcp ActiveOpens`, and `sent`, the bytes that went
+    /// out of its interface.
     pub fn counters(&self, at: usize) -> BTreeMap<String, u64> {
-        let path = format!("/proc/{}/net/snmp", self.ends[at].holder.id());
-        let text = std::fs::read_to_string(path).expect("the kernel counts");
-        let lines: Vec<&str> = text.lines().collect();
+        let read = |name| {
+            let path = format!("/proc/{}/net/{name}", self.ends[at].holder.id());
+            std::fs::read_to_string(path).expect("the kernel counts")
+        };
+        let mut counters = BTreeMap::new();
+        let (protocols, interfaces) = (read("snmp"), read("dev"));
         // A line of names, and one of numbers below it.
-        let rows = lines.chunks_exact(2).flat_map(|pair| {
+        for pair in protocols.lines().collect::<Vec<_>>().chunks_exact(2) {
             let (names, numbers) = (pair[0].split_whitespace(), pair[1].split_whitespace());
             let part = pair[0].split(':').next().unwrap_or_default();
-            names.zip(numbers).skip(1).map(move |(name, number)| (format!("{part} {name}"), number))
-        });
-        rows.filter_map(|(name, number)| Some((name, number.parse().ok()?))).collect()
+            for (name, number) in names.zip(numbers) {
+                if let Ok(number) = number.parse() {
+                    counters.insert(format!("{part} {name}"), number);
+                }
+            }
+        }
+        // Eight numbers of what came in, bytes first; then of what went out.
+        let uplink = interfaces.lines().find_map(|line| line.trim().strip_prefix("uplink:"));
+        let sent = uplink.and_then(|numbers| numbers.split_whitespace().nth(8)?.parse().ok());
+        counters.insert("sent".to_owned(), sent.expect("an interface counts"));
+        counters
     }
 }
 
