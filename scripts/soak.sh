@@ -23,7 +23,8 @@ stage placement    120 env QUORATE_LAYOUTS=1000000 \
 stage loom         120 scripts/loom.sh --full
 stage upgrade      60 scripts/upgrade.sh
 stage faults       120 env QUORATE_FAULTS_ROUNDS=20 scripts/faults.sh
-stage flapping     30 env QUORATE_FLAP_ROUNDS=20 cargo test --release --test processes flapping::a_network -- --nocapture
+stage flapping     30 env QUORATE_FLAP_ROUNDS=20 \
+    cargo test --release --test processes flapping::a_network -- --nocapture
 stage stopped      30 env QUORATE_STOP_SECONDS=1,5,20,60 \
     cargo test --release --test processes flapping::a_process -- --nocapture
 stage overwrite    60 scripts/bench-store.sh --only space --reps 1 --seconds 600

@@ -11,7 +11,7 @@ use crate::process::{PATIENCE, Process, free_address};
 
 /// Bytes of membership that a node of three may send in a second: a probe and the answers to those of two
 /// others, and as much again while one of them does not answer.
-const BYTES_A_SECOND_MAX: u64 = 1_500;
+pub const BYTES_A_SECOND_MAX: u64 = 1_500;
 
 /// What a node says of itself and its cluster.
 pub struct Status(Value);

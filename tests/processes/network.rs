@@ -8,8 +8,8 @@
 //!
 //! A namespace has no name: it lives as long as the process that was started in it, and that one ends when this
 //! process closes its stdin, in whatever way this process ends. With a namespace goes what is in it, so nothing
-//! is left behind and two networks never meet. What runs in a namespace is entered by files (a Unix socket) or
-//! by `nsenter`; no thread of this process changes its own.
+//! of ours is left behind, and two networks never meet. What runs there is reached by files, such as a Unix
+//! socket, or by `nsenter`; no thread of this process changes its own namespace.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
