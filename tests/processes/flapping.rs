@@ -5,8 +5,9 @@
 //! Each node runs in a network namespace of its own, which needs root. Clients use the Unix sockets: they
 //! reach a node whose network is gone.
 //!
-//! `QUORATE_FLAP_ROUNDS` has the network flap so often for a moment, and then so often for longer than it takes
-//! to be declared down. `QUORATE_STOP_SECONDS` is for how long the process is stopped, as `1,5,20,60`.
+//! `QUORATE_FLAP_ROUNDS` has the network flap so often for two seconds, ten times as often for less than a probe
+//! takes, and so often for longer than it takes to be declared down. `QUORATE_STOP_SECONDS` is for how long the
+//! process is stopped, as `1,5,20,60`.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -388,14 +389,19 @@ fn await_caught_up(nodes: &Nodes) {
     }
 }
 
-/// A network that flaps: pulled and turned off in turn.
-fn flaps(rounds: usize, seconds: u64, until: &'static [&'static str], is_awaited: bool) -> Vec<Round> {
+/// A network that flaps: pulled and turned off in turn, so many milliseconds away and back.
+fn flaps(
+    rounds: usize,
+    (away, back): (u64, u64),
+    until: &'static [&'static str],
+    is_awaited: bool,
+) -> Vec<Round> {
     let how = [Away::Unplugged, Away::TurnedOff];
     let round = |number: usize| Round {
         how: how[number % 2],
-        time: Duration::from_secs(seconds),
+        time: Duration::from_millis(away),
         until,
-        back: Duration::from_secs(2),
+        back: Duration::from_millis(back),
         is_awaited,
     };
     (0..rounds).map(round).collect()
@@ -406,10 +412,12 @@ fn a_network_that_flaps_costs_no_write_no_layout_and_no_storm() {
     let Some(nodes) = Nodes::start() else { return };
     let long: Option<usize> =
         std::env::var("QUORATE_FLAP_ROUNDS").ok().map(|text| text.parse().expect("a number"));
-    let seen = endure(&nodes, "short", &flaps(long.unwrap_or(4), 2, &["suspect", "down"], false));
+    let seen =
+        endure(&nodes, "short", &flaps(long.unwrap_or(4), (2_000, 2_000), &["suspect", "down"], false));
     assert!(seen.iter().any(|verdict| verdict != "alive"), "nobody noticed: {seen:?}");
     let Some(rounds) = long else { return };
-    let seen = endure(&nodes, "long", &flaps(rounds, 12, &["down"], true));
+    endure(&nodes, "quick", &flaps(10 * rounds, (300, 300), &[], false));
+    let seen = endure(&nodes, "long", &flaps(rounds, (12_000, 2_000), &["down"], true));
     for verdict in ["suspect", "down"] {
         assert!(seen.iter().any(|seen| seen == verdict), "never {verdict}: {seen:?}");
     }
