@@ -17,6 +17,8 @@ use quorate::proto::time::{Instant, Now, WallTime};
 use quorate::proto::version::{Dot, Hlc, Object, Sibling, VectorClock};
 use quorate::store::MemoryStore;
 
+#[path = "core/avoided.rs"]
+mod avoided;
 #[path = "core/faulty.rs"]
 mod faulty;
 #[path = "core/probes.rs"]

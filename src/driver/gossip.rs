@@ -270,7 +270,10 @@ impl Detector {
                     self.asked = Some((member, number));
                     node.probe(member, number);
                 }
-                Output::Changed(change) => self.tell_change(&change, log),
+                Output::Changed(change) => {
+                    node.avoid(change.member, change.to != Verdict::Alive || change.unsteady);
+                    self.tell_change(&change, log);
+                }
                 Output::LayoutDiffers { member, theirs } => {
                     let (name, LayoutStamp { version, hash, .. }) = (self.name(member), theirs);
                     let what = format_args!("{name} has another layout: version {version}, hash {hash:016x}");

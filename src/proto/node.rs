@@ -381,6 +381,14 @@ impl<S: Store> Node<S> {
         self.send_hello(slot, true);
     }
 
+    /// Whether others are to be asked before this member: what whoever looks after members thinks of it. It owns what
+    /// it owns all the same, and is written to.
+    pub fn avoid(&mut self, member: MemberId, avoided: bool) {
+        if let Some(slot) = self.peer_slot(member) {
+            self.peers.peer_mut(slot).avoided = avoided;
+        }
+    }
+
     /// What a peer that can be reached knows of messages, if it is not all that this release does.
     pub fn set_peer_level(&mut self, peer: MemberId, level: u8) {
         if let Some(slot) = self.peer_slot(peer) {

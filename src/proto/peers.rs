@@ -23,6 +23,8 @@ pub struct Peer {
     pub opens: u64,
     /// Its generation, once it introduced itself.
     pub generation: Option<u64>,
+    /// Others are asked first: it is suspected, down, or comes and goes.
+    pub avoided: bool,
     /// What it knows of messages.
     pub level: u8,
     /// The highest version of a topology that it was seen to follow on this connection.
@@ -42,6 +44,7 @@ impl Peer {
             boot: 0,
             opens: 0,
             generation: None,
+            avoided: false,
             level: LEVEL,
             version: 0,
             told: 0,

@@ -77,8 +77,9 @@ impl<S: Store> Turn<'_, S> {
             return self.finish(index, Reply::bare(outcome));
         }
         let own = self.peers.own();
-        let usable = |&(_, slot): &(usize, u16)| slot != own && self.peers.usable(slot);
-        let Some((_, to)) = self.replicas(index).readable().find(usable) else {
+        let replicas = self.replicas(index);
+        let usable = replicas.readable().filter(|&(_, slot)| slot != own && self.peers.usable(slot));
+        let Some((_, to)) = usable.min_by_key(|&(_, slot)| self.peers.peer(slot).avoided) else {
             let read_only = self.own_readable_rank(index).is_some();
             if self.routes.are_meeting(self.now.mono) && !read_only {
                 return self.wait(index, operation);

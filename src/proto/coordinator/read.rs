@@ -151,12 +151,21 @@ impl<S: Store> Turn<'_, S> {
         let rotor = self.coordinator.rotor;
         let slot = &mut self.coordinator.slots[index];
         let replicas = self.routes.replicas(slot.keyspace, slot.partition);
-        let readable: Vec<(usize, u16)> = replicas.readable().collect();
+        let mut readable = [(0, 0); limits::REPLICAS_MAX];
+        let mut count_readable = 0;
+        for (at, replica) in replicas.readable().enumerate() {
+            readable[at] = replica;
+            count_readable = at + 1;
+        }
         let left = slot.deadline.since(self.now.mono).as_millis();
         let own = self.peers.own();
         let mut sent = 0;
-        for step in 0..readable.len() {
-            let (rank, replica) = readable[(rotor + step) % readable.len()];
+        // In turn, but those last of whom nothing good is heard.
+        for step in 0..2 * count_readable {
+            let (rank, replica) = readable[(rotor + step) % count_readable];
+            if self.peers.peer(replica).avoided != (step >= count_readable) {
+                continue;
+            }
             let reading = &mut slot.reading;
             let done = reading.asked.contains(rank) || reading.answered.contains(rank) || replica == own;
             if done || !self.peers.usable(replica) {
