@@ -21,6 +21,8 @@ use quorate::store::MemoryStore;
 mod avoided;
 #[path = "core/faulty.rs"]
 mod faulty;
+#[path = "core/following.rs"]
+mod following;
 #[path = "core/probes.rs"]
 mod probes;
 #[path = "core/read_only.rs"]

@@ -26,7 +26,26 @@ impl<S: Store> Turn<'_, S> {
         }
     }
 
+    /// A machine that was behind this version has come to that one: sends it again at once what it could not
+    /// answer before, rather than when it is late.
+    pub fn caught_up(&mut self, replica: u16, behind: u64, version: u64) {
+        for index in 0..self.coordinator.slots.len() {
+            let slot = &self.coordinator.slots[index];
+            let since = self.routes.since(slot.partition);
+            if since <= behind || since > version {
+                continue;
+            }
+            match slot.phase {
+                Phase::Reading | Phase::Background => self.fetch_again(index, replica),
+                Phase::Writing => self.write_again_to(index, |other| other == replica),
+                _ => {}
+            }
+        }
+    }
+
     fn redirect(&mut self, index: usize, before: &Routes) {
+        // Nobody has been late under this topology yet.
+        self.coordinator.slots[index].attempts = 0;
         let slot = &self.coordinator.slots[index];
         let phase = slot.phase;
         let write = phase == Phase::Writing || !slot.request.is_empty();

@@ -146,18 +146,15 @@ impl<S: Store> Turn<'_, S> {
         if count == 0 {
             return 0;
         }
-        let id = self.wire_id(index);
         self.coordinator.rotor = self.coordinator.rotor.wrapping_add(1);
         let rotor = self.coordinator.rotor;
-        let slot = &mut self.coordinator.slots[index];
-        let replicas = self.routes.replicas(slot.keyspace, slot.partition);
+        let replicas = self.replicas(index);
         let mut readable = [(0, 0); limits::REPLICAS_MAX];
         let mut count_readable = 0;
         for (at, replica) in replicas.readable().enumerate() {
             readable[at] = replica;
             count_readable = at + 1;
         }
-        let left = slot.deadline.since(self.now.mono).as_millis();
         let own = self.peers.own();
         let mut sent = 0;
         // In turn, but those last of whom nothing good is heard.
@@ -166,31 +163,52 @@ impl<S: Store> Turn<'_, S> {
             if self.peers.peer(replica).avoided != (step >= count_readable) {
                 continue;
             }
-            let reading = &mut slot.reading;
+            let reading = &self.coordinator.slots[index].reading;
             let done = reading.asked.contains(rank) || reading.answered.contains(rank) || replica == own;
             if done || !self.peers.usable(replica) {
                 continue;
             }
-            reading.asked.insert(rank);
-            reading.failed.remove(rank);
-            // Asked again, a replica is told the same: its first answer may still come.
-            if !reading.told.contains(rank) {
-                reading.told.insert(rank);
-                reading.known[rank] = reading.merged_hash;
-            }
-            let message = Message::Fetch {
-                keyspace: slot.keyspace,
-                key: &slot.key,
-                known: reading.known[rank],
-                deadline_ms: u32::try_from(left).unwrap_or(u32::MAX),
-            };
-            self.peers.send(replica, id, &message);
+            self.fetch(index, rank, replica);
             sent += 1;
             if sent == count {
                 break;
             }
         }
         sent
+    }
+
+    /// Sends a fetch to one replica.
+    fn fetch(&mut self, index: usize, rank: usize, replica: u16) {
+        let id = self.wire_id(index);
+        let slot = &mut self.coordinator.slots[index];
+        let left = slot.deadline.since(self.now.mono).as_millis();
+        let reading = &mut slot.reading;
+        reading.asked.insert(rank);
+        reading.failed.remove(rank);
+        // Asked again, a replica is told the same: its first answer may still come.
+        if !reading.told.contains(rank) {
+            reading.told.insert(rank);
+            reading.known[rank] = reading.merged_hash;
+        }
+        let message = Message::Fetch {
+            keyspace: slot.keyspace,
+            key: &slot.key,
+            known: reading.known[rank],
+            deadline_ms: u32::try_from(left).unwrap_or(u32::MAX),
+        };
+        self.peers.send(replica, id, &message);
+    }
+
+    /// Asks one replica again that was asked and has not answered.
+    pub(super) fn fetch_again(&mut self, index: usize, replica: u16) {
+        let reading = &self.coordinator.slots[index].reading;
+        let open = |&(rank, slot): &(usize, u16)| {
+            slot == replica && reading.asked.contains(rank) && !reading.answered.contains(rank)
+        };
+        if let Some((rank, _)) = self.replicas(index).readable().find(open) {
+            self.coordinator.counters.retries += 1;
+            self.fetch(index, rank, replica);
+        }
     }
 
     /// A replica is late: asks one more, or the late ones again where there is no other.

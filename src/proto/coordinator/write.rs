@@ -187,6 +187,11 @@ impl<S: Store> Turn<'_, S> {
     /// Sends again to whoever has not answered: our record as it is now, as long as it holds what was written.
     /// A disk may have lost that since, and the acknowledgement of another record would not be one of it.
     pub(super) fn write_again(&mut self, index: usize) {
+        self.write_again_to(index, |_| true);
+    }
+
+    /// The same, to some machines only.
+    pub(super) fn write_again_to(&mut self, index: usize, is_meant: impl Fn(u16) -> bool) {
         let id = self.wire_id(index);
         let replicas = self.replicas(index);
         let slot = &self.coordinator.slots[index];
@@ -207,7 +212,7 @@ impl<S: Store> Turn<'_, S> {
             let done = slot.tally.acked.contains(rank)
                 && (slot.quorum.dw_of_any() == 0 || slot.tally.durable.contains(rank))
                 || slot.tally.failed.contains(rank);
-            if replica != own && !done && self.peers.usable(replica) {
+            if replica != own && !done && is_meant(replica) && self.peers.usable(replica) {
                 self.coordinator.counters.retries += 1;
                 self.peers.send(replica, id, &message);
             }

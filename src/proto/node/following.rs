@@ -54,7 +54,8 @@ impl<S: Store> Node<S> {
         }
         let peer = self.peers.peer_mut(from);
         if theirs > peer.version {
-            peer.version = theirs;
+            let behind = core::mem::replace(&mut peer.version, theirs);
+            self.turn(now).caught_up(from, behind, theirs);
             self.cluster.note_version(now, theirs);
             if theirs > ours {
                 // Whatever it hears from us tells it that we are behind.
@@ -148,6 +149,13 @@ impl<S: Store> Node<S> {
         routes.expect_meetings(now.mono + limits::MEETING_TIME);
         let before = core::mem::replace(&mut self.routes, routes);
         self.turn(now).follow(&before);
+        // Who was ahead may wait for answers that counted for nothing while this node was behind.
+        let progress = self.cluster.progress();
+        for slot in self.peers.slots() {
+            if self.peers.peer(slot).version > before.version() {
+                self.peers.send(slot, 0, &Message::Progress(progress));
+            }
+        }
         self.transfers.follow(scene!(self, now), self.cluster.topology());
         self.note_progress(now);
     }
