@@ -406,3 +406,26 @@ fn lost_keepers_are_replaced_by_force_and_by_nothing_else() {
         thread::sleep(Duration::from_millis(20));
     }
 }
+
+#[test]
+fn a_founder_that_was_alone_is_restored_from_a_backup() {
+    let mut members = Members::start(1, &[]);
+    assert_eq!(error_word(&members.connect(0).call(&["SET", "key", "value"])), None);
+    members.stop(0);
+    let data = members.data(0);
+    let (backup, restored) = (data.with_extension("backup"), data.with_extension("restored"));
+    let path = |path: &PathBuf| path.to_str().expect("UTF-8").to_owned();
+    let made = run(&["store", "backup", &path(&backup), "--data", &path(&data)]);
+    assert_eq!(made.code, Some(0), "{}", made.stderr);
+    let made = run(&["store", "restore", &path(&backup), &path(&restored)]);
+    assert_eq!(made.code, Some(0), "{}", made.stderr);
+    assert!(made.stdout.contains("founds the cluster anew"), "{}", made.stdout);
+    std::fs::remove_dir_all(&data).expect("its directory");
+    std::fs::rename(&restored, &data).expect("it is ours");
+    members.start_node(0, &[]);
+    assert_eq!(members.connect(0).call(&["GET", "key"]), Value::Bulk(b"value".to_vec()));
+    // And it grows again.
+    members.join("B", &["--auto-commit"]);
+    members.await_settled(0, 2);
+    assert_eq!(members.connect(1).call(&["GET", "key"]), Value::Bulk(b"value".to_vec()));
+}

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use quorate::driver::layout_file;
+use quorate::proto::cluster::Topology;
+use quorate::proto::store::Note;
 
 use super::check::summary;
 use super::{KeyArguments, inspect};
@@ -78,7 +80,8 @@ pub fn back_up(arguments: &BackupArguments) -> Result<(), Failure> {
 pub fn restore(arguments: &RestoreArguments) -> Result<(), Failure> {
     let (backup, directory) = (&arguments.backup, &arguments.directory);
     let inspector = inspect(backup)?;
-    let hash_key = arguments.key.keys(backup)?.hash;
+    let keys = arguments.key.keys(backup)?;
+    let hash_key = keys.hash;
     let is_known = inspector.is_key(&hash_key) || arguments.key.are_given();
     let mut reading = Reading::new(None);
     let report = inspector.check(is_known.then_some(&hash_key), &mut |progress| reading.tell(progress))?;
@@ -91,8 +94,17 @@ pub fn restore(arguments: &RestoreArguments) -> Result<(), Failure> {
         );
         return Err(Failure::new(DAMAGED, message));
     }
-    inspector.restore(directory, &[layout_file::FILE_NAME], &mut |progress| reading.tell(progress))?;
+    let topology = inspector.note(Note::Topology)?;
+    let is_alone = Topology::decode(&topology, &keys).is_ok_and(|topology| topology.members().len() == 1);
+    let also = [layout_file::FILE_NAME];
+    inspector.restore(directory, &also, !is_alone, &mut |progress| reading.tell(progress))?;
     print_line(format!("restored to {}", directory.display()).as_bytes())?;
+    if is_alone {
+        // Nobody else has its data, and nobody could make it a member again.
+        return print_line(
+            b"it was its cluster's only member: the node that opens it founds the cluster anew",
+        );
+    }
     print_line(
         b"its first opening gives it a new generation: to the other members it is a new replica with old records",
     )

@@ -19,7 +19,7 @@ use crate::store::checkpoint::CHECKPOINT;
 use crate::store::directory::{FORMAT, IDENTITY, MANIFEST, MEMBERS, OpenError};
 use crate::store::disk::{Disk, LOG_DIRECTORY};
 use crate::store::file::FileDisk;
-use crate::store::notes::file_name;
+use crate::store::notes::{Notes, file_name};
 use crate::store::recovery::{self, Progress};
 use crate::store::segment::HEADER_LENGTH;
 
@@ -67,6 +67,14 @@ enum Sharing {
 }
 
 impl Inspector<FileDisk> {
+    /// What the core has kept, empty if it never was.
+    ///
+    /// # Errors
+    /// It cannot be read or is damaged.
+    pub fn note(&self, note: Note) -> Result<Vec<u8>, OpenError> {
+        Ok(Notes::read(&*self.disk)?.content(note).to_vec())
+    }
+
     /// Makes a backup. `also` names files of the directory that go with it. Returns how many ranges of the
     /// log do not hold: they do not in the backup, either.
     ///
@@ -82,7 +90,7 @@ impl Inspector<FileDisk> {
     }
 
     /// Makes a data directory of a backup. The target may exist if it is empty. `also` names files of the
-    /// backup that go with it.
+    /// backup that go with it; what the core kept of its cluster goes along if `keeps_topology`.
     ///
     /// # Errors
     /// What is wrong with the target, in words; or the backup cannot be read.
@@ -90,6 +98,7 @@ impl Inspector<FileDisk> {
         &self,
         target: &Path,
         also: &[&str],
+        keeps_topology: bool,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<(), BackupError> {
         match fs::read_dir(target).map(|mut entries| entries.next().is_some()) {
@@ -101,7 +110,9 @@ impl Inspector<FileDisk> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(BackupError::io(target, &error)),
         }
-        self.fill(target, also, false, progress).map(drop)
+        let topology = [file_name(Note::Topology)];
+        let own = if keeps_topology { &topology[..] } else { &[] };
+        self.fill(target, &[also, own].concat(), false, progress).map(drop)
     }
 
     fn fill(
@@ -131,10 +142,9 @@ impl Inspector<FileDisk> {
             self.share(CHECKPOINT, target, sharing)?;
         }
         // The small ones are written over in place.
-        let identity = if is_backup { &[IDENTITY][..] } else { &[] };
-        for name in
-            [MANIFEST, MEMBERS, file_name(Note::Topology)].iter().chain(identity).chain(also).chain([&FORMAT])
-        {
+        let own = [IDENTITY, file_name(Note::Topology)];
+        let own = if is_backup { &own[..] } else { &[] };
+        for name in [MANIFEST, MEMBERS].iter().chain(own).chain(also).chain([&FORMAT]) {
             if self.disk.path().join(name).exists() {
                 self.copy(name, target, u64::MAX)?;
             }
