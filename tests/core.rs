@@ -60,6 +60,12 @@ impl Cluster {
                 Node::new(config, store, at as u64, now).unwrap()
             })
             .collect();
+        Cluster::of(nodes, now)
+    }
+
+    /// Of nodes that have just been made: connects each with each.
+    fn of(nodes: Vec<Node<MemoryStore>>, now: Now) -> Cluster {
+        let count = nodes.len();
         let ids = nodes.iter().map(Node::id).collect();
         let (wire, cut, replies, probed) = (vec![], vec![], BTreeMap::new(), vec![]);
         let mut cluster = Cluster { nodes, ids, now, wire, cut, replies, probed, next: 1 };

@@ -1,7 +1,5 @@
 //! Replicas that hear late of another topology: what they could not answer is asked again as soon as they follow.
 
-use std::collections::BTreeMap;
-
 use quorate::proto::cluster::{Change, Order};
 use quorate::proto::config::{Config, MemberSpec, Membership};
 use quorate::proto::error::Outcome;
@@ -32,18 +30,7 @@ fn founded(count: usize) -> Cluster {
         config.background_read_one_in = 0;
         Node::new(config, store, at as u64, now).unwrap()
     };
-    let nodes: Vec<_> = stores.into_iter().enumerate().map(start).collect();
-    let ids = nodes.iter().map(Node::id).collect();
-    let (wire, cut, replies, probed) = (vec![], vec![], BTreeMap::new(), vec![]);
-    let mut cluster = Cluster { nodes, ids, now, wire, cut, replies, probed, next: 1 };
-    for one in 0..count {
-        for other in (0..count).filter(|&other| other != one) {
-            let id = cluster.ids[other];
-            cluster.nodes[one].handle_peer_up(now, id);
-        }
-    }
-    cluster.run();
-    cluster
+    Cluster::of(stores.into_iter().enumerate().map(start).collect(), now)
 }
 
 impl Cluster {
