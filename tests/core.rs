@@ -176,8 +176,13 @@ impl Cluster {
 
     /// Replaces a node by an empty one of the same name, as after the loss of its directory.
     fn restart(&mut self, at: usize) {
+        self.restart_with(at, |_| ());
+    }
+
+    fn restart_with(&mut self, at: usize, change: impl Fn(&mut Config)) {
         self.isolate(at);
-        let config = self.nodes[at].config().clone();
+        let mut config = self.nodes[at].config().clone();
+        change(&mut config);
         let mut random = Rng::new(0xb007);
         let store = MemoryStore::new(&mut || random.next_u64());
         self.nodes[at] = Node::new(config, store, 1, self.now).unwrap();

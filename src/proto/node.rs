@@ -340,6 +340,9 @@ impl<S: Store> Node<S> {
                 return Ok(());
             }
         };
+        if !self.routes.may_acknowledge() {
+            return Ok(());
+        }
         let durability = self.config.keyspace(key.keyspace).durability;
         let wanted = [(acks.stored, durability), (acks.durable, Durability::Always)];
         for (_, level) in wanted.into_iter().filter(|&(asked, _)| asked) {

@@ -38,6 +38,8 @@ pub struct Routes {
     meeting_until: Instant,
     /// Machines whose copies are no evidence: their directories are others than reads count on (rule L4).
     unread: Vec<u16>,
+    /// Whether this node, with the directory that it has, was let in.
+    is_seated: bool,
     /// Which partitions have two sets.
     moving: Vec<bool>,
     /// The version at which each partition last got other sets, as far as this node followed.
@@ -121,6 +123,7 @@ impl Routes {
             also: other.map(table),
             meeting_until: Instant::ZERO,
             unread,
+            is_seated: topology.is_seated(own.0, own.1),
             moving: Vec::new(),
             since: vec![topology.version(); reading.partitions() as usize],
         };
@@ -181,6 +184,13 @@ impl Routes {
     /// Whether machines that cannot be reached may be about to be.
     pub fn are_meeting(&self, now: Instant) -> bool {
         now < self.meeting_until
+    }
+
+    /// Whether what this node stores may be counted (rule L4). A directory that was not let in yet has forgotten,
+    /// with the one before it, which topologies it had followed: as a replica of an older one it would complete
+    /// a write that readers of a later one need not see.
+    pub fn may_acknowledge(&self) -> bool {
+        self.is_seated || cfg!(mutant = "unseated_ack")
     }
 
     /// The version that it was made of.

@@ -1,9 +1,12 @@
-//! Replicas that hear late of another topology: what they could not answer is asked again as soon as they follow.
+//! Replicas that hear late of another topology, and those whose directory is another: when their answers count.
+
+use std::time::Duration;
 
 use quorate::proto::cluster::{Change, Order};
 use quorate::proto::config::{Config, MemberSpec, Membership};
 use quorate::proto::error::Outcome;
 use quorate::proto::io::{Operation, Options};
+use quorate::proto::limits::{DROP_AFTER, TRANSFER_PAGE};
 use quorate::proto::message::{Message, decode_frame, split_frame};
 use quorate::proto::node::Node;
 use quorate::proto::rng::Rng;
@@ -102,4 +105,58 @@ fn who_follows_late_is_asked_again_at_once() {
     for id in asked {
         assert_eq!(cluster.replies.get(&id).map(|reply| &reply.outcome), Some(&Outcome::Ok));
     }
+}
+
+/// A replica that has lost its directory has forgotten which topologies it had followed, too: it keeps what it is
+/// sent, and no write is complete by it, until it is let in again.
+#[test]
+fn who_lost_its_directory_completes_no_write_until_it_is_let_in() {
+    let mut cluster = founded(3);
+    cluster.restart_with(2, |config| {
+        config.membership = Membership::Joined;
+        config.auto_commit = false;
+    });
+    cluster.advance(Duration::from_secs(1));
+    assert_eq!(cluster.version(2), cluster.version(0), "it follows");
+    let all = Options { w: Some(3), ..Options::default() };
+    let reply = cluster.ask(0, "k", put("v", None), all);
+    assert_eq!((reply.outcome, reply.achieved.acked), (Outcome::Maybe, 2));
+    assert_eq!(cluster.nodes[2].store().len(), 1, "it has stored it all the same");
+    cluster.order(0, Order::Commit(None));
+    for _ in 0..20 {
+        cluster.advance(Duration::from_millis(500));
+    }
+    let reply = cluster.ask(0, "k", put("w", None), all);
+    assert_eq!((reply.outcome, reply.achieved.acked), (Outcome::Ok, 3));
+}
+
+/// Who hands over offers what it has; what the others have of later looks like something they lack. Page after page
+/// goes as soon as the one before it is acknowledged.
+#[test]
+fn pages_of_a_hand_over_follow_each_other() {
+    let mut cluster = founded(4);
+    let keys: Vec<String> = (0..400).map(|number| format!("k{number}")).collect();
+    let value = "v".repeat(TRANSFER_PAGE);
+    for key in &keys {
+        assert_eq!(cluster.ask(0, key, put(&value, None), Options::default()).outcome, Outcome::Ok);
+    }
+    cluster.order(0, Order::Stage(Change::Leave("n3".to_owned())));
+    cluster.order(0, Order::Commit(None));
+    let mut steps = 0;
+    while cluster.nodes[0].topology().next().is_some() {
+        steps += 1;
+        assert!(steps < 200, "the transition does not end");
+        cluster.advance(Duration::from_millis(100));
+    }
+    for key in &keys {
+        assert_eq!(cluster.ask(0, key, put(&value, None), Options::default()).outcome, Outcome::Ok);
+    }
+    let before = cluster.nodes[3].store().len();
+    assert!(before > 200, "{before} records are still there");
+    cluster.advance(DROP_AFTER);
+    // Each of its partitions takes a few steps, four of them at a time.
+    for _ in 0..1_000 {
+        cluster.advance(Duration::from_millis(10));
+    }
+    assert_eq!(cluster.nodes[3].store().len(), 0, "dropped within ten seconds");
 }

@@ -534,8 +534,7 @@ impl Cluster {
 
     /// Whether this node is a member with the directory it has.
     fn is_seated<S: Store>(&self, scene: &Scene<'_, S>) -> bool {
-        let generation = scene.replica.identity().generation;
-        self.topology.member(scene.own).is_some_and(|member| [0, generation].contains(&member.generation))
+        self.topology.is_seated(scene.own, scene.replica.identity().generation)
     }
 
     /// Time has passed.

@@ -178,6 +178,12 @@ impl Topology {
         layout.slot_of(id).map(|slot| layout.member(slot))
     }
 
+    /// Whether a member, with the directory of this generation, is the one that was let in. A list that says
+    /// nothing of directories (generation 0) lets in any.
+    pub fn is_seated(&self, id: MemberId, generation: u64) -> bool {
+        self.member(id).is_some_and(|member| [0, generation].contains(&member.generation))
+    }
+
     /// Who would keep a layout: today's keepers that stay, then others, other zones first.
     pub(super) fn seats(&self, layout: &Layout) -> Vec<Seat> {
         let holding = layout.members().iter().filter(|member| member.weight > 0).count();

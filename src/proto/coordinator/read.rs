@@ -369,7 +369,7 @@ impl<S: Store> Turn<'_, S> {
 
     /// Merges what was read into our own stale copy. False if the request was parked or has gone on.
     fn mend_own(&mut self, index: usize) -> bool {
-        let Some(rank) = self.own_rank(index) else { return true };
+        let Some(rank) = self.own_rank(index).filter(|_| self.routes.may_acknowledge()) else { return true };
         let handle = self.coordinator.handle(index);
         let slot = &mut self.coordinator.slots[index];
         let reading = &mut slot.reading;
