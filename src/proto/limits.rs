@@ -71,7 +71,9 @@ pub const MEETING_TIME: Duration = Duration::from_secs(2);
 /// Bytes of records in one message of a transfer, unless a single one is larger.
 pub const TRANSFER_PAGE: usize = 64 << 10;
 /// Digests in one message of a transfer, and records that its reader looks at for it.
-pub const TRANSFER_DIGESTS: usize = 1_024;
+pub const TRANSFER_DIGESTS: usize = 256;
+/// What a record that is compared counts for, in bytes, where [`TRANSFER_RATE`] is the pace: both sides look at it.
+pub const TRANSFER_DIGEST_COST: u64 = 128;
 /// Partitions that a node fetches at one time.
 pub const TRANSFER_WIDTH: usize = 4;
 /// How long a node waits for an answer of a transfer before it asks again, elsewhere if it can.

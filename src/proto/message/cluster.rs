@@ -83,7 +83,7 @@ impl<'a> Compare<'a> {
         let flags = reader.u8("comparison")?;
         let until = reader.varint("position")?;
         let digests = reader.rest();
-        if flags > 3 || (flags & 1 == 0 && until != 0) || !digests.len().is_multiple_of(DIGEST) {
+        if flags > 3 || (flags & 1 == 0 && until != 0) || !digests.len().is_multiple_of(DIGEST_BYTES) {
             return Err(WireError { what: "comparison" });
         }
         let until = (flags & 1 != 0).then_some(until);
@@ -116,7 +116,7 @@ impl<'a> Compared<'a> {
 }
 
 /// Bytes of a digest.
-const DIGEST: usize = 16;
+pub const DIGEST_BYTES: usize = 16;
 
 /// Appends a digest: the prefix of a key's position and the item hash of its record.
 pub fn put_digest(out: &mut Vec<u8>, prefix: u64, item_hash: u64) {
@@ -127,7 +127,7 @@ pub fn put_digest(out: &mut Vec<u8>, prefix: u64, item_hash: u64) {
 /// The digests of a comparison.
 pub fn decode_digests(bytes: &[u8]) -> impl Iterator<Item = (u64, u64)> {
     let number = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().expect("8 bytes"));
-    bytes.chunks_exact(DIGEST).map(move |digest| (number(&digest[..8]), number(&digest[8..])))
+    bytes.chunks_exact(DIGEST_BYTES).map(move |digest| (number(&digest[..8]), number(&digest[8..])))
 }
 
 /// Appends a record: keyspace 2, key and object, each with its length.

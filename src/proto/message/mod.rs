@@ -13,7 +13,9 @@ mod cluster;
 mod hello;
 mod request;
 
-pub use cluster::{Compare, Compared, Progress, decode_digests, decode_records, put_digest, put_record};
+pub use cluster::{
+    Compare, Compared, DIGEST_BYTES, Progress, decode_digests, decode_records, put_digest, put_record,
+};
 pub use hello::{Hello, Seen};
 pub use request::{decode_reply, decode_request, encode_reply, encode_request};
 

@@ -1,7 +1,6 @@
 //! Two copies of a partition, compared run by run: pure reads of a store.
 
 use core::ops::ControlFlow;
-use std::collections::BTreeSet;
 
 use crate::proto::limits;
 use crate::proto::message::{Compare, Compared, Message, decode_digests, put_digest, put_record};
@@ -63,8 +62,9 @@ pub(super) fn record_at<S: Store>(
 /// Answers a comparison from a store: `send` is given the message. An unfit copy says so.
 pub fn answer<S: Store>(store: &S, compare: &Compare<'_>, is_unfit: bool, send: impl FnOnce(&Message<'_>)) {
     let is_unfit = is_unfit || store.is_incomplete(compare.partition);
-    let theirs: BTreeSet<(u64, u64)> = decode_digests(compare.digests).collect();
-    let mut known: BTreeSet<(u64, u64)> = BTreeSet::new();
+    let mut theirs: Vec<(u64, u64)> = decode_digests(compare.digests).collect();
+    theirs.sort_unstable();
+    let mut known = vec![false; theirs.len()];
     let mut records = Vec::new();
     let (mut visited, mut last, mut next) = (0, None, None);
     store.scan(compare.partition, u128::from(compare.from) << 64, &mut |key, record| {
@@ -79,9 +79,8 @@ pub fn answer<S: Store>(store: &S, compare: &Compare<'_>, is_unfit: bool, send: 
         }
         last = Some(prefix);
         visited += 1;
-        let digest = (prefix, record.item_hash);
-        if theirs.contains(&digest) {
-            known.insert(digest);
+        if let Ok(at) = theirs.binary_search(&(prefix, record.item_hash)) {
+            known[at] = true;
         } else if compare.sends {
             put_record(&mut records, key.keyspace, key.key, &record.object);
         }
@@ -90,8 +89,9 @@ pub fn answer<S: Store>(store: &S, compare: &Compare<'_>, is_unfit: bool, send: 
     let mut lacking = Vec::new();
     if !compare.sends {
         // Behind `next` nothing was looked at.
-        let looked_at = theirs.iter().filter(|(prefix, _)| next.is_none_or(|next| *prefix < next));
-        for (prefix, _) in looked_at.filter(|digest| !known.contains(digest)) {
+        let looked_at =
+            theirs.iter().zip(&known).take_while(|((prefix, _), _)| next.is_none_or(|next| *prefix < next));
+        for ((prefix, _), _) in looked_at.filter(|(_, known)| !**known) {
             lacking.extend_from_slice(&prefix.to_le_bytes());
         }
     }

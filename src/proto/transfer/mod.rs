@@ -19,7 +19,7 @@ use super::config::Config;
 use super::io::MemberId;
 use super::keys::ClusterKeys;
 use super::limits;
-use super::message::{Acks, Compare, Compared, Message, decode_records};
+use super::message::{Acks, Compare, Compared, DIGEST_BYTES, Message, decode_records};
 use super::replica::{Refusal, Replica};
 use super::ring::position;
 use super::routes::Routes;
@@ -301,6 +301,8 @@ impl Transfers {
         job.due = scene.now.mono + limits::TRANSFER_TIMEOUT;
         let compare = Compare { partition, from: job.from, until, sends, digests: &digests };
         scene.peers.send(peer, 0, &Message::Compare(compare));
+        let looked_at = (digests.len() / DIGEST_BYTES) as u64;
+        self.slow_down(scene.config, scene.now, looked_at * limits::TRANSFER_DIGEST_COST);
         Step::Sent
     }
 
@@ -401,6 +403,7 @@ impl Transfers {
             // They have gone meanwhile.
             self.advance(scene, partition);
         }
+        self.slow_down(scene.config, scene.now, bytes as u64);
     }
 
     /// A peer has stored a record of ours, or refuses to. False if it is no answer to us.
@@ -420,8 +423,11 @@ impl Transfers {
             return true;
         }
         job.unacknowledged = job.unacknowledged.saturating_sub(1);
-        if job.unacknowledged == 0 && job.lacking.is_empty() {
-            self.advance(scene, partition);
+        if job.unacknowledged == 0 {
+            job.due = Instant::ZERO;
+            if job.lacking.is_empty() {
+                self.advance(scene, partition);
+            }
         }
         true
     }
