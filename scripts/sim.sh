@@ -16,7 +16,7 @@ cd "$(dirname "$0")/.." || exit 1
 PLANTED=scripts/planted.txt
 BUGS=(ack_before_append actor_reuse epoch_trust merge_context_one_side count_failed torn_tail shed_early tokens_no_skip)
 MEMBERSHIP_BUGS=(flip_early union_quorum one_source drop_unverified stale_frames gapped_copy fork_accepted removed_rejoins
-    wiped_keeper unseated_ack)
+    wiped_keeper)
 STORE_BUGS=(replay_order tombstone_rule checksum_seed manifest_order)
 SEARCHED=500
 failures=0

@@ -190,7 +190,7 @@ impl Routes {
     /// with the one before it, which topologies it had followed: as a replica of an older one it would complete
     /// a write that readers of a later one need not see.
     pub fn may_acknowledge(&self) -> bool {
-        self.is_seated || cfg!(mutant = "unseated_ack")
+        self.is_seated
     }
 
     /// The version that it was made of.
