@@ -10,7 +10,6 @@ mod cluster;
 mod connection;
 mod dev;
 mod exit;
-mod key_file;
 mod log;
 mod members;
 mod node;

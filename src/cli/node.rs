@@ -2,10 +2,9 @@
 
 use std::io::Write;
 
-use quorate::driver::{EventLoop, Level, Logger};
+use quorate::driver::{EventLoop, Level, Logger, key_file};
 
 use super::exit::Failure;
-use super::key_file;
 use super::progress;
 use super::settings::{NodeArguments, NodeSettings, Role};
 use super::signals;
@@ -63,7 +62,7 @@ fn say_ready(name: &str, event_loop: &EventLoop) {
 /// the node runs, and not over its records at all; an operator who replaced the file should hear it now.
 fn check_key(path: Option<&std::path::Path>, secret: &[u8; key_file::SECRET_LEN], logger: &Logger) {
     let Some(path) = path else { return };
-    match key_file::read(path) {
+    match key_file::read("key-file", path).map_err(Failure::from) {
         Ok(read) if read == *secret => {}
         Ok(_) => {
             let path = path.display();

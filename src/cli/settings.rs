@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
-use quorate::driver::{DataDir, Logger, NodeOptions, StoreOptions};
+use quorate::driver::{DataDir, Logger, NodeOptions, StoreOptions, key_file};
 use quorate::proto::config::{Config, Membership};
 use quorate::proto::ring::Mode;
 use quorate::proto::store::Durability;
@@ -19,7 +19,6 @@ use quorate::store::{SEGMENT_SIZE_MAX, SEGMENT_SIZE_MIN, SEGMENT_SIZE_STEP};
 
 use super::choices::{LogLevel, Placement, Switch, Sync};
 use super::exit::{Failure, USAGE};
-use super::key_file;
 use super::log::ProgramLog;
 use super::members;
 
@@ -274,7 +273,7 @@ impl NodeArguments {
             core.cluster.clone_from(cluster);
         }
         if let Some(path) = &self.key_file {
-            core.secret = key_file::read(path)?;
+            core.secret = key_file::read("key-file", path)?;
         }
         let keyspace = &mut core.keyspaces[0];
         keyspace.n = self.n.unwrap_or(keyspace.n);

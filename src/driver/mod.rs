@@ -13,6 +13,7 @@ mod datagrams;
 mod event_loop;
 mod gossip;
 mod handle;
+pub mod key_file;
 mod known_members;
 pub mod layout_file;
 pub mod limits;

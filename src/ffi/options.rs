@@ -3,10 +3,7 @@
 
 use core::ffi::c_void;
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +14,7 @@ use super::plain::{quorate_bytes, quorate_error, write_if};
 use super::status::{
     API_LEVEL, Constant, E_ARG, E_FORKED, E_NULL, E_PANIC, E_TYPE, E_UNSUPPORTED, OK, quorate_status,
 };
-use crate::driver::{DataDir, EventLoop, NodeOptions, OnProgress, StoreOptions, WaitPolicy};
+use crate::driver::{DataDir, EventLoop, NodeOptions, OnProgress, StoreOptions, WaitPolicy, key_file};
 use crate::proto::config::{Config, MemberSpec, Membership};
 use crate::proto::ring::Mode;
 use crate::proto::store::Durability;
@@ -350,8 +347,8 @@ impl quorate_options {
             core.cluster = cluster.to_owned();
         }
         if let Some(path) = self.text(KEY_FILE)? {
-            core.secret =
-                read_secret(Path::new(path)).map_err(|problem| format!("key-file: {path}: {problem}"))?;
+            let secret = key_file::read("key-file", Path::new(path));
+            core.secret = secret.map_err(|error| error.to_string())?;
         }
         let keyspace = &mut core.keyspaces[0];
         keyspace.n = self.number(N).map_or(keyspace.n, |number| number as u8);
@@ -400,22 +397,6 @@ impl quorate_options {
 pub(super) fn resolve(setting: &str, text: &str) -> Result<SocketAddr, String> {
     let found = text.to_socket_addrs().map_err(|error| format!("{setting}: {text}: {error}"))?.next();
     found.ok_or_else(|| format!("{setting}: {text} names no address"))
-}
-
-/// The cluster's secret: 32 bytes in a file that only its owner can read.
-fn read_secret(path: &Path) -> Result<[u8; 32], String> {
-    let mut file = File::open(path).map_err(|error| error.to_string())?;
-    let facts = file.metadata().map_err(|error| error.to_string())?;
-    let mode = facts.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
-        return Err(format!("mode {mode:04o} lets others read the key; 0600 is needed"));
-    }
-    if facts.len() != 32 {
-        return Err(format!("{} bytes; exactly 32 are needed", facts.len()));
-    }
-    let mut secret = [0; 32];
-    file.read_exact(&mut secret).map_err(|error| error.to_string())?;
-    Ok(secret)
 }
 
 /// Runs `body` on the options behind a pointer.

@@ -21,14 +21,13 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 
-use quorate::driver::layout_file;
+use quorate::driver::{key_file, layout_file};
 use quorate::proto::config::Config;
 use quorate::proto::keys::ClusterKeys;
 use quorate::store::FileDisk;
 use quorate::store::inspect::Inspector;
 
 use super::exit::Failure;
-use super::key_file;
 
 /// `quorate store`.
 #[derive(clap::Args)]
@@ -99,7 +98,7 @@ impl KeyArguments {
         let kept = || layout_file::names(directory).ok().flatten().map(|(cluster, _)| cluster);
         let cluster = self.cluster.clone().or_else(kept).unwrap_or(defaults.cluster);
         let secret = match &self.key_file {
-            Some(path) => key_file::read(path)?,
+            Some(path) => key_file::read("key-file", path)?,
             None => defaults.secret,
         };
         Ok(ClusterKeys::derive(&cluster, &secret))

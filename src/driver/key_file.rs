@@ -1,4 +1,4 @@
-//! The cluster's secret, read from a file: 32 bytes that nobody but their owner may read or write.
+//! Secrets, read from files: 32 bytes that nobody but their owner may read or write.
 //!
 //! Secrets never come from arguments, where every user of the machine can see them, and never go into
 //! messages: errors here name the file, its mode and its length only.
@@ -8,17 +8,20 @@ use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use super::exit::Failure;
+use super::options::OpenError;
 
 /// Bytes of a secret.
 pub const SECRET_LEN: usize = 32;
 
-/// Reads the secret.
+/// Reads the secret that a setting names.
 ///
 /// # Errors
 /// The file cannot be read, is open to others than its owner, or is not 32 bytes long.
-pub fn read(path: &Path) -> Result<[u8; SECRET_LEN], Failure> {
-    let refuse = |problem: String| Failure::setting("key-file", format!("{}: {problem}", path.display()));
+pub fn read(setting: &'static str, path: &Path) -> Result<[u8; SECRET_LEN], OpenError> {
+    let refuse = |problem: String| {
+        let problem = format!("{}: {problem}", path.display());
+        OpenError::Setting { setting, problem }
+    };
     let mut file = File::open(path).map_err(|error| refuse(error.to_string()))?;
     let facts = file.metadata().map_err(|error| refuse(error.to_string()))?;
     if !facts.is_file() {
@@ -53,7 +56,7 @@ mod tests {
     fn a_good_file_gives_its_bytes() {
         for mode in [0o600, 0o400] {
             let (_directory, path) = file_with(&[7; 32], mode);
-            assert_eq!(read(&path), Ok([7; 32]));
+            assert_eq!(read("key-file", &path).unwrap(), [7; 32]);
         }
     }
 
@@ -69,10 +72,11 @@ mod tests {
         ];
         for (bytes, mode, named) in table {
             let (_directory, path) = file_with(bytes, mode);
-            let failure = read(&path).unwrap_err();
-            assert_eq!(failure.code, 64);
-            assert!(failure.message.contains(named), "{failure}");
-            assert!(!failure.message.contains("secret"), "{failure}");
+            let error = read("key-file", &path).unwrap_err();
+            assert_eq!(error.exit_code(), 64);
+            let message = error.to_string();
+            assert!(message.starts_with("key-file: ") && message.contains(named), "{message}");
+            assert!(!message.contains("secret"), "{message}");
         }
     }
 }
