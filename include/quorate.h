@@ -204,6 +204,8 @@
 #define QUORATE_OPT_WEIGHTS 98u
 /* join the cluster of the members that serve peers there, each HOST:PORT; instead of members */
 #define QUORATE_OPT_JOIN 99u
+/* keys of gossip datagrams, each a file as for key-file, or derived for the key that it gives: the first seals, all are accepted (derived) */
+#define QUORATE_OPT_GOSSIP_KEY_FILE 100u
 /* a thread of the library drives the node */
 #define QUORATE_MODE_THREAD 0u
 /* the host polls one descriptor and calls quorate_node_step */

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
-use quorate::driver::{DataDir, Logger, NodeOptions, StoreOptions, key_file};
+use quorate::driver::{DataDir, Logger, NodeOptions, StoreOptions, gossip_keys, key_file};
 use quorate::proto::config::{Config, Membership};
 use quorate::proto::ring::Mode;
 use quorate::proto::store::Durability;
@@ -84,6 +84,10 @@ pub struct NodeArguments {
     /// The cluster's secret: a file of 32 bytes and mode 0600.
     #[arg(long, env = "QUORATE_KEY_FILE", value_name = "FILE")]
     pub(super) key_file: Option<PathBuf>,
+    /// Keys of gossip datagrams, each a file like --key-file or the word `derived` for the key that --key-file
+    /// gives: the first one seals, all are accepted [default: derived].
+    #[arg(long, env = "QUORATE_GOSSIP_KEY_FILE", value_name = "FILE", value_delimiter = ',')]
+    pub(super) gossip_key_file: Option<Vec<String>>,
     /// The least important lines to log [default: info].
     #[arg(long, env = "QUORATE_LOG", value_name = "LEVEL")]
     pub(super) log: Option<LogLevel>,
@@ -190,6 +194,7 @@ impl NodeArguments {
             sync: self.sync.or(other.sync),
             cluster: self.cluster.or(other.cluster),
             key_file: self.key_file.or(other.key_file),
+            gossip_key_file: self.gossip_key_file.or(other.gossip_key_file),
             log: self.log.or(other.log),
             log_file: self.log_file.or(other.log_file),
             unix: self.unix.or(other.unix),
@@ -236,6 +241,7 @@ impl NodeArguments {
             core.membership = Membership::Client;
         }
         core.check()?;
+        let keyring = gossip_keys::keyring(&core, arguments.gossip_key_file.as_deref().unwrap_or_default())?;
         let client_text = arguments.client.as_deref().unwrap_or(CLIENT_DEFAULT);
         let client = resolve("client", client_text)?;
         let peer = arguments.peer_address(&core)?;
@@ -252,6 +258,7 @@ impl NodeArguments {
         for seed in arguments.join.iter().flat_map(|list| list.split(',')) {
             options.join.push(resolve("join", seed.trim())?);
         }
+        options.keyring = keyring;
         options.unix = arguments.unix;
         options.allow_open_bind = arguments.allow_open_bind.unwrap_or(false);
         options.store = store;
@@ -512,7 +519,7 @@ mod tests {
     fn every_flag_but_config_is_a_key_of_the_file() {
         let text = "name = 'B'\ndata = 'd'\nclient = '127.0.0.1:1'\npeer = '127.0.0.1:2'\n\
             members = ['A@127.0.0.1:3', 'B@127.0.0.1:4']\nauto_commit = true\nzone = 'z'\nweight = 3\n\
-            drop_after = 17\ntransfer_mib = 18\nsync = 'memory'\ncluster = 'c'\nkey_file = 'k'\n\
+            drop_after = 17\ntransfer_mib = 18\nsync = 'memory'\ncluster = 'c'\nkey_file = 'k'\ngossip_key_file = ['f', 'derived']\n\
             log = 'debug'\nlog_file = 'l'\nunix = 'u'\nallow_open_bind = true\nn = 2\nr = 1\nw = 1\n\
             partitions = 8\nplacement = 'balanced'\nmax_per_zone = 2\ntokens = 9\ntimeout_ms = 10\nkey_max = 11\nvalue_max = 12\nsegment_mib = 4\n\
             memory_max_mib = 13\ncheckpoint_mib = 14\nscrub_hours = 15\nretention_mib = 16\ncompaction = 'off'\n";
@@ -531,6 +538,8 @@ mod tests {
             ["--sync", "memory"],
             ["--cluster", "c"],
             ["--key-file", "k"],
+            ["--gossip-key-file", "f"],
+            ["--gossip-key-file", "derived"],
             ["--log", "debug"],
             ["--log-file", "l"],
             ["--unix", "u"],
@@ -598,7 +607,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_named() {
-        let table: [(&[&str], &str); 23] = [
+        let table: [(&[&str], &str); 25] = [
             (&["--join", "127.0.0.1:1"], "--name: a node that joins needs one that no member has"),
             (&["--name", "B", "--join", "nowhere"], "--join: `nowhere` is no HOST:PORT"),
             (&["--placement", "tokens"], "--placement: a cluster that can grow is balanced"),
@@ -636,7 +645,12 @@ mod tests {
             (&["--w", "4"], "--w: 4 is outside 1 to N = 3"),
             (&["--r", "2", "--n", "1"], "--r: 2 is outside 1 to N = 1"),
             (&["--client", "here"], "--client: `here` is no HOST:PORT"),
-            (&["--key-file", "/no/such/file"], "/no/such/file"),
+            (&["--key-file", "/no/such/file"], "--key-file: /no/such/file"),
+            (&["--gossip-key-file", "derived,/no/such/file"], "--gossip-key-file: /no/such/file"),
+            (
+                &["--gossip-key-file", "derived,derived"],
+                "--gossip-key-file: `derived` and `derived` are one key",
+            ),
         ];
         for (flags, named) in table {
             let data: &[&str] = if flags.is_empty() { &[] } else { &["--data", "d"] };

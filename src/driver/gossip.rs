@@ -46,6 +46,8 @@ pub(super) struct Start<'a> {
     pub(super) identity: &'a Identity,
     /// The list of members is given, and each looks after it for itself.
     pub(super) is_listed: bool,
+    /// The keys of datagrams, where they are not left to the cluster's secret.
+    pub(super) keyring: Option<&'a Keyring>,
     /// Addresses to ask for the cluster.
     pub(super) seeds: &'a [SocketAddr],
     /// Where known members are kept; `None` if nothing is.
@@ -110,7 +112,7 @@ impl Detector {
             zone: zone_number(start.keys, start.zone),
             generation: start.identity.generation,
             boot: boot(start.identity.opens, start.identity.nonce),
-            keyring: Keyring::new(start.keys.gossip),
+            keyring: start.keyring.cloned().unwrap_or_else(|| Keyring::new(start.keys.gossip)),
             mode: if is_manual { Mode::Manual } else { Mode::Gossip },
             members: kept.map(|directory| known_members::read(directory, log)).unwrap_or_default(),
             seeds: start.seeds.iter().copied().map(text).collect(),

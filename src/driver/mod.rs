@@ -12,6 +12,7 @@ mod clock;
 mod datagrams;
 mod event_loop;
 mod gossip;
+pub mod gossip_keys;
 mod handle;
 pub mod key_file;
 mod known_members;

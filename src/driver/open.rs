@@ -80,6 +80,7 @@ pub(super) fn open(options: &NodeOptions, clock: Clock) -> Result<Parts, OpenErr
                 zone: zone_of(&core, &core.name),
                 identity: &node.store().identity(),
                 is_listed: core.membership == Membership::Listed,
+                keyring: options.keyring.as_ref(),
                 seeds: &options.join,
                 directory: match &options.data {
                     DataDir::Memory => None,

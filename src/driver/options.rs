@@ -12,6 +12,7 @@ use crate::driver::Logger;
 use crate::driver::limits;
 use crate::proto::config::Config;
 use crate::proto::error::ConfigError;
+use crate::proto::gossip::keyring::Keyring;
 use crate::proto::message::LEVEL;
 use crate::store::Progress;
 
@@ -87,6 +88,9 @@ pub struct NodeOptions {
     /// Where a node that joins a cluster asks for it: addresses of its members' peer listeners. Asked for ever,
     /// until somebody is there.
     pub join: Vec<SocketAddr>,
+    /// The keys of gossip datagrams; `None` for the one that follows from the cluster's secret. What an operator
+    /// lists comes to one by [`gossip_keys::keyring`](super::gossip_keys::keyring).
+    pub keyring: Option<Keyring>,
     /// The highest level of messages that it speaks with peers, [`LEVEL`]: less plays an earlier release, for
     /// tests of mixed clusters.
     pub level: u8,
@@ -129,6 +133,7 @@ impl NodeOptions {
             clients: Vec::new(),
             peer: None,
             join: Vec::new(),
+            keyring: None,
             level: LEVEL,
             unix: None,
             password: None,

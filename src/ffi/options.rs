@@ -14,7 +14,9 @@ use super::plain::{quorate_bytes, quorate_error, write_if};
 use super::status::{
     API_LEVEL, Constant, E_ARG, E_FORKED, E_NULL, E_PANIC, E_TYPE, E_UNSUPPORTED, OK, quorate_status,
 };
-use crate::driver::{DataDir, EventLoop, NodeOptions, OnProgress, StoreOptions, WaitPolicy, key_file};
+use crate::driver::{
+    DataDir, EventLoop, NodeOptions, OnProgress, StoreOptions, WaitPolicy, gossip_keys, key_file,
+};
 use crate::proto::config::{Config, MemberSpec, Membership};
 use crate::proto::ring::Mode;
 use crate::proto::store::Durability;
@@ -83,6 +85,7 @@ const MEMBERS: quorate_option = 96;
 const CLIENT_ADDR: quorate_option = 97;
 const WEIGHTS: quorate_option = 98;
 const JOIN: quorate_option = 99;
+const GOSSIP_KEY_FILE: quorate_option = 100;
 
 /// What belongs to a hook of the host.
 struct User {
@@ -168,6 +171,7 @@ const KEYS: &[Key] = &[
     Key(CLIENT_ADDR, "QUORATE_OPT_CLIENT_ADDR", "client-addr", Kind::List, "where to serve Redis clients (nowhere)"),
     Key(WEIGHTS, "QUORATE_OPT_WEIGHTS", "weights", Kind::List, "shares of the data relative to others, each NAME=WEIGHT of a member whose entry has none (1); 0 holds nothing"),
     Key(JOIN, "QUORATE_OPT_JOIN", "join", Kind::List, "join the cluster of the members that serve peers there, each HOST:PORT; instead of members"),
+    Key(GOSSIP_KEY_FILE, "QUORATE_OPT_GOSSIP_KEY_FILE", "gossip-key-file", Kind::List, "keys of gossip datagrams, each a file as for key-file, or derived for the key that it gives: the first seals, all are accepted (derived)"),
 ];
 
 /// The options for the header, and the values of those that have names.
@@ -296,6 +300,8 @@ impl quorate_options {
         for text in self.list(JOIN)? {
             options.join.push(resolve("join", text)?);
         }
+        let keyring = gossip_keys::keyring(&options.core, &self.list(GOSSIP_KEY_FILE)?);
+        options.keyring = keyring.map_err(|error| error.to_string())?;
         if let Some(path) = self.text(DIR)? {
             options.data = DataDir::Path(PathBuf::from(path));
         }
@@ -608,6 +614,7 @@ pub(super) fn checked(options: &quorate_options) -> Result<NodeOptions, (quorate
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proto::keys::ClusterKeys;
 
     #[test]
     fn keys_are_unique_and_their_numbers_stay() {
@@ -618,7 +625,7 @@ mod tests {
         assert_eq!((MODE, CLIENTS_MAX, DIR, UNIX_PATH, MEMBERS, CLIENT_ADDR), (1, 18, 64, 69, 96, 97));
         assert_eq!((PLACEMENT, MAX_PER_ZONE, WEIGHTS), (24, 25, 98));
         assert_eq!((FOUND, AUTO_COMMIT, DROP_AFTER_S, TRANSFER_BYTES, ZONE, JOIN), (26, 27, 28, 29, 70, 99));
-        assert_eq!(CLIENT_ROLE, 30);
+        assert_eq!((CLIENT_ROLE, GOSSIP_KEY_FILE), (30, 100));
     }
 
     #[test]
@@ -666,5 +673,17 @@ mod tests {
         let members = options.core().unwrap().members;
         let shown: Vec<_> = members.iter().map(|m| (m.name.as_str(), m.address.as_str())).collect();
         assert_eq!(shown, [("A", "127.0.0.1:1"), ("B", "127.0.0.1:2"), ("C", "")]);
+    }
+
+    #[test]
+    fn gossip_keys_are_a_list_of_files_and_the_derived_one() {
+        let mut options = quorate_options::default();
+        assert!(options.gather().unwrap().keyring.is_none());
+        options.add_bytes(GOSSIP_KEY_FILE, b"derived").unwrap();
+        let own = ClusterKeys::derive("quorate", &ClusterKeys::PUBLIC).gossip;
+        assert_eq!(options.gather().unwrap().keyring.unwrap().in_use().1, &own);
+        options.parse(b"gossip-key-file", b"derived, /no/such/file").unwrap();
+        let text = options.gather().unwrap_err();
+        assert!(text.starts_with("gossip-key-file: /no/such/file: "), "{text}");
     }
 }

@@ -51,7 +51,7 @@ pub struct ClusterKeys {
     pub token: Key,
     /// Proofs and MACs of peer streams.
     pub session: Key,
-    /// MACs of membership's datagrams, until a keyring holds others.
+    /// MACs of membership's datagrams, unless a keyring holds others.
     pub gossip: Key,
     /// Seed of the `tokens` placement.
     pub placement: Key,
