@@ -115,6 +115,8 @@ pub struct EventLoop {
     followed: u64,
     /// Why this node is not what it wants to be, as it was logged.
     refusal: Option<String>,
+    /// It was logged that this node has left.
+    has_left: bool,
     peers_first: bool,
     phase: Phase,
     host_fd: Option<HostFd>,
@@ -147,6 +149,7 @@ impl EventLoop {
             watch,
             followed: 0,
             refusal: None,
+            has_left: false,
             peers_first: false,
             phase: Phase::Serving,
             host_fd: None,
@@ -169,6 +172,11 @@ impl EventLoop {
             if let Some(why) = &self.refusal {
                 self.log.log(Level::Error, "cluster", format_args!("{why}"));
             }
+        }
+        let was_told = core::mem::replace(&mut self.has_left, self.node.has_left());
+        if self.has_left && !was_told {
+            let what = "this node has left the cluster and may be stopped; its directory does not return";
+            self.log.log(Level::Info, "cluster", format_args!("{what}"));
         }
         let topology = self.node.topology();
         if !topology.is_kept() || topology.version() == self.followed {

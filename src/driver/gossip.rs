@@ -284,6 +284,8 @@ impl Detector {
                 }
                 // Who has no topology yet is in no era.
                 Output::Alert(Alert::EraOver(_)) if self.is_guest => {}
+                // That is what its operator asked for, and the loop tells it once it is so.
+                Output::Alert(Alert::Removed(id)) if id == self.gossip.own() && is_going(node) => {}
                 Output::Alert(alert) => {
                     log.log(Level::Error, "gossip", format_args!("{}", self.tell(&alert)))
                 }
@@ -395,6 +397,11 @@ fn text(address: SocketAddr) -> Vec<u8> {
 /// An opening of a data directory as membership knows it; random bits of 0 would say that they are not known.
 fn boot(opens: u64, nonce: u64) -> Boot {
     Boot { opens: u32::try_from(opens).unwrap_or(u32::MAX), nonce: (nonce as u32).max(1) }
+}
+
+/// Whether a node has left as its operator asked, or is about to: others may know sooner than it that it has.
+fn is_going<S: Store>(node: &Node<S>) -> bool {
+    node.has_left() || node.topology().leaves(node.id(), node.store().identity().generation)
 }
 
 /// A zone as membership knows it: the same on every node, and 0 for none.

@@ -14,6 +14,8 @@ use crate::client::{Client, error_word, field, words_of};
 use crate::load::{Load, Plan, Rolling, assert_no_failures, check_all};
 use crate::process::{Ended, PATIENCE, Process, free_address, run};
 
+/// From one probe to the next.
+const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a transition may take on a busy machine.
 const TRANSITION_MAX: Duration = Duration::from_secs(90);
 
@@ -283,6 +285,11 @@ fn who_is_none_of_them_is_not_let_in_and_is_told_why() {
     members.order(0, &["leave", "Z"]);
     members.order(0, &["commit", "--wait"]);
     members.await_settled(0, 3);
+    // It is told so, as nothing is wrong.
+    await_line(&members, 3, "INFO cluster: this node has left the cluster and may be stopped");
+    thread::sleep(2 * PROBE_INTERVAL);
+    let log = members.log(3);
+    assert!(!log.contains(" ERROR ") && !log.contains("was removed"), "{log}");
     // Who left does not come back with what it has.
     let seed = members.nodes[0].peer.to_string();
     members.stop(3);
@@ -293,9 +300,17 @@ fn who_is_none_of_them_is_not_let_in_and_is_told_why() {
     std::fs::remove_dir_all(members.data(3)).expect("its directory");
     members.start_node(3, &["--join", &seed, "--auto-commit"]);
     members.await_settled(0, 4);
+    // One that is removed while it lives is wrong there, and is told that.
+    members.join("R", &["--auto-commit"]);
+    members.await_settled(0, 5);
+    members.order(0, &["remove", "R"]);
+    members.order(0, &["commit", "--wait"]);
+    await_line(&members, 4, "ERROR cluster: this node's directory was removed");
+    assert!(!members.log(4).contains("this node has left"), "{}", members.log(4));
+    members.stop(4);
     // Another number of partitions, and a cluster of its own.
     members.join("P", &["--partitions", "64"]);
-    await_line(&members, 4, "the cluster has 256 partitions, and this node was started with 64");
+    await_line(&members, 5, "the cluster has 256 partitions, and this node was started with 64");
     assert_eq!(members.overview(0)["members"].as_array().map(Vec::len), Some(4));
     for (words, named) in [
         (&["leave", "nobody"][..], "there is no member `nobody`"),

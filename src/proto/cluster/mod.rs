@@ -72,6 +72,8 @@ pub struct Cluster {
     steward_at: Instant,
     /// Why this node cannot be what it wants to be, for the operator.
     refusal: Option<String>,
+    /// This node was a member and has left, as it was asked to.
+    has_left: bool,
     /// For operators.
     pub counters: ClusterCounters,
 }
@@ -218,6 +220,7 @@ impl Cluster {
             wants_in: config.membership != Membership::Listed,
             steward_at: Instant::NEVER,
             refusal: None,
+            has_left: false,
             counters: ClusterCounters::default(),
         })
     }
@@ -230,6 +233,12 @@ impl Cluster {
     /// Why this node is not what it wants to be.
     pub fn refusal(&self) -> Option<&str> {
         self.refusal.as_deref()
+    }
+
+    /// Whether this node was a member and has left, as it was asked to. Known only to the process that saw it: the
+    /// next one finds a directory that does not return.
+    pub fn has_left(&self) -> bool {
+        self.has_left
     }
 
     /// Whether the topology has a step before it that the cluster takes by itself.
@@ -493,6 +502,8 @@ impl Cluster {
             made.is_ok_and(|made| made.as_ref().map(Topology::hash) == Some(topology.hash()))
         });
         self.receivers = topology.receivers(scene.config);
+        let generation = scene.replica.identity().generation;
+        self.has_left |= self.topology.has_left_by(&topology, scene.own, generation);
         self.topology = topology;
         self.reports.retain(|&id, _| self.topology.member(id).is_some());
         self.steward_at = Instant::NEVER;
@@ -500,6 +511,7 @@ impl Cluster {
         self.repeat_at = scene.now.mono;
         if self.is_seated(scene) {
             self.refusal = None;
+            self.has_left = false;
         }
         scene.peers.set_version(self.topology.version() as u32);
         if done {

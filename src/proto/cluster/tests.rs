@@ -196,3 +196,39 @@ fn a_plan_is_named_by_what_becomes_of_members_too() {
     assert!(leaves.commit(plan(&leaves), &keys()).is_ok());
     assert!(dead.commit(plan(&leaves), &keys()).unwrap_err().contains("look at the plan again"));
 }
+
+#[test]
+fn who_left_is_told_from_who_was_removed() {
+    let (first, _) = founded(&["a", "b", "c", "d"]);
+    let d = keys().member_id("d");
+    let leaving = moved(&first, Change::Leave("d".into()));
+    let flipped = leaving.flip(&keys());
+    let gone = flipped.finish(&keys());
+    for (topology, is_leaving) in [(&first, false), (&leaving, true), (&flipped, true), (&gone, false)] {
+        assert_eq!(topology.leaves(d, 4), is_leaving, "version {}", topology.version());
+        // Who saw only that it is a member cannot know how it went.
+        assert_eq!(topology.has_left_by(&gone, d, 4), is_leaving, "version {}", topology.version());
+        assert!(!topology.has_left_by(&flipped, d, 4), "not yet");
+        assert!(!topology.has_left_by(&gone, d, 5), "another directory");
+        assert!(!topology.has_left_by(&gone, keys().member_id("c"), 3));
+    }
+    let removing = moved(&first, Change::Remove("d".into()));
+    // The operator had it leave, and it died over that.
+    let died = moved(&leaving, Change::Remove("d".into()));
+    for history in [vec![&first, &removing], vec![&first, &leaving, &died]] {
+        let flipped = history[history.len() - 1].flip(&keys());
+        let gone = flipped.finish(&keys());
+        assert!(gone.has_removed(4));
+        for topology in history.into_iter().chain([&flipped]) {
+            assert!(!topology.has_left_by(&gone, d, 4), "version {}", topology.version());
+        }
+    }
+    // What holds nothing has left with the commit.
+    let empty = moved(&first, Change::Weight("d".into(), 0)).flip(&keys()).finish(&keys());
+    let asked = staged(&empty, Change::Leave("d".into()));
+    let gone = asked.commit(plan(&asked), &keys()).unwrap();
+    assert!(gone.next().is_none() && asked.has_left_by(&gone, d, 4));
+    let asked = staged(&empty, Change::Remove("d".into()));
+    let gone = asked.commit(plan(&asked), &keys()).unwrap();
+    assert!(gone.next().is_none() && gone.has_removed(4) && !asked.has_left_by(&gone, d, 4));
+}

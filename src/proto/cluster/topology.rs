@@ -184,6 +184,27 @@ impl Topology {
         self.member(id).is_some_and(|member| [0, generation].contains(&member.generation))
     }
 
+    /// Whether a member, with the directory of this generation, gives its partitions away to be a member no more.
+    /// One that is removed is no such: its directory is given up with the commit.
+    pub fn leaves(&self, id: MemberId, generation: u64) -> bool {
+        let own = self.current.slot_of(id).map(|slot| self.current.member(slot).generation);
+        own == Some(generation) && self.latest().slot_of(id).is_none() && !self.has_removed(generation)
+    }
+
+    /// Whether a member has left, as it was asked to, between this topology and a later one of the same history,
+    /// as far as the two can tell. The later alone cannot: it says of who left and of who was removed that their
+    /// directories do not return. Who leaves goes with a flip and the end of the transition, or at once with the
+    /// commit if nothing of it moves; to be removed after all takes a staging and another commit before these.
+    pub fn has_left_by(&self, later: &Topology, id: MemberId, generation: u64) -> bool {
+        if later.member(id).is_some() || !later.has_removed(generation) {
+            return false;
+        }
+        let is_sure = self.is_flipped() || later.version < self.version + 4;
+        let name = self.current.slot_of(id).map(|slot| self.current.member(slot).name.clone());
+        let is_staged = name.is_some_and(|name| self.staged.contains(&Change::Leave(name)));
+        (is_sure && self.leaves(id, generation)) || (is_staged && later.base == self.hash)
+    }
+
     /// Who would keep a layout: today's keepers that stay, then others, other zones first.
     pub(super) fn seats(&self, layout: &Layout) -> Vec<Seat> {
         let holding = layout.members().iter().filter(|member| member.weight > 0).count();

@@ -39,6 +39,11 @@ impl<S: Store> Node<S> {
         self.cluster.refusal()
     }
 
+    /// Whether this node was a member and has left, as its operator asked.
+    pub fn has_left(&self) -> bool {
+        self.cluster.has_left()
+    }
+
     /// Plans what the topology found at the start asks for.
     pub(super) fn plan_transfers(&mut self, now: Now) {
         self.transfers.follow(scene!(self, now), self.cluster.topology());
