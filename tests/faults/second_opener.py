@@ -40,6 +40,8 @@ def part():
     beside = Node(copy).start()
     answer = beside.client().call("GET", "key")
     check(isinstance(answer, Refused) and answer.startswith("NOREPLICAS"), f"a copy answers as the member: {answer}")
+    said = lambda: "ERROR cluster: this directory was copied" in beside.stderr.read_text(errors="replace")
+    world.wait_until("the copy says why it serves nothing", said, beside.last_words)
     check(beside.info()["run_id"] != first.info()["run_id"], "a copied directory goes on under the old generation")
     check((beside.stop(), first.stop()) == (0, 0), "they do not stop cleanly")
     say("a copied directory is not locked with the first, and has a generation of its own")

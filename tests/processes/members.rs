@@ -423,6 +423,38 @@ fn lost_keepers_are_replaced_by_force_and_by_nothing_else() {
 }
 
 #[test]
+fn a_copy_of_a_founder_that_is_alone_says_why_it_serves_nothing() {
+    let mut members = Members::start(1, &[]);
+    assert_eq!(error_word(&members.connect(0).call(&["SET", "key", "value"])), None);
+    members.stop(0);
+    let data = members.data(0);
+    let (copy, restored) = (data.with_extension("copy"), data.with_extension("restored"));
+    let copied = std::process::Command::new("cp").arg("-r").arg(&data).arg(&copy).status();
+    assert!(copied.expect("cp starts").success());
+    let original = data.with_extension("original");
+    let rename = |from: &PathBuf, to: &PathBuf| std::fs::rename(from, to).expect("it is ours");
+    rename(&data, &original);
+    rename(&copy, &data);
+    members.start_node(0, &[]);
+    await_line(&members, 0, "ERROR cluster: this directory was copied");
+    assert!(members.order(0, &["status"]).contains("refused   this directory was copied"));
+    assert_eq!(error_word(&members.connect(0).call(&["GET", "key"])), Some("NOREPLICAS"));
+    members.stop(0);
+    // What it says to do helps.
+    let path = |path: &PathBuf| path.to_str().expect("UTF-8").to_owned();
+    let made = run(&["store", "restore", &path(&data), &path(&restored)]);
+    assert_eq!(made.code, Some(0), "{}", made.stderr);
+    for good in [&restored, &original] {
+        std::fs::remove_dir_all(&data).expect("its directory");
+        rename(good, &data);
+        members.start_node(0, &[]);
+        assert_eq!(members.connect(0).call(&["GET", "key"]), Value::Bulk(b"value".to_vec()));
+        assert_eq!(members.log(0).matches("directory was copied").count(), 1, "{}", members.log(0));
+        members.stop(0);
+    }
+}
+
+#[test]
 fn a_founder_that_was_alone_is_restored_from_a_backup() {
     let mut members = Members::start(1, &[]);
     assert_eq!(error_word(&members.connect(0).call(&["SET", "key", "value"])), None);

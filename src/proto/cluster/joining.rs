@@ -12,6 +12,11 @@ use crate::proto::peers::Peers;
 use crate::proto::store::Store;
 use crate::proto::time::Now;
 
+/// What becomes of a copy of a founder that is alone.
+const COPIED_ALONE: &str = "this directory was copied, or moved to another machine or file system, and nobody else is in \
+    its cluster to let it in: it serves nothing. Start the original instead, or stop this node and make a directory of \
+    this one by `quorate store restore`, which founds the cluster anew";
+
 impl Cluster {
     /// A guest, or a member with another directory, asks to join.
     pub fn take_join<S: Store>(&mut self, scene: &mut Scene<'_, S>, from: u16, commit: bool, bytes: &[u8]) {
@@ -83,6 +88,12 @@ impl Cluster {
         if self.topology.has_removed(generation) && !cfg!(mutant = "removed_rejoins") {
             let why = "this node's directory was removed from the cluster and does not return: start it over an empty one";
             self.refusal = Some(why.to_owned()).filter(|_| !self.has_left);
+            self.wants_in = false;
+            return;
+        }
+        if scene.config.membership == Membership::Founded && self.topology.members().len() == 1 {
+            // Its only member is named as we are and has another directory, so nobody is there to let us in.
+            self.refusal = Some(COPIED_ALONE.to_owned());
             self.wants_in = false;
             return;
         }
