@@ -48,6 +48,14 @@ impl Cluster {
 
     /// Carries everything but topologies to some: these are kept back, as a slow disk does that has to keep them.
     fn run_without_topologies(&mut self, late: &[usize]) -> Vec<(usize, usize, Vec<u8>)> {
+        self.run_without(|_, to, message| matches!(message, Message::Topology(_)) && late.contains(&to))
+    }
+
+    /// Carries everything but what is kept back, from, to and what.
+    fn run_without(
+        &mut self,
+        is_kept_back: impl Fn(usize, usize, &Message<'_>) -> bool,
+    ) -> Vec<(usize, usize, Vec<u8>)> {
         let mut kept_back = Vec::new();
         loop {
             (0..self.nodes.len()).for_each(|at| self.drain(at));
@@ -58,8 +66,8 @@ impl Cluster {
             for (from, to, frames) in wire {
                 let mut rest = &frames[..];
                 while let Ok((frame, after)) = split_frame(rest) {
-                    let is_topology = matches!(decode_frame(frame), Ok((_, Message::Topology(_))));
-                    if is_topology && late.contains(&to) {
+                    let (_, message) = decode_frame(frame).unwrap();
+                    if is_kept_back(from, to, &message) {
                         kept_back.push((from, to, frame.to_vec()));
                     } else {
                         self.nodes[to].handle_frames(self.now, self.ids[from], frame).unwrap();
@@ -130,27 +138,35 @@ fn who_lost_its_directory_completes_no_write_until_it_is_let_in() {
     assert_eq!((reply.outcome, reply.achieved.acked), (Outcome::Ok, 3));
 }
 
+impl Cluster {
+    /// Of a cluster of four, with these keys, the last has left and is about to hand over what it has.
+    fn about_to_hand_over(keys: &[String], value: &str) -> Cluster {
+        let mut cluster = founded(4);
+        for key in keys {
+            assert_eq!(cluster.ask(0, key, put(value, None), Options::default()).outcome, Outcome::Ok);
+        }
+        cluster.order(0, Order::Stage(Change::Leave("n3".to_owned())));
+        cluster.order(0, Order::Commit(None));
+        let mut steps = 0;
+        while cluster.nodes[0].topology().next().is_some() {
+            steps += 1;
+            assert!(steps < 200, "the transition does not end");
+            cluster.advance(Duration::from_millis(100));
+        }
+        // It has older versions than the others, by now.
+        for key in keys {
+            assert_eq!(cluster.ask(0, key, put(value, None), Options::default()).outcome, Outcome::Ok);
+        }
+        cluster
+    }
+}
+
 /// Who hands over offers what it has; what the others have of later looks like something they lack. Page after page
 /// goes as soon as the one before it is acknowledged.
 #[test]
 fn pages_of_a_hand_over_follow_each_other() {
-    let mut cluster = founded(4);
     let keys: Vec<String> = (0..400).map(|number| format!("k{number}")).collect();
-    let value = "v".repeat(TRANSFER_PAGE);
-    for key in &keys {
-        assert_eq!(cluster.ask(0, key, put(&value, None), Options::default()).outcome, Outcome::Ok);
-    }
-    cluster.order(0, Order::Stage(Change::Leave("n3".to_owned())));
-    cluster.order(0, Order::Commit(None));
-    let mut steps = 0;
-    while cluster.nodes[0].topology().next().is_some() {
-        steps += 1;
-        assert!(steps < 200, "the transition does not end");
-        cluster.advance(Duration::from_millis(100));
-    }
-    for key in &keys {
-        assert_eq!(cluster.ask(0, key, put(&value, None), Options::default()).outcome, Outcome::Ok);
-    }
+    let mut cluster = Cluster::about_to_hand_over(&keys, &"v".repeat(TRANSFER_PAGE));
     let before = cluster.nodes[3].store().len();
     assert!(before > 200, "{before} records are still there");
     cluster.advance(DROP_AFTER);
@@ -159,4 +175,56 @@ fn pages_of_a_hand_over_follow_each_other() {
         cluster.advance(Duration::from_millis(10));
     }
     assert_eq!(cluster.nodes[3].store().len(), 0, "dropped within ten seconds");
+}
+
+/// An acknowledgement may come over another connection than the record went. By then the comparison has begun anew, and
+/// ends only by its own answers: with one replica alone it does not (rule L2).
+#[test]
+fn a_late_acknowledgement_ends_no_comparison() {
+    // So few that all their partitions are under way at one time.
+    let keys: Vec<String> = (0..5).map(|number| format!("k{number}")).collect();
+    let mut cluster = Cluster::about_to_hand_over(&keys, "v");
+    let before = cluster.nodes[3].store().len();
+    assert!((1..=4).contains(&before), "{before} records are still there");
+    let step = |cluster: &mut Cluster, by: Duration| {
+        cluster.now.mono = cluster.now.mono + by;
+        let now = cluster.now;
+        cluster
+            .nodes
+            .iter_mut()
+            .filter(|node| node.deadline() <= now.mono)
+            .for_each(|node| node.handle_timeout(now));
+    };
+    step(&mut cluster, DROP_AFTER);
+    let mut late = Vec::new();
+    for _ in 0..20 {
+        late.extend(
+            cluster.run_without(|_, to, message| to == 3 && matches!(message, Message::Acknowledge(_))),
+        );
+        step(&mut cluster, Duration::from_millis(10));
+    }
+    assert!(late.iter().any(|&(from, ..)| from > 0), "nothing was acknowledged by the others");
+    for other in 0..3 {
+        let (one, two) = (cluster.ids[3], cluster.ids[other]);
+        cluster.nodes[3].handle_peer_down(cluster.now, two);
+        cluster.nodes[other].handle_peer_down(cluster.now, one);
+        cluster.nodes[3].handle_peer_up(cluster.now, two);
+        cluster.nodes[other].handle_peer_up(cluster.now, one);
+    }
+    // From here on only one of them answers.
+    let is_silent = |from: usize, to: usize, message: &Message<'_>| {
+        from > 0 && to == 3 && matches!(message, Message::Compared(_) | Message::Acknowledge(_))
+    };
+    for _ in 0..10 {
+        step(&mut cluster, Duration::from_millis(10));
+        cluster.run_without(is_silent);
+    }
+    for (from, to, frame) in late {
+        cluster.nodes[to].handle_frames(cluster.now, cluster.ids[from], &frame).unwrap();
+    }
+    for _ in 0..3_000 {
+        step(&mut cluster, Duration::from_millis(10));
+        cluster.run_without(is_silent);
+    }
+    assert_eq!(cluster.nodes[3].store().len(), before, "dropped after one replica was compared");
 }

@@ -516,10 +516,11 @@ impl Transfers {
 
     /// A peer is gone: whoever was compared with it begins with another.
     pub fn peer_down(&mut self, slot: u16, partitions: u32) {
-        for (&partition, job) in &mut self.jobs {
-            if job.peer == Some(slot) {
-                job.restart(partitions, partition);
-            }
+        let (jobs, sent) = (&mut self.jobs, &mut self.sent);
+        for (&partition, job) in jobs.iter_mut().filter(|(_, job)| job.peer == Some(slot)) {
+            job.restart(partitions, partition);
+            // It may acknowledge them yet, over another connection: that says nothing of the comparison that begins anew.
+            sent.retain(|_, of| *of != partition);
         }
     }
 
