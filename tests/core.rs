@@ -23,6 +23,8 @@ mod avoided;
 mod faulty;
 #[path = "core/following.rs"]
 mod following;
+#[path = "core/hedged.rs"]
+mod hedged;
 #[path = "core/probes.rs"]
 mod probes;
 #[path = "core/read_only.rs"]
@@ -162,6 +164,12 @@ impl Cluster {
 
     fn get(&mut self, at: usize, key: &str) -> Reply {
         self.ask(at, key, Operation::Get, Options { want_context: true, ..Options::default() })
+    }
+
+    /// A counter of a node's status.
+    fn counter(&self, at: usize, name: &str) -> u64 {
+        let counters = self.nodes[at].status().counters;
+        counters.into_iter().find(|&(known, _)| known == name).expect("it is counted").1
     }
 
     fn isolate(&mut self, at: usize) {
@@ -470,10 +478,7 @@ fn a_page_that_comes_twice_stands_for_no_other_page() {
 #[test]
 fn a_read_whose_repair_was_not_acknowledged_ends_at_its_deadline() {
     let mut cluster = Cluster::new(3, |_| {}, 0);
-    let repairs = |cluster: &Cluster| {
-        let counters = cluster.nodes[0].status().counters;
-        counters.into_iter().find(|&(name, _)| name == "repairs").unwrap()
-    };
+    let repairs = |cluster: &Cluster| cluster.counter(0, "repairs");
     for key in ["a", "b", "c", "d", "e", "f"] {
         for at in [0, 1] {
             cluster.cut = (0..3).filter(|&other| other != at).map(|other| (at, other)).collect();

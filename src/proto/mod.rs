@@ -12,6 +12,7 @@ pub mod gossip;
 pub mod io;
 pub mod keepers;
 pub mod keys;
+mod latency;
 pub mod limits;
 pub mod message;
 pub mod node;

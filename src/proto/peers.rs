@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::io::MemberId;
+use super::latency::Latency;
 use super::limits;
 use super::message::{Envelope, LEVEL, Message};
 
@@ -25,6 +26,8 @@ pub struct Peer {
     pub generation: Option<u64>,
     /// Others are asked first: it is suspected, down, or comes and goes.
     pub avoided: bool,
+    /// How long it takes to answer.
+    pub latency: Latency,
     /// What it knows of messages.
     pub level: u8,
     /// The highest version of a topology that it was seen to follow on this connection.
@@ -45,6 +48,7 @@ impl Peer {
             opens: 0,
             generation: None,
             avoided: false,
+            latency: Latency::default(),
             level: LEVEL,
             version: 0,
             told: 0,

@@ -5,23 +5,18 @@ use quorate::proto::io::{Operation, Options};
 
 use super::{Cluster, put};
 
-fn taken(cluster: &Cluster, at: usize) -> u64 {
-    let counters = cluster.nodes[at].status().counters;
-    counters.into_iter().find(|&(name, _)| name == "frames_taken").expect("it is counted").1
-}
-
 #[test]
 fn reads_ask_others_first_and_writes_go_to_all() {
     let mut cluster = Cluster::new(3, |_| {}, 0);
     let (one, two) = (cluster.ids[1], cluster.ids[2]);
     cluster.nodes[0].avoid(one, true);
-    let before = taken(&cluster, 1);
+    let before = cluster.counter(1, "frames_taken");
     for number in 0..20 {
         cluster.get(0, &format!("nothing:{number}"));
     }
-    assert_eq!(taken(&cluster, 1), before, "there is another replica for each read");
+    assert_eq!(cluster.counter(1, "frames_taken"), before, "there is another replica for each read");
     assert_eq!(cluster.ask(0, "k", put("v", None), Options::default()).outcome, Outcome::Ok);
-    assert!(taken(&cluster, 1) > before, "it is written to");
+    assert!(cluster.counter(1, "frames_taken") > before, "it is written to");
     let all = Options { r: Some(3), ..Options::default() };
     let reply = cluster.ask(0, "k", Operation::Get, all);
     assert_eq!((reply.outcome, reply.achieved.acked), (Outcome::Ok, 3), "who needs all asks all");

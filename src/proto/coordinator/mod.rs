@@ -6,6 +6,7 @@
 
 mod edit;
 mod forward;
+mod hedge;
 mod moved;
 mod quorum;
 mod read;
@@ -20,6 +21,7 @@ pub use self::scan::scan_partition;
 pub use self::tally::Ranks;
 
 use self::forward::Forwards;
+use self::hedge::Hedging;
 use self::quorum::Quorum;
 use self::read::Reading;
 use self::scan::Scanning;
@@ -122,6 +124,8 @@ pub struct CoordinatorCounters {
     pub repairs: u64,
     /// Messages sent again, or to another replica, after a replica was late.
     pub retries: u64,
+    /// Reads that asked one more replica, as one that was asked was later than it usually is.
+    pub hedges: u64,
     /// Requests forwarded.
     pub forwards: u64,
 }
@@ -140,6 +144,7 @@ pub struct Coordinator {
     parked: BTreeMap<Ticket, Vec<u64>>,
     /// Turns the choice of replicas to read from.
     rotor: usize,
+    hedging: Hedging,
     /// For operators.
     pub counters: CoordinatorCounters,
 }
@@ -246,6 +251,7 @@ impl<S: Store> Turn<'_, S> {
         slot.options = request.options;
         slot.quorum = quorum;
         slot.deadline = deadline;
+        slot.tick = timer::NONE;
         slot.attempts = 0;
         slot.request.clear();
         slot.bytes = bytes;
@@ -253,8 +259,12 @@ impl<S: Store> Turn<'_, S> {
         slot.reply = None;
         slot.dot = None;
         slot.token = None;
-        self.schedule(index);
+        let handle = self.coordinator.handle(index);
         self.carry_out(index, &request.operation);
+        // Many have ended by now, and need no timer.
+        if self.coordinator.find(handle).is_some() {
+            self.schedule(index);
+        }
     }
 
     /// The first step of a request that has a slot.
@@ -374,8 +384,10 @@ impl<S: Store> Turn<'_, S> {
     /// Looks at the request again when a replica is late, or at its deadline.
     fn schedule(&mut self, index: usize) {
         let handle = self.coordinator.handle(index);
+        let slot = &self.coordinator.slots[index];
+        let late = (self.config.replica_deadline / 5) * (1 << slot.attempts.min(4));
+        let late = self.now.mono + self.hedge_after(index).unwrap_or(late).min(late);
         let slot = &mut self.coordinator.slots[index];
-        let late = self.now.mono + (self.config.replica_deadline / 5) * (1 << slot.attempts.min(4));
         slot.tick = self.coordinator.timer.insert(late.min(slot.deadline), handle);
     }
 
@@ -392,7 +404,12 @@ impl<S: Store> Turn<'_, S> {
                 self.end(index);
                 continue;
             }
-            slot.attempts += 1;
+            if self.hedge_after(index).is_some() {
+                self.hedge(index);
+                self.schedule(index);
+                continue;
+            }
+            self.coordinator.slots[index].attempts += 1;
             self.schedule(index);
             match self.coordinator.slots[index].phase {
                 Phase::Reading => self.read_more(index),

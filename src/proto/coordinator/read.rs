@@ -14,12 +14,18 @@ use crate::proto::message::{Acks, Fetched, Message, decode_request};
 use crate::proto::replica::{Held, Refusal, Waiter};
 use crate::proto::routes::RANKS_MAX;
 use crate::proto::store::Store;
+use crate::proto::time::Instant;
 use crate::proto::version::{Context, Dot, Object, Sibling};
 
 /// What the replicas of a key have said so far.
 #[derive(Debug, Default)]
 pub(super) struct Reading {
     asked: Ranks,
+    /// Of these, who was asked at the begin and has not answered yet, and when that was.
+    first: Ranks,
+    begun: Instant,
+    /// It was late once, and looked at.
+    pub(super) hedged: bool,
     pub(super) answered: Ranks,
     failed: Ranks,
     /// Of these, who holds a record that it cannot read, or lost some: it needs what the others have.
@@ -58,6 +64,11 @@ impl Reading {
         }
     }
 
+    /// Whether this replica was asked and may still answer.
+    pub(super) fn waits_for(&self, rank: usize) -> bool {
+        self.asked.contains(rank) && !self.answered.contains(rank) && !self.failed.contains(rank)
+    }
+
     fn holds(&self, rank: usize) -> bool {
         self.answered.contains(rank) && self.hashes[rank] == self.merged_hash
     }
@@ -77,6 +88,7 @@ impl<S: Store> Turn<'_, S> {
         let own = self.own_readable_rank(index);
         let slot = &mut self.coordinator.slots[index];
         slot.reading.reset();
+        slot.reading.begun = self.now.mono;
         slot.phase = Phase::Reading;
         if let Some(rank) = own {
             let key = slot.key_ref();
@@ -98,6 +110,7 @@ impl<S: Store> Turn<'_, S> {
                 }
             }
         }
+        self.pay_in();
         self.read_on(index);
     }
 
@@ -108,10 +121,7 @@ impl<S: Store> Turn<'_, S> {
         if reading.answered.len() >= r {
             return self.complete_read(index);
         }
-        let asked = (0..usize::from(slot.quorum.n))
-            .filter(|&rank| reading.asked.contains(rank) && !reading.answered.contains(rank))
-            .filter(|&rank| !reading.failed.contains(rank))
-            .count() as u8;
+        let asked = (0..usize::from(slot.quorum.n)).filter(|&rank| reading.waits_for(rank)).count() as u8;
         let open = r - reading.answered.len();
         let missing = open.saturating_sub(asked);
         let sent = self.ask(index, missing);
@@ -142,7 +152,7 @@ impl<S: Store> Turn<'_, S> {
     }
 
     /// Sends a fetch to up to `count` replicas that were not asked yet; says to how many.
-    fn ask(&mut self, index: usize, count: u8) -> u8 {
+    pub(super) fn ask(&mut self, index: usize, count: u8) -> u8 {
         if count == 0 {
             return 0;
         }
@@ -156,11 +166,12 @@ impl<S: Store> Turn<'_, S> {
             count_readable = at + 1;
         }
         let own = self.peers.own();
+        let last = self.asked_last(&readable[..count_readable]);
         let mut sent = 0;
-        // In turn, but those last of whom nothing good is heard.
         for step in 0..2 * count_readable {
-            let (rank, replica) = readable[(rotor + step) % count_readable];
-            if self.peers.peer(replica).avoided != (step >= count_readable) {
+            let at = (rotor + step) % count_readable;
+            let (rank, replica) = readable[at];
+            if last[at] != (step >= count_readable) {
                 continue;
             }
             let reading = &self.coordinator.slots[index].reading;
@@ -189,6 +200,9 @@ impl<S: Store> Turn<'_, S> {
         if !reading.told.contains(rank) {
             reading.told.insert(rank);
             reading.known[rank] = reading.merged_hash;
+            if reading.begun == self.now.mono {
+                reading.first.insert(rank);
+            }
         }
         let message = Message::Fetch {
             keyspace: slot.keyspace,
@@ -249,6 +263,12 @@ impl<S: Store> Turn<'_, S> {
         let is_awaited = matches!(slot.phase, Phase::Reading | Phase::Background);
         if is_awaited && version >= self.routes.since(slot.partition) {
             let Some(rank) = self.replicas(index).rank(from) else { return };
+            let reading = &mut self.coordinator.slots[index].reading;
+            if reading.first.contains(rank) {
+                reading.first.remove(rank);
+                let took = self.now.mono.since(reading.begun);
+                self.peers.peer_mut(from).latency.note(took);
+            }
             self.take_answer(index, rank, answer);
         }
     }
@@ -458,18 +478,28 @@ impl<S: Store> Turn<'_, S> {
     /// Ends the background part when every replica that was asked has answered or is gone.
     fn background_on(&mut self, index: usize) {
         let reading = &self.coordinator.slots[index].reading;
-        let open = (0..RANKS_MAX).any(|rank| {
-            reading.asked.contains(rank) && !reading.answered.contains(rank) && !reading.failed.contains(rank)
-        });
-        if !open {
+        if !(0..RANKS_MAX).any(|rank| reading.waits_for(rank)) {
             self.end_background(index);
         }
     }
 
     /// Mends whoever needs it and ends.
     pub(super) fn end_background(&mut self, index: usize) {
+        self.note_silence(index);
         self.mend(index);
         self.free(index);
+    }
+
+    /// Who was asked at the begin and has not answered is as slow as that, at least.
+    fn note_silence(&mut self, index: usize) {
+        let replicas = self.replicas(index);
+        let reading = &self.coordinator.slots[index].reading;
+        let took = self.now.mono.since(reading.begun);
+        for (rank, replica) in replicas.readable() {
+            if reading.first.contains(rank) && reading.waits_for(rank) {
+                self.peers.peer_mut(replica).latency.note(took);
+            }
+        }
     }
 
     /// Gives the merge to whoever answered with less, or could not tell what it has; waits for nobody.

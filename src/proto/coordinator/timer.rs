@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::proto::time::Instant;
 
 /// Points in time are rounded up to this, so that requests begun together share an entry.
-const TICK: Duration = Duration::from_millis(4);
+const TICK: Duration = Duration::from_millis(1);
 
 /// The tick of no entry: cancelling it changes nothing.
 pub const NONE: u64 = u64::MAX;
@@ -87,7 +87,7 @@ mod tests {
         let mut due = Vec::new();
         timer.expire(at(8), &mut due);
         assert!(due.is_empty());
-        assert!(timer.deadline() >= at(9) && timer.deadline() <= at(13));
+        assert!(timer.deadline() >= at(9) && timer.deadline() <= at(10));
         timer.cancel(cancelled);
         timer.expire(at(12), &mut due);
         assert_eq!(due, [1]);

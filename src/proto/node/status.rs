@@ -60,6 +60,7 @@ impl<S: Store> Node<S> {
             ("requests_failed", coordinator.failures),
             ("forwards", coordinator.forwards),
             ("retries", coordinator.retries),
+            ("hedges", coordinator.hedges),
             ("repairs", coordinator.repairs),
             ("applied", replica.applied),
             ("unchanged", replica.unchanged),
