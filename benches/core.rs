@@ -33,7 +33,7 @@ impl Cluster {
             .map(|at| {
                 let mut config = Config::new(&format!("n{at}"));
                 config.members.clone_from(&members);
-                let store = MemoryStore::new(&mut || random.next_u64());
+                let store = MemoryStore::new(config.partitions, &mut || random.next_u64());
                 Node::new(config, store, at as u64, now).expect("a good config")
             })
             .collect();

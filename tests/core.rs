@@ -58,7 +58,8 @@ impl Cluster {
                 config.members.clone_from(&members);
                 config.background_read_one_in = 0;
                 change(&mut config);
-                let store = MemoryStore::new(&mut || random.next_u64()).with_cold_reads(cold_one_in);
+                let store = MemoryStore::new(config.partitions, &mut || random.next_u64())
+                    .with_cold_reads(cold_one_in);
                 Node::new(config, store, at as u64, now).unwrap()
             })
             .collect();
@@ -192,7 +193,7 @@ impl Cluster {
         let mut config = self.nodes[at].config().clone();
         change(&mut config);
         let mut random = Rng::new(0xb007);
-        let store = MemoryStore::new(&mut || random.next_u64());
+        let store = MemoryStore::new(config.partitions, &mut || random.next_u64());
         self.nodes[at] = Node::new(config, store, 1, self.now).unwrap();
         self.cut.retain(|&(one, other)| one != at && other != at);
         for other in (0..self.nodes.len()).filter(|&other| other != at) {

@@ -302,7 +302,9 @@ fn open_storage(
     now: Now,
 ) -> Result<Storage, OpenError> {
     match &options.data {
-        DataDir::Memory => Ok(Storage::Memory(Box::new(MemoryStore::new(&mut draws()?)))),
+        DataDir::Memory => {
+            Ok(Storage::Memory(Box::new(MemoryStore::new(options.core.partitions, &mut draws()?))))
+        }
         DataDir::Path(path) => {
             let core = &options.core;
             let mut log = log_options(core.partitions, keys, &options.store);

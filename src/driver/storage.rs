@@ -5,6 +5,7 @@ use core::ops::ControlFlow;
 use std::path::Path;
 
 use super::{layout_file, sys};
+use crate::proto::merkle::Forest;
 use crate::proto::store::{
     Change, ChangeCursor, Changes, Durability, Identity, KeyRef, Lookup, Marks, MemberMemory, NewRecord,
     Note, PartitionStats, Record, Sequence, Store, StoreError, StoreStatus, Ticket,
@@ -84,7 +85,7 @@ impl Drop for Storage {
     /// is given up as it is.
     fn drop(&mut self) {
         if sys::was_forked() {
-            let nothing = Storage::Memory(Box::new(MemoryStore::new(&mut || 0)));
+            let nothing = Storage::Memory(Box::new(MemoryStore::new(1, &mut || 0)));
             core::mem::forget(core::mem::replace(self, nothing));
         }
     }
@@ -130,6 +131,13 @@ impl Store for Storage {
         match self {
             Storage::Memory(store) => store.drop_partition(partition),
             Storage::Log(store) => store.drop_partition(partition),
+        }
+    }
+
+    fn trees(&self) -> &Forest {
+        match self {
+            Storage::Memory(store) => store.trees(),
+            Storage::Log(store) => store.trees(),
         }
     }
 

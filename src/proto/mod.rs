@@ -14,6 +14,7 @@ pub mod keepers;
 pub mod keys;
 mod latency;
 pub mod limits;
+pub mod merkle;
 pub mod message;
 pub mod node;
 mod peers;

@@ -5,6 +5,7 @@ use core::fmt;
 use core::ops::ControlFlow;
 use std::borrow::Cow;
 
+use super::merkle::{Forest, MerkleTree};
 use super::time::Instant;
 use super::version::Epoch;
 
@@ -342,6 +343,16 @@ pub trait Store {
     fn maintain(&mut self, now: Instant) -> Instant {
         let _ = now;
         Instant::NEVER
+    }
+
+    /// The hash trees over the item hashes of what is held, one a partition and keyspace: always current,
+    /// though a leaf may be coarser for a while than its keys would have it. A record that the disk has
+    /// damaged counts as it was put.
+    fn trees(&self) -> &Forest;
+
+    /// The tree of a partition and keyspace; `None` if it has no key.
+    fn tree(&self, partition: u16, keyspace: u16) -> Option<&MerkleTree> {
+        self.trees().tree(partition, keyspace)
     }
 
     /// When [`Store::maintain`] is due although nothing else happens.

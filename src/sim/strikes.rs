@@ -443,7 +443,7 @@ impl World {
         let hlc_now = Hlc::from_millis(self.clock_of(machine).wall.0).0;
         let mut random = || self.rng.next_u64();
         match self.profile.store {
-            StoreKind::Memory => Ok(RealStore::memory(&mut random)),
+            StoreKind::Memory => Ok(RealStore::memory(self.config.partitions, &mut random)),
             StoreKind::Log => {
                 let has_checkpoint = self.machines[machine].platter.has("checkpoint");
                 let disk = self.machines[machine].platter.attach();

@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 use super::disk::SimDisk;
 use super::oracle::check_of;
 use super::restarts::FoundRecord;
+use crate::proto::merkle::Forest;
 use crate::proto::rng::Rng;
 use crate::proto::store::{
     Change, ChangeCursor, Changes, Durability, Identity, KeyRef, LocalPart, Lookup, Marks, MemberMemory,
@@ -69,8 +70,8 @@ pub enum RealStore {
 
 impl RealStore {
     /// An empty one in memory.
-    pub fn memory(random: &mut dyn FnMut() -> u64) -> RealStore {
-        RealStore::Memory(Box::new(MemoryStore::new(random)))
+    pub fn memory(partitions: u32, random: &mut dyn FnMut() -> u64) -> RealStore {
+        RealStore::Memory(Box::new(MemoryStore::new(partitions, random)))
     }
 
     /// The log on a simulated disk; the world carries out its disk work.
@@ -316,6 +317,10 @@ impl Store for WatchedStore {
         let sequence = self.real.get_mut().drop_partition(partition)?;
         self.noted.push(Noted::Drop(partition, sequence));
         Ok(sequence)
+    }
+
+    fn trees(&self) -> &Forest {
+        self.real.get().trees()
     }
 
     fn partition_stats(&self, partition: u16) -> PartitionStats {

@@ -11,6 +11,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::notes::Notes;
+use crate::proto::merkle::{self, Digest, FANOUT, Forest, NodeName};
 use crate::proto::store::{
     Change, ChangeCursor, Changes, Durability, Identity, KeyRef, LocalPart, Lookup, Marks, MemberMemory,
     NewRecord, Note, PartitionStats, Record, Sequence, Store, StoreError, StoreStatus, Ticket,
@@ -46,6 +47,9 @@ pub struct MemoryStore {
     records: BTreeMap<Place, Vec<Held>>,
     len: u64,
     stats: BTreeMap<u16, PartitionStats>,
+    /// How many partitions there are, a power of two.
+    partitions: u32,
+    trees: Forest,
     /// By sequence: partition and what left it.
     gone: BTreeMap<Sequence, (u16, Gone)>,
     /// Changes up to here may have been forgotten.
@@ -71,8 +75,9 @@ struct Cold {
 }
 
 impl MemoryStore {
-    /// An empty store. `random` is drawn from twice: for its generation and its nonce.
-    pub fn new(random: &mut dyn FnMut() -> u64) -> MemoryStore {
+    /// An empty store for so many partitions, a power of two up to 65,536. `random` is drawn from twice:
+    /// for its generation and its nonce.
+    pub fn new(partitions: u32, random: &mut dyn FnMut() -> u64) -> MemoryStore {
         MemoryStore {
             identity: Identity {
                 generation: random(),
@@ -86,6 +91,8 @@ impl MemoryStore {
             records: BTreeMap::new(),
             len: 0,
             stats: BTreeMap::new(),
+            partitions,
+            trees: Forest::default(),
             gone: BTreeMap::new(),
             floor: Sequence(0),
             last: Sequence(0),
@@ -133,6 +140,37 @@ impl MemoryStore {
         stats.keys = sum(stats.keys, counted.keys);
         stats.bytes = sum(stats.bytes, counted.bytes);
         stats.expiring = sum(stats.expiring, counted.expiring);
+    }
+
+    fn path(&self, key: &KeyRef<'_>) -> u32 {
+        merkle::path(key.position, self.partitions)
+    }
+
+    /// A key is new: notes it in its tree, whose leaf is split if it has become crowded.
+    fn plant(&mut self, key: &KeyRef<'_>, item_hash: u64) {
+        let path = self.path(key);
+        let crowded = self.trees.change(key.partition, key.keyspace, |tree| {
+            tree.put(path, item_hash);
+            tree.crowded(path)
+        });
+        if let Some(leaf) = crowded {
+            let children = self.children(key.partition, key.keyspace, leaf);
+            self.trees.change(key.partition, key.keyspace, |tree| tree.split(leaf, &children));
+        }
+    }
+
+    /// The children of a node, from the records in it.
+    fn children(&self, partition: u16, keyspace: u16, node: NodeName) -> [Digest; FANOUT] {
+        let positions = node.positions(partition, self.partitions);
+        let range = (partition, *positions.start())..=(partition, *positions.end());
+        let mut children = [Digest::default(); FANOUT];
+        for ((_, position), list) in self.records.range(range) {
+            let child = NodeName::of(merkle::path(*position, self.partitions), node.level + 1);
+            let digest = &mut children[child.prefix as usize % FANOUT];
+            let ours = list.iter().filter(|held| held.keyspace == keyspace);
+            *digest = ours.fold(*digest, |sum, held| sum.with(Digest::of(held.item_hash)));
+        }
+        children
     }
 
     fn note_gone(&mut self, partition: u16, gone: Gone) -> Sequence {
@@ -201,6 +239,7 @@ impl Store for MemoryStore {
             // Its buffer is used again.
             let held = &mut list[at];
             let before = held.weight();
+            let old_hash = held.item_hash;
             held.object.clear();
             held.object.extend_from_slice(record.object);
             (held.local, held.item_hash, held.sequence) = (record.local, record.item_hash, self.last);
@@ -208,6 +247,10 @@ impl Store for MemoryStore {
             let after = held.weight();
             self.count(key.partition, before, -1);
             self.count(key.partition, after, 1);
+            let path = self.path(key);
+            self.trees.change(key.partition, key.keyspace, |tree| {
+                tree.replace(path, old_hash, record.item_hash);
+            });
             return Ok(self.last);
         }
         let held = Held {
@@ -224,6 +267,7 @@ impl Store for MemoryStore {
         list.insert(at, held);
         self.count(key.partition, weight, 1);
         self.len += 1;
+        self.plant(key, record.item_hash);
         Ok(self.last)
     }
 
@@ -231,12 +275,15 @@ impl Store for MemoryStore {
         let place = place_of(key);
         let Some(list) = self.records.get_mut(&place) else { return Ok(self.last) };
         let Ok(at) = search(list, key) else { return Ok(self.last) };
-        let weight = list.remove(at).weight();
+        let held = list.remove(at);
+        let (weight, item_hash) = (held.weight(), held.item_hash);
         if list.is_empty() {
             self.records.remove(&place);
         }
         self.count(key.partition, weight, -1);
         self.len -= 1;
+        let path = self.path(key);
+        self.trees.change(key.partition, key.keyspace, |tree| tree.remove(path, item_hash));
         Ok(self.note_gone(key.partition, Gone::Key(key.keyspace, key.key.to_vec(), key.position)))
     }
 
@@ -244,7 +291,12 @@ impl Store for MemoryStore {
         let stats = self.stats.remove(&partition).unwrap_or_default();
         self.len -= stats.keys;
         self.records.retain(|(other, _), _| *other != partition);
+        self.trees.drop_partition(partition);
         Ok(self.note_gone(partition, Gone::Partition))
+    }
+
+    fn trees(&self) -> &Forest {
+        &self.trees
     }
 
     fn partition_stats(&self, partition: u16) -> PartitionStats {

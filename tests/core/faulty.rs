@@ -2,6 +2,7 @@
 
 use core::ops::ControlFlow;
 
+use quorate::proto::merkle::Forest;
 use quorate::proto::store::{
     Change, ChangeCursor, Changes, Durability, Identity, KeyRef, Lookup, Marks, MemberMemory, NewRecord,
     Note, PartitionStats, Record, Sequence, Store, StoreError, StoreStatus,
@@ -85,6 +86,10 @@ impl Store for Faulty {
 
     fn drop_partition(&mut self, partition: u16) -> Result<Sequence, StoreError> {
         self.memory.drop_partition(partition)
+    }
+
+    fn trees(&self) -> &Forest {
+        self.memory.trees()
     }
 
     fn partition_stats(&self, partition: u16) -> PartitionStats {

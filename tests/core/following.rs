@@ -21,7 +21,7 @@ fn founded(count: usize) -> Cluster {
     let now = Now { mono: Instant::from_nanos(1), wall: WallTime(1_000_000) };
     let mut random = Rng::new(count as u64);
     let mut member = |at: usize| {
-        let store = MemoryStore::new(&mut || random.next_u64());
+        let store = MemoryStore::new(Config::new("").partitions, &mut || random.next_u64());
         let generation = store.identity().generation;
         (MemberSpec { generation, ..MemberSpec::new(&format!("n{at}"), &format!("host:{at}")) }, store)
     };

@@ -18,7 +18,7 @@ fn a_read_only_replica_answers_every_copy_of_what_it_could_not_save() {
     let member = |name: &str| MemberSpec::new(name, name);
     config.members = vec![member("a"), member("b")];
     let now = Now { mono: Instant::from_nanos(1), wall: WallTime(1_000_000) };
-    let memory = MemoryStore::new(&mut || 9);
+    let memory = MemoryStore::new(config.partitions, &mut || 9);
     let store = Faulty { memory, reason: None, puts: 0, fails_syncs: true };
     let mut node = Node::new(config, store, 1, now).unwrap();
     let peer = node.layout().members().iter().map(|member| member.id).find(|&id| id != node.id()).unwrap();

@@ -213,7 +213,12 @@ impl Alone {
         let mut config = Config::new("a");
         config.partitions = 4;
         config.sweep_interval = SECOND;
-        let store = Faulty { memory: MemoryStore::new(&mut || 9), reason: None, puts: 0, fails_syncs: false };
+        let store = Faulty {
+            memory: MemoryStore::new(config.partitions, &mut || 9),
+            reason: None,
+            puts: 0,
+            fails_syncs: false,
+        };
         let mut node = Node::new(config, store, 1, now).unwrap();
         let value = "v".repeat(length);
         for at in 0..count {

@@ -62,8 +62,8 @@ impl Member {
 
     /// Says what a node says first, so that the other side takes this one for a member that is up.
     fn greet(&mut self, name: &str, to: &str) {
-        let store = MemoryStore::new(&mut || 7);
         let core = options(name, &[to, name]).core;
+        let store = MemoryStore::new(core.partitions, &mut || 7);
         let mut node = Node::new(core, store, 1, Now::default()).unwrap();
         let keys = ClusterKeys::derive("test", &ClusterKeys::PUBLIC);
         node.handle_peer_up(Now::default(), member_id(&keys, to));

@@ -60,6 +60,7 @@ use super::staging::Staging;
 use super::upkeep::Fingerprints;
 use super::worker::{Shared, Wake, Worker};
 use crate::proto::limits::{EPOCH_LEASE, MEMBERS_MAX};
+use crate::proto::merkle::Forest;
 use crate::proto::rng::Rng;
 use crate::proto::store::{
     Change, ChangeCursor, Changes, Durability, Identity, KeyRef, Lookup, Marks, MemberMemory, NewRecord,
@@ -76,6 +77,8 @@ pub struct LogStore<D: Disk> {
     index: Index,
     segments: Segments<D::File>,
     ledger: Ledger,
+    /// Hashes of what the slots point at.
+    trees: Forest,
     /// Where the next record goes in the active segment.
     head: u64,
     /// Bytes of each partition in the active segment, and which partitions have any.
@@ -221,9 +224,6 @@ impl<D: Disk> LogStore<D> {
         let runner = Runner::start(worker, options.worker)
             .map_err(|error| OpenError::Io { path: disk.path().to_owned(), error })?;
         let partitions = options.partitions as usize;
-        let lost = recovered.manifest.incomplete.as_ref().map_or(&[][..], |lost| &lost.partitions);
-        let is_lost = |partition| lost.binary_search(&partition).is_ok();
-        let incomplete = (0..=u16::MAX).take(partitions).map(is_lost).collect();
         let appendable = recovered.appendable.as_ref().map(|(at, _)| *at);
         let segments = (0..).zip(recovered.segments);
         let entries = segments.map(|(at, found)| Some(Entry::recovered(found?, Some(at) == appendable)));
@@ -233,6 +233,7 @@ impl<D: Disk> LogStore<D> {
             index: recovered.index,
             segments: Segments::new(recovered.slots, entries.collect()),
             ledger: recovered.ledger,
+            trees: Forest::default(),
             head: durable.offset,
             counts: vec![0; partitions],
             touched: Vec::new(),
@@ -247,8 +248,8 @@ impl<D: Disk> LogStore<D> {
             record,
             members: contents.members,
             notes: contents.notes,
+            incomplete: incomplete_of(&recovered.manifest, partitions),
             manifest: recovered.manifest,
-            incomplete,
             floors: recovered.floors,
             compaction: Compaction::default(),
             checkpointing: Checkpointing::standing(recovered.checkpoint),
@@ -360,6 +361,13 @@ impl<D: Disk> LogStore<D> {
     }
 }
 
+/// Which partitions lost records.
+fn incomplete_of(manifest: &Manifest, partitions: usize) -> Vec<bool> {
+    let lost = manifest.incomplete.as_ref().map_or(&[][..], |lost| &lost.partitions);
+    let is_lost = |partition| lost.binary_search(&partition).is_ok();
+    (0..=u16::MAX).take(partitions).map(is_lost).collect()
+}
+
 impl<D: Disk> Drop for LogStore<D> {
     fn drop(&mut self) {
         self.shared.stop(false);
@@ -408,6 +416,10 @@ impl<D: Disk> Store for LogStore<D> {
 
     fn drop_partition(&mut self, partition: u16) -> Result<Sequence, StoreError> {
         self.append_drop(partition)
+    }
+
+    fn trees(&self) -> &Forest {
+        &self.trees
     }
 
     fn partition_stats(&self, partition: u16) -> PartitionStats {

@@ -8,6 +8,7 @@ mod faults;
 mod images;
 mod model;
 mod opening;
+mod trees;
 mod upkeep;
 
 use std::sync::atomic::{AtomicU64, Ordering};

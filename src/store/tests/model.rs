@@ -63,7 +63,7 @@ fn check<S: Store>(mut store: S, seed: u64, operations: u32, mut reopen: impl Fn
 
 #[test]
 fn the_memory_store_is_a_map() {
-    check(MemoryStore::new(&mut || 5), 1, 6_000, |store| store);
+    check(MemoryStore::new(options().partitions, &mut || 5), 1, 6_000, |store| store);
 }
 
 #[test]
