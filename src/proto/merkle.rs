@@ -24,7 +24,7 @@
 //! and must not share a root (trap T16). A tree without keys does not exist.
 
 use core::ops::{Range, RangeInclusive};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Children of a branch.
 pub const FANOUT: usize = 16;
@@ -142,6 +142,8 @@ impl Change {
 pub struct MerkleTree {
     root: Digest,
     top: Option<Box<Branch>>,
+    /// Bytes of memory that the branches take.
+    heap: usize,
 }
 
 /// A node that has children. Sums and counts lie apart, as together they would be padded.
@@ -204,7 +206,8 @@ impl MerkleTree {
         let mut place = &mut self.top;
         for level in 0..LEVEL_MAX {
             if keys < JOIN_BELOW {
-                *place = None;
+                self.heap -= place.take().map_or(0, |branch| branch.heap_bytes());
+                return;
             }
             let Some(branch) = place else { return };
             let digit = digit(path, level);
@@ -258,10 +261,21 @@ impl MerkleTree {
         (NodeName::of(path, LEVEL_MAX), digest)
     }
 
-    /// The leaf of a path, if it asks to be split.
+    /// The leaf of a path, to which a key was just added, if it asks to be split: as often as it has so many
+    /// keys more, so that one which cannot be split does not ask for each of them.
     pub fn crowded(&self, path: u32) -> Option<NodeName> {
         let (name, digest) = self.leaf(path);
-        (digest.keys > SPLIT_ABOVE && name.level < LEVEL_MAX).then_some(name)
+        (name.level < LEVEL_MAX && digest.keys > SPLIT_ABOVE && digest.keys % SPLIT_ABOVE == 1)
+            .then_some(name)
+    }
+
+    /// All leaves that have too many keys.
+    pub fn all_crowded(&self) -> Vec<NodeName> {
+        let mut crowded = Vec::new();
+        self.visit(&mut |leaf, digest| {
+            crowded.extend((digest.keys > SPLIT_ABOVE && leaf.level < LEVEL_MAX).then_some(leaf));
+        });
+        crowded
     }
 
     /// The levels below the root, where the tree is deepest.
@@ -298,17 +312,83 @@ impl MerkleTree {
         let mut place = &mut self.top;
         for level in 0..leaf.level {
             let branch = place.as_mut().expect("what is above a leaf is a branch");
+            self.heap += if branch.below.is_none() { size_of::<Below>() } else { 0 };
             place = branch.place_below(leaf.digit(level));
         }
         let mut branch = Box::<Branch>::default();
         (0..FANOUT).for_each(|digit| branch.set(digit, children[digit]));
         *place = Some(branch);
+        self.heap += size_of::<Branch>();
         true
     }
 
+    /// Adds what lies in a leaf to a tree that is put together again from its leaves, in order. False, and
+    /// the tree is worth nothing, if there is no such leaf, or it does not lie behind those before it.
+    pub fn add_leaf(&mut self, leaf: NodeName, digest: Digest) -> bool {
+        let path = leaf.paths().start;
+        let change = Change { old: Digest::default(), new: digest };
+        if leaf.level > 0 && self.top.is_none() && self.root != Digest::default() {
+            return false;
+        }
+        self.root = change.on(self.root);
+        let mut place = &mut self.top;
+        for level in 0..leaf.level {
+            let is_new = place.is_none();
+            let branch = place.get_or_insert_default();
+            self.heap += if is_new { size_of::<Branch>() } else { 0 };
+            let digit = digit(path, level);
+            let held = branch.child(digit);
+            branch.set(digit, change.on(held));
+            if level + 1 == leaf.level {
+                return held == Digest::default() && branch.below(digit).is_none();
+            }
+            // What is no branch yet, and has something in it, is a leaf.
+            if branch.below(digit).is_none() && held != Digest::default() {
+                return false;
+            }
+            self.heap += if branch.below.is_none() { size_of::<Below>() } else { 0 };
+            place = branch.place_below(digit);
+        }
+        place.is_none() && self.root == digest
+    }
+
+    /// A tree with the same leaves, and nothing in them: to count again by [`MerkleTree::count`].
+    pub fn emptied(&self) -> MerkleTree {
+        let mut tree = self.clone();
+        let mut branches: Vec<&mut Box<Branch>> = tree.top.iter_mut().collect();
+        while let Some(branch) = branches.pop() {
+            (branch.sums, branch.keys) = ([0; FANOUT], [0; FANOUT]);
+            branches.extend(branch.below.iter_mut().flat_map(|below| below.iter_mut().flatten()));
+        }
+        tree.root = Digest::default();
+        tree
+    }
+
+    /// Counts what came and what went under a path. No leaf is joined by it.
+    pub fn count(&mut self, path: u32, old: Digest, new: Digest) {
+        let change = Change { old, new };
+        self.root = change.on(self.root);
+        let mut place = self.top.as_mut();
+        for level in 0..LEVEL_MAX {
+            let Some(branch) = place else { return };
+            let digit = digit(path, level);
+            branch.set(digit, change.on(branch.child(digit)));
+            place = branch.below.as_mut().and_then(|below| below[digit].as_mut());
+        }
+    }
+
+    /// Whether both have the same in every node that both have.
+    pub fn agrees(&self, other: &MerkleTree) -> bool {
+        let mut agrees = self.root == other.root;
+        self.visit(&mut |name, digest| {
+            agrees &= other.node(name).is_none_or(|theirs| theirs == digest);
+        });
+        agrees
+    }
+
     /// Bytes of memory that it takes besides itself.
-    pub fn heap_bytes(&self) -> usize {
-        self.top.as_ref().map_or(0, |top| top.heap_bytes())
+    pub const fn heap_bytes(&self) -> usize {
+        self.heap
     }
 }
 
@@ -317,6 +397,8 @@ impl MerkleTree {
 pub struct Forest {
     /// By partition; those of a partition by keyspace.
     partitions: Vec<Vec<(u16, MerkleTree)>>,
+    /// Bytes of memory that the lists and their trees take.
+    heap: usize,
 }
 
 impl Forest {
@@ -342,6 +424,14 @@ impl Forest {
         trees.collect()
     }
 
+    /// Partition and keyspace of trees with a leaf that has too many keys.
+    pub fn crowded(&self) -> BTreeSet<(u16, u16)> {
+        let partitions = (0..=u16::MAX).take(self.partitions.len());
+        let trees = partitions.flat_map(|partition| self.of(partition).map(move |tree| (partition, tree)));
+        let crowded = trees.filter(|(_, (_, tree))| !tree.all_crowded().is_empty());
+        crowded.map(|(partition, (keyspace, _))| (partition, keyspace)).collect()
+    }
+
     /// Changes a tree; it is made before, and goes if it has no key afterwards.
     pub fn change<R>(
         &mut self,
@@ -354,6 +444,7 @@ impl Forest {
             self.partitions.resize_with(partition + 1, Vec::new);
         }
         let trees = &mut self.partitions[partition];
+        let before = list_bytes(trees);
         let at = match trees.binary_search_by_key(&keyspace, |(keyspace, _)| *keyspace) {
             Ok(at) => at,
             Err(at) => {
@@ -361,28 +452,37 @@ impl Forest {
                 at
             }
         };
-        let result = change(&mut trees[at].1);
-        if trees[at].1.root == Digest::default() {
+        let tree = &mut trees[at].1;
+        let tree_before = tree.heap;
+        let result = change(tree);
+        self.heap = self.heap + tree.heap - tree_before;
+        if tree.root == Digest::default() {
+            self.heap -= tree.heap;
             trees.remove(at);
+            if trees.is_empty() {
+                *trees = Vec::new();
+            }
         }
+        self.heap = self.heap + list_bytes(trees) - before;
         result
     }
 
     /// All keys of a partition left.
     pub fn drop_partition(&mut self, partition: u16) {
         if let Some(trees) = self.partitions.get_mut(usize::from(partition)) {
-            *trees = Vec::new();
+            let trees = core::mem::take(trees);
+            self.heap -= list_bytes(&trees) + trees.iter().map(|(_, tree)| tree.heap).sum::<usize>();
         }
     }
 
     /// Bytes of memory that it takes.
-    pub fn heap_bytes(&self) -> usize {
-        let trees = self.partitions.iter().flatten();
-        let held = self.partitions.iter().map(|trees| trees.capacity() * size_of::<(u16, MerkleTree)>());
-        self.partitions.capacity() * size_of::<Vec<(u16, MerkleTree)>>()
-            + held.sum::<usize>()
-            + trees.map(|(_, tree)| tree.heap_bytes()).sum::<usize>()
+    pub const fn heap_bytes(&self) -> usize {
+        self.partitions.capacity() * size_of::<Vec<(u16, MerkleTree)>>() + self.heap
     }
+}
+
+const fn list_bytes(trees: &Vec<(u16, MerkleTree)>) -> usize {
+    trees.capacity() * size_of::<(u16, MerkleTree)>()
 }
 
 #[cfg(test)]
@@ -421,7 +521,10 @@ mod tests {
         }
 
         fn split(&mut self, path: u32) -> bool {
-            let Some(leaf) = self.tree.crowded(path) else { return false };
+            let (leaf, digest) = self.tree.leaf(path);
+            if digest.keys <= SPLIT_ABOVE || leaf.level == LEVEL_MAX {
+                return false;
+            }
             let children = core::array::from_fn(|digit| self.digest(leaf.child(digit)));
             assert!(self.tree.split(leaf, &children));
             true

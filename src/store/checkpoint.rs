@@ -1,5 +1,5 @@
-//! The checkpoint: the index and the ledger as a file, so that a restart reads 10 bytes a key in place of the
-//! log.
+//! The checkpoint: the index, the hash trees and the ledger as a file, so that a restart reads 11 bytes a key
+//! in place of the log.
 //!
 //! ```text
 //!  header   magic 8 | version 4 | partitions 4 | directory 8 | id 8 | segment 8 | offset 8 | sequence 8
@@ -10,12 +10,20 @@
 //!    3 partitions n × (partition, keys, bytes, expiring, floor)                         5 × 8
 //!    4 active     n × (partition, bytes)                                                2 × 8
 //!    5 end        blocks before it 8
+//!    6 tree       partition 4 | keyspace 4 | n × (level and prefix of the leaf 4, keys 4, sum 8)
 //! ```
 //!
 //! It is *fuzzy*: shards are copied one after the other while the log goes on. *Segment*, *offset* and
 //! *sequence* say where the log was before the first of them was copied; replaying the log from there makes
 //! the index whole, as a record that the copy has already changes nothing. Its sums are those of the copy
 //! (see `ledger`). It is put in place only once everything that its slots point at is durable.
+//!
+//! The trees of a partition follow its last shard. They are those of its slots as they were copied: a shard
+//! and its leaves are copied in one turn (trap T14). Of a partition with several shards that is the tree at
+//! the first of them, with what changed until they were copied in those that followed. Leaves without a key
+//! are left out. A tree that was copied half-way through is never put in place.
+//!
+//! Version 2 brought the trees. A checkpoint of another version is void: the log is scanned once.
 //!
 //! Every block has a checksum that is seeded with the checkpoint's id. Whatever does not hold, or does not
 //! fit the segments that are there, makes the whole checkpoint void: the log is scanned.
@@ -24,17 +32,20 @@ use super::disk::File;
 use super::index::{Index, ShardImage};
 use super::ledger::Ledger;
 use super::record::{Mark, u32_at, u64_at};
+use crate::proto::merkle::{Digest, Forest, MerkleTree, NodeName};
 use crate::proto::store::{PartitionStats, Sequence};
 
 /// The name of its file.
 pub const CHECKPOINT: &str = "checkpoint";
 /// The version that this code writes and reads.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const MAGIC: &[u8; 8] = b"qrt.ckp\n";
 const HEADER_LENGTH: usize = 64;
 const BLOCK_HEAD: usize = 8;
 const BLOCK_TAIL: usize = 8;
 const SHARD_HEAD: usize = 24;
+const TREE_HEAD: usize = 8;
+const LEAF_LENGTH: usize = 16;
 /// A block is never longer: the largest shard, with much room.
 const BLOCK_MAX: usize = 1 << 30;
 
@@ -43,6 +54,10 @@ const SEGMENTS: u32 = 2;
 const PARTITIONS: u32 = 3;
 const ACTIVE: u32 = 4;
 const END: u32 = 5;
+const TREE: u32 = 6;
+
+/// Where the level of a leaf stands above its prefix.
+const LEVEL_SHIFT: u32 = 28;
 
 /// What the head of a checkpoint says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,6 +172,22 @@ impl Writer {
         });
     }
 
+    /// Appends a tree.
+    pub fn tree(&mut self, into: &mut Vec<u8>, partition: u16, keyspace: u16, tree: &MerkleTree) {
+        self.block(into, TREE, |into| {
+            for number in [partition, keyspace] {
+                into.extend_from_slice(&u32::from(number).to_le_bytes());
+            }
+            tree.visit(&mut |leaf, digest| {
+                if digest != Digest::default() {
+                    into.extend_from_slice(&(leaf.level << LEVEL_SHIFT | leaf.prefix).to_le_bytes());
+                    into.extend_from_slice(&digest.keys.to_le_bytes());
+                    into.extend_from_slice(&digest.sum.to_le_bytes());
+                }
+            });
+        });
+    }
+
     /// Appends the tables and the end.
     pub fn end(mut self, into: &mut Vec<u8>, tables: &Tables) {
         let put = |into: &mut Vec<u8>, numbers: &[u64]| {
@@ -203,6 +234,8 @@ pub struct Loaded {
     pub head: Head,
     /// The index as it was copied.
     pub index: Index,
+    /// The trees of what it points at.
+    pub trees: Forest,
     /// Everything else.
     pub tables: Tables,
 }
@@ -253,7 +286,8 @@ pub fn load<F: File>(
     if head.partitions != partitions || head.directory != directory {
         return Err("it is of another directory");
     }
-    let mut loaded = Loaded { head, index: Index::new(partitions), tables: Tables::default() };
+    let (index, trees) = (Index::new(partitions), Forest::default());
+    let mut loaded = Loaded { head, index, trees, tables: Tables::default() };
     let mut blocks = 0;
     let mut block = Vec::new();
     loop {
@@ -264,6 +298,9 @@ pub fn load<F: File>(
         };
         match kind {
             SHARD => take_shard(&mut loaded.index, body).ok_or("a shard of it does not fit together")?,
+            TREE => {
+                take_tree(&mut loaded.trees, partitions, body).ok_or("a tree of it does not fit together")?
+            }
             SEGMENTS => loaded.tables.segments = rows(10)?.map(segment_row).collect(),
             PARTITIONS => {
                 let rows = rows(5)?.map(|row| partition_row(row, partitions));
@@ -333,6 +370,25 @@ fn take_shard(index: &mut Index, body: &[u8]) -> Option<()> {
     let slots: Vec<u64> = slots.chunks_exact(8).map(|slot| u64_at(slot, 0)).collect();
     let image = ShardImage { prefix, depth, homes, len, slots: &[] };
     index.load(u16::try_from(partition).ok()?, &image, slots).then_some(())
+}
+
+fn take_tree(trees: &mut Forest, partitions: u32, body: &[u8]) -> Option<()> {
+    let (head, leaves) = body.split_at_checked(TREE_HEAD)?;
+    let partition = u16::try_from(u32_at(head, 0)).ok().filter(|&at| u32::from(at) < partitions)?;
+    let keyspace = u16::try_from(u32_at(head, 4)).ok()?;
+    let mut tree = MerkleTree::default();
+    for leaf in leaves.chunks(LEAF_LENGTH) {
+        let name = (leaf.len() == LEAF_LENGTH).then(|| u32_at(leaf, 0))?;
+        let (level, prefix) = (name >> LEVEL_SHIFT, name & ((1 << LEVEL_SHIFT) - 1));
+        let name = NodeName { level, prefix };
+        let digest = Digest { keys: u32_at(leaf, 4), sum: u64_at(leaf, 8) };
+        if !name.is_valid() || !tree.add_leaf(name, digest) {
+            return None;
+        }
+    }
+    let is_new = trees.tree(partition, keyspace).is_none();
+    trees.change(partition, keyspace, |there| *there = tree);
+    is_new.then_some(())
 }
 
 fn segment_row(row: &[u8]) -> SegmentRow {

@@ -448,6 +448,17 @@ impl Header {
     }
 }
 
+/// Bytes of a record that are enough for [`glance`].
+pub const BEGINNING_LENGTH: usize = HEADER_LENGTH + LOCAL_LENGTH + EXPIRY_LENGTH + KEYSPACE_LENGTH;
+
+/// Keyspace and item hash of a key's own record, as its first bytes say that nobody has checked; `None` if
+/// they are not those of one.
+pub fn glance(bytes: &[u8]) -> Option<(u16, u64)> {
+    let header = Header::read(bytes).ok().filter(|header| header.kind() == Some(Kind::Put))?;
+    let keyspace = bytes.get(header.key_start()..header.key_start() + KEYSPACE_LENGTH)?;
+    Some((u16_at(keyspace, 0), header.item_hash))
+}
+
 /// Decodes the record at the start of `bytes`.
 ///
 /// # Errors

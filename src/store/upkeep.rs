@@ -42,6 +42,8 @@ pub enum Upkeep {
     Forget,
     /// Give back the end of a segment that is appended to.
     Shorten(u64, u64),
+    /// Read what the headers of these records say.
+    Look(Vec<Place>),
     /// Copy files elsewhere.
     Backup(Backup),
 }
@@ -51,6 +53,7 @@ impl Upkeep {
     pub fn heap_bytes(&self) -> usize {
         match self {
             Upkeep::Copy(_, block, live) => block.heap_bytes() + live.capacity() * 4,
+            Upkeep::Look(places) => places.capacity() * size_of::<Place>(),
             Upkeep::Manifest(bytes) | Upkeep::Checkpoint(Piece::Append(bytes)) => bytes.capacity(),
             _ => 0,
         }
@@ -96,6 +99,8 @@ pub enum Done {
     Forgotten(bool),
     /// Whether the end of a segment was given back.
     Shortened(bool),
+    /// What headers say; `None` if a segment could not be opened, which says nothing.
+    Looked(Option<Vec<Seen>>),
     /// A segment for copies could not be created.
     NotCreated(u64),
     /// A segment was removed, or stays as a leftover.
@@ -152,6 +157,32 @@ pub struct Found {
     pub sequence: Sequence,
     /// Whether it holds a sibling that expires.
     pub expires: bool,
+}
+
+/// Where a record lies whose header is wanted.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    /// The segment's number.
+    pub number: u64,
+    /// Where in it.
+    pub offset: u64,
+    /// As its slot has it.
+    pub partition: u16,
+    /// As its slot has it.
+    pub fingerprint: u32,
+}
+
+/// A key's own record, by its header, which nobody has checked.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen {
+    /// See [`Place`].
+    pub partition: u16,
+    /// See [`Place`].
+    pub fingerprint: u32,
+    /// Its keyspace.
+    pub keyspace: u16,
+    /// Its item hash.
+    pub item_hash: u64,
 }
 
 /// A segment of copies that is durable.
@@ -305,6 +336,26 @@ impl<D: Disk> Crew<D> {
             None => return None,
         }
         Some(bytes)
+    }
+
+    /// Reads the headers of records. What is no key's record, or cannot be read, is not among what is
+    /// returned.
+    pub fn see(&mut self, mut places: Vec<Place>) -> Option<Vec<Seen>> {
+        places.sort_unstable_by_key(|place| (place.number, place.offset));
+        let mut seen = Vec::with_capacity(places.len());
+        for Place { number, offset, partition, fingerprint } in places {
+            let is_open = self.reading.as_ref().is_some_and(|(open, _)| *open == number);
+            if !is_open {
+                self.reading = Some((number, self.disk.open(&file_path(number)).ok()?));
+            }
+            let (_, file) = self.reading.as_ref()?;
+            let mut bytes = [UNREADABLE; record::BEGINNING_LENGTH];
+            read_as_possible(file, offset, &mut bytes);
+            if let Some((keyspace, item_hash)) = record::glance(&bytes) {
+                seen.push(Seen { partition, fingerprint, keyspace, item_hash });
+            }
+        }
+        Some(seen)
     }
 
     fn look(&self, plan: Plan, start: u64, bytes: Vec<u8>, goes_on: bool) -> Block {

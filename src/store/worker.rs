@@ -578,6 +578,7 @@ impl<D: Disk> Worker<D> {
             Upkeep::Shorten(number, size) => {
                 Some(Done::Shortened(self.disk.shorten(&file_path(number), size).is_ok()))
             }
+            Upkeep::Look(places) => Some(Done::Looked(self.crew.see(places))),
             Upkeep::Backup(mut backup) => match self.crew.back_up(&mut backup) {
                 Some(result) => Some(Done::Backup(result)),
                 None => {

@@ -1,7 +1,7 @@
 //! Whether two ways of reading a log back came to the same end.
 //!
 //! Where a record lies may differ, as compaction leaves two copies of it for a while. Which record stands
-//! for a key may not, and so not the sums of partitions.
+//! for a key may not, and so not the sums of partitions, nor their hash trees.
 
 use super::report::Checkpoint;
 use crate::store::disk::File;
@@ -25,6 +25,7 @@ pub fn compare<F: File>(
         only_log += missing(&theirs, &ours);
         sums |= checkpoint.ledger.partition(partition) != log.ledger.partition(partition);
     }
+    sums |= checkpoint.trees.roots() != log.trees.roots();
     match (only_checkpoint, only_log, sums) {
         (0, 0, false) => Checkpoint::Agrees,
         (lost, ..) if is_damaged => Checkpoint::Remembers(lost),

@@ -57,6 +57,8 @@ impl<D: Disk> LogStore<D> {
         }
         let weight = Weight { length: length as u64, is_key: true, expires: new.expires_ms.is_some() };
         self.ledger.add(spot, self.segments.active, weight);
+        let old_hash = found.as_ref().map(|(_, header)| header.item_hash);
+        self.change_tree(spot, key.keyspace, old_hash, Some(new.item_hash));
         if let Some((found, header)) = found {
             self.leave_behind(spot, found.location, &header);
         }

@@ -6,6 +6,8 @@
 use super::LogStore;
 use super::maintain::Purpose;
 use super::segments::{Entry, State};
+use super::trees::CopiedTrees;
+use crate::proto::merkle::Digest;
 use crate::proto::store::{Durability, PartitionStats, Sequence};
 use crate::proto::time::Instant;
 use crate::store::checkpoint::{Head, PartitionRow, SegmentRow, Tables, Writer};
@@ -14,12 +16,12 @@ use crate::store::ledger::Spot;
 use crate::store::record::Mark;
 use crate::store::upkeep::{Piece, Upkeep};
 
-/// Bytes of shards that one turn copies, about 20 µs, unless one shard is larger.
-const COPY_PER_TURN: usize = 128 << 10;
 /// Partitions that one turn looks at.
 const PARTITIONS_PER_TURN: usize = 4_096;
 /// Bytes handed to the worker at one time.
 const PIECE_LENGTH: usize = 512 << 10;
+/// And what may be copied beyond that in its last turn.
+const PIECE_SLACK: usize = 128 << 10;
 /// Tasks of upkeep that may wait before copying waits, too.
 const TASKS_MAX: usize = 8;
 /// After one that failed, before the next.
@@ -52,6 +54,8 @@ struct Copying {
     writer: Writer,
     /// What is copied next; `None` when all was.
     next: Option<Spot>,
+    /// Trees of a partition of which not all shards were copied.
+    trees: Option<CopiedTrees>,
     /// Bytes of the active segment's partitions when the copy began.
     active: Vec<(u16, u64)>,
     buffer: Vec<u8>,
@@ -86,6 +90,11 @@ impl Checkpointing {
     /// Whether one is under way.
     pub fn is_copying(&self) -> bool {
         self.copying.is_some()
+    }
+
+    /// The trees that what changes behind the copy belongs in, see [`CopiedTrees`].
+    pub fn copied_trees(&mut self) -> Option<&mut CopiedTrees> {
+        self.copying.as_mut()?.trees.as_mut()
     }
 
     /// Bytes of memory that a copy takes.
@@ -164,12 +173,12 @@ impl<D: Disk> LogStore<D> {
             id: self.checkpointing.begun,
             start: Mark { sequence, number, offset },
         };
-        let mut buffer = Vec::with_capacity(PIECE_LENGTH + COPY_PER_TURN);
+        let mut buffer = Vec::with_capacity(PIECE_LENGTH + PIECE_SLACK);
         let writer = Writer::begin(&mut buffer, &head);
         let counted = self.touched.iter().map(|&at| (at, self.counts[usize::from(at)]));
         let active = counted.collect();
         let next = Some(Spot { partition: 0, fingerprint: 0 });
-        self.checkpointing.copying = Some(Copying { id: head.id, writer, next, active, buffer });
+        self.checkpointing.copying = Some(Copying { id: head.id, writer, next, trees: None, active, buffer });
         self.ledger.begin_copy();
         self.shared.keep_up(Upkeep::Checkpoint(Piece::Begin));
         true
@@ -180,7 +189,7 @@ impl<D: Disk> LogStore<D> {
         let Some(mut copying) = self.checkpointing.copying.take() else { return };
         let start = copying.buffer.len();
         let mut partitions = 0;
-        while copying.buffer.len() - start < COPY_PER_TURN
+        while copying.buffer.len() - start < self.options.checkpoint_share
             && partitions < PARTITIONS_PER_TURN
             && let Some(spot) = copying.next
         {
@@ -190,6 +199,7 @@ impl<D: Disk> LogStore<D> {
                 copying.writer.shard(&mut copying.buffer, spot.partition, image);
                 end = image.end();
             }
+            self.copy_trees(&mut copying, spot, end);
             copying.next = match end {
                 Some(fingerprint) => Some(Spot { fingerprint, ..spot }),
                 None => {
@@ -207,16 +217,51 @@ impl<D: Disk> LogStore<D> {
         } else {
             if copying.buffer.len() >= PIECE_LENGTH {
                 let piece =
-                    core::mem::replace(&mut copying.buffer, Vec::with_capacity(PIECE_LENGTH + COPY_PER_TURN));
+                    core::mem::replace(&mut copying.buffer, Vec::with_capacity(PIECE_LENGTH + PIECE_SLACK));
                 self.shared.keep_up(Upkeep::Checkpoint(Piece::Append(piece)));
             }
             self.checkpointing.copying = Some(copying);
         }
     }
 
+    /// The shard at this spot was copied: in the same turn the trees of its partition, up to the next one.
+    fn copy_trees(&self, copying: &mut Copying, spot: Spot, next: Option<u32>) {
+        if cfg!(mutant = "leaf_turn") {
+            return;
+        }
+        let Spot { partition, fingerprint } = spot;
+        match (copying.trees.take(), next) {
+            (None, Some(cursor)) => {
+                debug_assert_eq!(fingerprint, 0, "the first shard of the partition");
+                let trees = self.trees.of(partition).map(|(keyspace, tree)| (keyspace, tree.clone()));
+                copying.trees = Some(CopiedTrees { partition, cursor, trees: trees.collect() });
+            }
+            (Some(copied), Some(cursor)) => copying.trees = Some(CopiedTrees { cursor, ..copied }),
+            (None, None) => self.write_trees(&mut copying.writer, &mut copying.buffer, partition),
+            (Some(copied), None) => {
+                for (keyspace, tree) in
+                    copied.trees.iter().filter(|(_, tree)| tree.root() != Digest::default())
+                {
+                    copying.writer.tree(&mut copying.buffer, partition, *keyspace, tree);
+                }
+            }
+        }
+    }
+
+    /// Writes the trees of a partition as they are.
+    fn write_trees(&self, writer: &mut Writer, buffer: &mut Vec<u8>, partition: u16) {
+        for (keyspace, tree) in self.trees.of(partition) {
+            writer.tree(buffer, partition, keyspace, tree);
+        }
+    }
+
     /// Everything was copied, in this very turn to the end: the tables follow.
     fn end_copy(&mut self, copying: Copying) {
-        let Copying { id, writer, active, mut buffer, .. } = copying;
+        let Copying { id, mut writer, active, mut buffer, .. } = copying;
+        if cfg!(mutant = "leaf_turn") {
+            let partitions = (0..=u16::MAX).take(self.options.partitions as usize);
+            partitions.for_each(|partition| self.write_trees(&mut writer, &mut buffer, partition));
+        }
         let tables = self.tables(id, active);
         self.ledger.end_copy();
         writer.end(&mut buffer, &tables);
@@ -348,6 +393,9 @@ impl<D: Disk> LogStore<D> {
                 let Some(image) = self.index.shard(partition, from) else { break };
                 writer.shard(&mut buffer, partition, &image);
                 next = image.end();
+                if next.is_none() {
+                    self.write_trees(&mut writer, &mut buffer, partition);
+                }
                 if buffer.len() >= PIECE_LENGTH {
                     draft.append(&buffer)?;
                     buffer.clear();

@@ -19,6 +19,8 @@ pub struct LogStats {
     pub live_bytes: u64,
     /// Bytes of memory that the index takes.
     pub index_bytes: u64,
+    /// Bytes of memory that the hash trees take.
+    pub tree_bytes: u64,
     /// Bytes of memory that the store takes in all, maps aside.
     pub memory_bytes: u64,
     /// Partitions that lost records.
@@ -131,6 +133,7 @@ impl<D: Disk> LogStore<D> {
             disk_bytes: self.segments.disk_bytes(),
             live_bytes: self.ledger.live_total(),
             index_bytes: self.index.heap_bytes() as u64,
+            tree_bytes: self.trees.heap_bytes() as u64,
             memory_bytes: self.memory_bytes(),
             incomplete: self.incomplete.iter().filter(|is_incomplete| **is_incomplete).count() as u64,
         }
@@ -140,6 +143,8 @@ impl<D: Disk> LogStore<D> {
     pub(super) fn memory_bytes(&self) -> u64 {
         let bytes = self.index.heap_bytes()
             + self.ledger.heap_bytes()
+            + self.trees.heap_bytes()
+            + self.tending.heap_bytes()
             + self.staging.heap_bytes()
             + self.segments.heap_bytes()
             + self.compaction.heap_bytes()
@@ -151,8 +156,9 @@ impl<D: Disk> LogStore<D> {
     }
 
     pub(super) fn describe(&self) -> StoreStatus {
-        let LogStats { segments, disk_bytes, live_bytes, index_bytes, memory_bytes, incomplete } =
-            self.stats();
+        let stats = self.stats();
+        let LogStats { segments, disk_bytes, live_bytes, index_bytes, tree_bytes, memory_bytes, incomplete } =
+            stats;
         let counters = &self.counters;
         StoreStatus {
             read_only: self.shared.marks().failed,
@@ -163,6 +169,7 @@ impl<D: Disk> LogStore<D> {
                 ("store_disk_bytes", disk_bytes),
                 ("store_live_bytes", live_bytes),
                 ("store_index_bytes", index_bytes),
+                ("store_tree_bytes", tree_bytes),
                 ("store_memory_bytes", memory_bytes),
                 ("store_emptied_bytes", self.emptied_bytes()),
                 ("store_quarantined_ranges", quarantined(&self.manifest)),
@@ -173,6 +180,8 @@ impl<D: Disk> LogStore<D> {
                 ("store_checkpoints_void", counters.void_checkpoints),
                 ("store_scrubbed_bytes", counters.scrubbed_bytes),
                 ("store_scrub_passes", self.scrub.passes),
+                ("store_tree_audits", self.tending.audits),
+                ("store_tree_mismatches", self.tending.mismatches),
                 ("store_damaged_ranges", counters.damaged_ranges),
                 ("store_torn_tails", counters.torn_tails),
                 ("store_refused_full", counters.refused_full),

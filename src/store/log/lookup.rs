@@ -128,6 +128,12 @@ impl<D: Disk> LogStore<D> {
         Header::read(&self.bytes_at(location, 0, HEADER_LENGTH)?).ok()
     }
 
+    /// Keyspace and item hash of the key's own record at a location, unchecked.
+    pub(super) fn glance_at(&self, location: Location) -> Option<(u16, u64)> {
+        let length = self.header_at(location)?.length().min(record::BEGINNING_LENGTH);
+        record::glance(&self.bytes_at(location, 0, length)?)
+    }
+
     /// Reads the record at a location; `None` if it does not hold.
     pub(super) fn read(&self, location: Location) -> Option<(Cow<'_, [u8]>, Decoded)> {
         let (entry, offset) = self.segments.locate(location)?;

@@ -60,6 +60,7 @@ impl<D: Disk> LogStore<D> {
         }
         self.write_checkpoint(now);
         self.scrub_step(now);
+        self.tend_trees(now);
     }
 
     /// Asks for another turn at this time.
@@ -126,6 +127,7 @@ impl<D: Disk> LogStore<D> {
                     self.ledger.set_live(owner, 0);
                 }
             }
+            Done::Looked(seen) => self.looked(seen),
             Done::Backup(result) => self.backup.ended(result),
         }
     }

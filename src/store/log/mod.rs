@@ -30,6 +30,7 @@ mod removal;
 mod scrub;
 mod segments;
 mod space;
+mod trees;
 
 use core::ops::ControlFlow;
 use std::cell::Cell;
@@ -46,6 +47,7 @@ use self::compaction::Compaction;
 use self::numbers::{SEQUENCE_LEASE, identify};
 use self::scrub::Scrub;
 use self::segments::{Entry, Segments, State};
+use self::trees::Tending;
 use super::directory::{self, CLEAN, IDENTITY, IdentityRecord, OpenError};
 use super::disk::Disk;
 use super::file::with_signals_blocked;
@@ -79,6 +81,7 @@ pub struct LogStore<D: Disk> {
     ledger: Ledger,
     /// Hashes of what the slots point at.
     trees: Forest,
+    tending: Tending,
     /// Where the next record goes in the active segment.
     head: u64,
     /// Bytes of each partition in the active segment, and which partitions have any.
@@ -233,7 +236,8 @@ impl<D: Disk> LogStore<D> {
             index: recovered.index,
             segments: Segments::new(recovered.slots, entries.collect()),
             ledger: recovered.ledger,
-            trees: Forest::default(),
+            tending: Tending::opened(recovered.trees.crowded()),
+            trees: recovered.trees,
             head: durable.offset,
             counts: vec![0; partitions],
             touched: Vec::new(),

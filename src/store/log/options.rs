@@ -44,7 +44,9 @@ pub struct LogOptions {
     pub checkpoint_bytes: u64,
     /// And after this time, if anything changed.
     pub checkpoint_interval: Duration,
-    /// The time in which every record is re-read once.
+    /// Bytes of the index that one turn copies for it, about, unless one shard is larger.
+    pub checkpoint_share: usize,
+    /// The time in which every record is re-read once, and every hash tree compared with its records.
     pub scrub_interval: Duration,
     /// Bytes of the newest log that compaction leaves alone while it can keep its bound elsewhere, for
     /// those who follow the changes.
@@ -67,6 +69,7 @@ impl LogOptions {
             compaction: true,
             checkpoint_bytes: 256 << 20,
             checkpoint_interval: Duration::from_secs(60),
+            checkpoint_share: 128 << 10,
             scrub_interval: Duration::from_secs(7 * 24 * 3_600),
             retention_bytes: segment::SIZE_DEFAULT,
             memory_max: u64::MAX,

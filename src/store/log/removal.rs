@@ -24,6 +24,7 @@ impl<D: Disk> LogStore<D> {
         self.stage(length, |into, seed| record::encode_removal(into, seed, sequence, key));
         self.count_control(key.partition, length);
         self.index.remove(&found);
+        self.change_tree(spot, key.keyspace, Some(header.item_hash), None);
         self.leave_behind(spot, found.location, &header);
         Ok(sequence)
     }
@@ -36,6 +37,7 @@ impl<D: Disk> LogStore<D> {
         // A copy of the index that was begun has slots of the partition, whose bytes go one by one.
         self.give_up_checkpoint();
         self.ledger.forget_partition(partition);
+        self.drop_trees(partition);
         let slots = self.index.take_partition(partition);
         if !slots.is_empty() {
             self.dropped.push(slots);

@@ -2,6 +2,7 @@
 
 use super::Item;
 use super::Reader;
+use crate::proto::merkle::{Digest, FANOUT, NodeName};
 use crate::proto::store::Sequence;
 use crate::store::disk::{Disk, File};
 use crate::store::index::Found;
@@ -62,6 +63,7 @@ impl<D: Disk> Reader<'_, D> {
                     weight: Weight::of_decoded(decoded),
                     sequence: decoded.sequence,
                     is_chunked: decoded.is_chunked,
+                    item_hash: decoded.item_hash,
                 };
                 if !plan.is_compacted {
                     self.counts[usize::from(partition)] += item.weight.length;
@@ -99,6 +101,7 @@ impl<D: Disk> Reader<'_, D> {
     pub(super) fn apply_keyed(&mut self, item: &Item, key: &[u8]) {
         let Spot { partition, fingerprint } = item.spot;
         let found = self.index.find(partition, fingerprint, |at| self.has_key(at, key));
+        let mut old = None;
         match found {
             None => self.index.insert(partition, fingerprint, item.location),
             Some(found) => {
@@ -108,7 +111,12 @@ impl<D: Disk> Reader<'_, D> {
                 }
                 self.index.replace(&found, item.location);
                 self.leave(item.spot, found.location, &older);
+                old = (older.kind() == Some(Kind::Put)).then_some(older.item_hash);
             }
+        }
+        if let Some((keyspace, _)) = record::stored_key(key) {
+            let new = (item.kind == Kind::Put).then_some(item.item_hash);
+            self.change_tree(item.spot, keyspace, old.filter(|_| !cfg!(mutant = "leaf_replay")), new);
         }
         if item.kind == Kind::Removal {
             self.removals.insert((partition, fingerprint, item.location));
@@ -118,6 +126,44 @@ impl<D: Disk> Reader<'_, D> {
                 self.chunked.push(*item);
             }
         }
+    }
+
+    /// A slot has changed, and so does its leaf (trap T14): the hash of its key's record before, and now.
+    fn change_tree(&mut self, spot: Spot, keyspace: u16, old: Option<u64>, new: Option<u64>) {
+        let Spot { partition, fingerprint } = spot;
+        let crowded = self.trees.change(partition, keyspace, |tree| match (old, new) {
+            (None, Some(new)) => {
+                tree.put(fingerprint, new);
+                tree.crowded(fingerprint)
+            }
+            (Some(old), Some(new)) => {
+                tree.replace(fingerprint, old, new);
+                None
+            }
+            (Some(old), None) => {
+                tree.remove(fingerprint, old);
+                None
+            }
+            (None, None) => None,
+        });
+        if let Some(leaf) = crowded {
+            self.split(partition, keyspace, leaf);
+        }
+    }
+
+    /// Splits a leaf at once: its records were just read, or will be.
+    fn split(&mut self, partition: u16, keyspace: u16, leaf: NodeName) {
+        let paths = leaf.paths();
+        let mut children = [Digest::default(); FANOUT];
+        let slots = self.index.iter(partition, paths.start);
+        for (fingerprint, location) in slots.take_while(|slot| slot.0 < paths.end) {
+            if let Some((_, item_hash)) = self.glance_at(location).filter(|seen| seen.0 == keyspace) {
+                let child = NodeName::of(fingerprint, leaf.level + 1);
+                let digest = &mut children[child.prefix as usize % FANOUT];
+                *digest = digest.with(Digest::of(item_hash));
+            }
+        }
+        self.trees.change(partition, keyspace, |tree| tree.split(leaf, &children));
     }
 
     /// A record is no longer pointed at: takes it out of the sums, and its chunks out of the index.
@@ -177,6 +223,13 @@ impl<D: Disk> Reader<'_, D> {
         Header::read(&file.view(location.offset(plan.slot), record::HEADER_LENGTH)?).ok()
     }
 
+    /// Keyspace and item hash of the key's own record at a location.
+    fn glance_at(&self, location: Location) -> Option<(u16, u64)> {
+        let Segment { plan, file } = self.segment_of(location)?;
+        let length = self.header_at(location)?.length().min(record::BEGINNING_LENGTH);
+        record::glance(&file.view(location.offset(plan.slot), length)?)
+    }
+
     /// The stored key of a record that was found sound; none of a chunk.
     pub(super) fn key_at(&self, location: Location) -> Option<Cow<'_, [u8]>> {
         let key = self.header_at(location)?.key();
@@ -197,6 +250,9 @@ impl<D: Disk> Reader<'_, D> {
                     Some(header) if header.sequence < dropped => {
                         if header.kind() != Some(Kind::Removal) {
                             self.ledger.take(spot, self.owner(location), Weight::of(&header));
+                        }
+                        if let Some((keyspace, item_hash)) = self.glance_at(location) {
+                            self.change_tree(spot, keyspace, Some(item_hash), None);
                         }
                     }
                     _ => self.index.insert(partition, fingerprint, location),

@@ -24,6 +24,7 @@ mod read;
 mod verdict;
 
 use crate::proto::keys::Key;
+use crate::proto::merkle::Forest;
 use crate::proto::store::Sequence;
 use crate::store::checkpoint::Loaded;
 use crate::store::checkpoint::SegmentRow;
@@ -76,6 +77,8 @@ pub struct Recovered<F> {
     pub index: Index,
     /// What lies where.
     pub ledger: Ledger,
+    /// Hashes of what the index points at.
+    pub trees: Forest,
     /// For each partition, the sequence up to which changes may be missing from the log.
     pub floors: Vec<Sequence>,
     /// The highest sequence found.
@@ -231,6 +234,7 @@ struct Reader<'a, D: Disk> {
     rows: BTreeMap<u64, Row>,
     index: Index,
     ledger: Ledger,
+    trees: Forest,
     floors: Vec<Sequence>,
     slots: SlotTable,
     /// The segments of the log, by rising number, and the one that is read.
@@ -292,6 +296,7 @@ struct Item {
     weight: Weight,
     sequence: Sequence,
     is_chunked: bool,
+    item_hash: u64,
 }
 
 impl<'a, D: Disk> Reader<'a, D> {
@@ -301,10 +306,10 @@ impl<'a, D: Disk> Reader<'a, D> {
         let mut counts = vec![0; partitions as usize];
         let mut checkpoint = None;
         let (mut ledger, mut floors) = (Ledger::new(partitions), vec![Sequence(0); partitions as usize]);
-        let mut index = Index::new(partitions);
+        let (mut index, mut trees) = (Index::new(partitions), Forest::default());
         if let Some(loaded) = loaded {
             (ledger, floors) = loaded.ledger();
-            let Loaded { head, index: copied, tables } = loaded;
+            let Loaded { head, index: copied, trees: leaves, tables } = loaded;
             rows.extend(tables.segments.into_iter().map(|row| (row.number, Row { row, is_met: false })));
             for (partition, bytes) in tables.active {
                 if let Some(count) = counts.get_mut(usize::from(partition)) {
@@ -312,7 +317,7 @@ impl<'a, D: Disk> Reader<'a, D> {
                 }
             }
             checkpoint = Some((head.id, head.start));
-            index = copied;
+            (index, trees) = (copied, leaves);
         }
         Reader {
             disk,
@@ -325,6 +330,7 @@ impl<'a, D: Disk> Reader<'a, D> {
             rows,
             index,
             ledger,
+            trees,
             floors,
             slots: SlotTable::default(),
             scans: Vec::new(),

@@ -70,6 +70,7 @@ impl<D: Disk> Reader<'_, D> {
             slots: self.slots,
             index: self.index,
             ledger: self.ledger,
+            trees: self.trees,
             floors: self.floors,
             last: self.last,
             epoch_end: self.epoch_end,
