@@ -58,6 +58,8 @@ impl<D: Disk> Reader<'_, D> {
                 controls: scan.controls,
             })
         };
+        let lost = self.manifest.quarantined.iter().map(|bad| bad.number);
+        let highest = lost.chain(self.contents.segments.last().copied()).max().unwrap_or(0);
         let promised = newest.and_then(|at| self.promised.get(&self.scans[at].segment.plan.number));
         Ok(Recovered {
             promised: promised.copied().unwrap_or(0),
@@ -80,7 +82,7 @@ impl<D: Disk> Reader<'_, D> {
             checkpoint: self.checkpoint.map(|(id, _)| id),
             void: None,
             appendable: appendable.map(|at| (at as u32, self.counts)),
-            highest: self.contents.segments.last().copied().unwrap_or(0),
+            highest,
             leftovers: self.leftovers,
             damage,
             is_torn,
@@ -246,7 +248,10 @@ impl<D: Disk> Reader<'_, D> {
         let mut spare = None;
         for segment in core::mem::take(&mut self.unused) {
             let plan = segment.plan;
-            let fits = plan.number > last_used && size.is_none_or(|size| plan.size == size);
+            // One that has lost all that was in it is known as damaged under its number: what is damaged in
+            // it later would be no news.
+            let is_lost = self.manifest.quarantined.iter().any(|bad| bad.number == plan.number);
+            let fits = plan.number > last_used && !is_lost && size.is_none_or(|size| plan.size == size);
             if spare.is_none() && fits && self.slots.claim(plan.slot, plan.slots(), owner) {
                 spare = Some(segment);
             } else {

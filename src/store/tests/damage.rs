@@ -175,3 +175,36 @@ fn a_file_says_no_less_than_where_its_last_bytes_end() {
     disk.shorten("log/0000000000000001.seg", 4_096).unwrap();
     assert_eq!(file.zeros_from(), 1 << 20, "of a file that somebody cut nothing is known");
 }
+
+/// What is lost in a segment must be news even where all that was in it before was lost once (found by the
+/// simulator: the first write of a segment had gone elsewhere, and the segment was used again).
+#[test]
+fn a_segment_that_lost_everything_is_not_used_again() {
+    let disk = TestDisk::new();
+    let mut store = open(&disk).unwrap();
+    put(&mut store, b"lost", &[1; 100]).unwrap();
+    store.close().unwrap();
+    drop(store);
+    disk.state().small.remove("checkpoint");
+    disk.change("log/0000000000000001.seg", |bytes| bytes[64..].fill(0));
+    let mut store = open(&disk).unwrap();
+    assert_eq!(get(&store, b"lost"), Answer::Incomplete);
+    for (key, value) in [("key", 2), ("key", 3), ("other", 4)] {
+        put(&mut store, key.as_bytes(), &[value; 100]).unwrap();
+    }
+    store.close().unwrap();
+    drop(store);
+    disk.state().small.remove("checkpoint");
+    let mut is_struck = false;
+    for content in disk.state().segments.values_mut() {
+        let newest = content.current.windows(100).position(|window| window == [3; 100]);
+        for bytes in [&mut content.current, &mut content.durable] {
+            newest.iter().for_each(|&at| bytes[at..at + 100].fill(0));
+        }
+        is_struck |= newest.is_some();
+    }
+    assert!(is_struck);
+    let store = open(&disk).unwrap();
+    // The older record is there, and is no evidence.
+    assert!(matches!(store.get(&key_ref(b"key")), Ok(Lookup::Suspect(_))));
+}
