@@ -19,6 +19,8 @@ use quorate::store::MemoryStore;
 
 #[path = "core/avoided.rs"]
 mod avoided;
+#[path = "core/exchange.rs"]
+mod exchange;
 #[path = "core/faulty.rs"]
 mod faulty;
 #[path = "core/following.rs"]
@@ -57,6 +59,7 @@ impl Cluster {
                 let mut config = Config::new(&format!("n{at}"));
                 config.members.clone_from(&members);
                 config.background_read_one_in = 0;
+                config.exchange_interval = None;
                 change(&mut config);
                 let store = MemoryStore::new(config.partitions, &mut || random.next_u64())
                     .with_cold_reads(cold_one_in);

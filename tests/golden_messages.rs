@@ -130,7 +130,19 @@ fn samples(visit: &mut dyn FnMut(&str, Message<'_>)) {
     visit("progress", Message::Progress(progress));
     let (partition, from) = (3, 1 << 40);
     let (until, digests) = (Some(1 << 50), digests.as_slice());
-    visit("compare", Message::Compare(Compare { partition, from, until, sends: true, digests }));
+    visit(
+        "compare",
+        Message::Compare(Compare {
+            partition,
+            keyspace: None,
+            from,
+            until,
+            sends: true,
+            tells: false,
+            whole: false,
+            digests,
+        }),
+    );
     let (lacking, records) = (&[1; 8][..], records.as_slice());
     visit(
         "compared",

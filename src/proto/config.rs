@@ -85,6 +85,8 @@ pub struct Config {
     pub drop_after: Duration,
     /// Bytes a second that this node takes at most of the records of partitions that move to it; 0 for no limit.
     pub transfer_rate: u64,
+    /// How often copies are compared with another replica's; never if `None`.
+    pub exchange_interval: Option<Duration>,
     /// Partitions, a power of two.
     pub partitions: u32,
     /// How partitions are placed. With [`Mode::Tokens`] zones have no say, and are refused.
@@ -130,6 +132,7 @@ impl Config {
             auto_commit: false,
             drop_after: limits::DROP_AFTER,
             transfer_rate: limits::TRANSFER_RATE,
+            exchange_interval: Some(limits::EXCHANGE_INTERVAL),
             partitions: limits::PARTITIONS_DEFAULT,
             placement: Mode::Tokens,
             max_per_zone: None,

@@ -78,6 +78,12 @@ pub const TRANSFER_DIGEST_COST: u64 = 128;
 pub const TRANSFER_WIDTH: usize = 4;
 /// How long a node waits for an answer of a transfer before it asks again, elsewhere if it can.
 pub const TRANSFER_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often a node compares its copies with those of one other replica.
+pub const EXCHANGE_INTERVAL: Duration = Duration::from_secs(1);
+/// What was stored here more recently is not compared: the other copies of it may be on their way.
+pub const EXCHANGE_SETTLE: Duration = Duration::from_secs(2);
+/// Nodes of trees that are asked about in one message.
+pub const EXCHANGE_NODES: usize = 64;
 /// How often unsynced records are synced under `interval`.
 pub const SYNC_INTERVAL: Duration = Duration::from_millis(100);
 /// How often the sweep begins to look for expired values, at most.

@@ -5,9 +5,11 @@
 //! at `deadline()`. That contract is the same for the event loop, the C library and the simulator.
 
 pub mod cluster;
+mod compare;
 pub mod config;
 mod coordinator;
 pub mod error;
+pub mod exchange;
 pub mod gossip;
 pub mod io;
 pub mod keepers;

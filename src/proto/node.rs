@@ -7,6 +7,7 @@ use super::cluster::{Cluster, Topology};
 use super::config::Config;
 use super::coordinator::{Coordinator, Origin, Turn, scan_partition};
 use super::error::ConfigError;
+use super::exchange::Exchanges;
 use super::io::{MemberId, Met, Operation, Output, Reply, Request, RequestId};
 use super::keys::ClusterKeys;
 use super::limits;
@@ -37,6 +38,7 @@ pub struct Node<S: Store> {
     /// The topology in force, made ready to be asked.
     routes: Routes,
     transfers: Transfers,
+    exchanges: Exchanges,
     replica: Replica<S>,
     peers: Peers,
     coordinator: Coordinator,
@@ -103,6 +105,7 @@ impl<S: Store> Node<S> {
             cluster,
             routes,
             transfers: Transfers::default(),
+            exchanges: Exchanges::default(),
             replica,
             peers,
             coordinator: Coordinator::default(),
@@ -260,7 +263,9 @@ impl<S: Store> Node<S> {
             }
             Message::Acknowledge(stored) => {
                 let is_stored = matches!(stored, Stored::Stored | Stored::Durable);
-                if !self.transfer_acknowledged(now, from, id, is_stored) {
+                if !self.transfer_acknowledged(now, from, id, is_stored)
+                    && !self.exchange_acknowledged(now, from, id, is_stored)
+                {
                     self.turn(now).acknowledged(from, id, stored);
                 }
             }
@@ -405,6 +410,7 @@ impl<S: Store> Node<S> {
         self.peers.disconnect(slot);
         self.turn(now).peer_down(slot);
         self.transfers.peer_down(slot, self.routes.partitions());
+        self.exchanges.peer_down(slot);
     }
 
     fn send_hello(&mut self, slot: u16, answer: bool) {
@@ -537,6 +543,9 @@ impl<S: Store> Node<S> {
         if self.cluster_deadline() <= now.mono {
             self.handle_cluster_timeout(now);
         }
+        if self.exchanges.deadline(&self.config) <= now.mono {
+            self.carry_on_exchange(now);
+        }
         self.sweep.handle_timeout(now, &mut self.replica);
     }
 
@@ -574,7 +583,8 @@ impl<S: Store> Node<S> {
     pub fn deadline(&self) -> Instant {
         let requests = self.coordinator.deadline().min(self.hello_at);
         let store = self.replica.sync_deadline().min(self.replica.store().deadline());
-        requests.min(store).min(self.sweep.deadline(&self.replica)).min(self.cluster_deadline())
+        let exchange = self.exchanges.deadline(&self.config);
+        requests.min(store).min(exchange).min(self.sweep.deadline(&self.replica)).min(self.cluster_deadline())
     }
 
     /// Gives back the buffer of a `Send` that was carried, to be filled again.

@@ -198,6 +198,30 @@ impl World {
         info.owners.iter().any(|&machine| self.oracle.is_rotten(machine) && !tells(machine))
     }
 
+    /// A key whose copy on some owner's disk is known to have lost records, with the owner.
+    pub(super) fn incomplete_copy(&self) -> Option<(usize, usize)> {
+        let keys = self.oracle.keys().iter().enumerate();
+        let owners = keys
+            .flat_map(|(key, info)| info.owners.iter().map(move |&machine| (key, machine, info.partition)));
+        let lost = |&(_, machine, partition): &(usize, usize, u16)| {
+            self.machines[machine].node.as_ref().is_some_and(|node| node.store().is_incomplete(partition))
+        };
+        owners.into_iter().find(lost).map(|(key, machine, _)| (key, machine))
+    }
+
+    /// Whether every key's copies are the same, and none lacks what a disk has lost.
+    pub(super) fn are_copies_equal(&self) -> bool {
+        self.incomplete_copy().is_none()
+            && (0..self.oracle.keys().len()).all(|key| {
+                let hashes = |copies: Vec<(usize, super::oracle::LastCopy)>| {
+                    copies.into_iter().map(|(_, copy)| copy.map(|(_, hash)| hash)).collect::<Vec<_>>()
+                };
+                self.last_copies(key)
+                    .map(hashes)
+                    .is_ok_and(|hashes| hashes.iter().all(|hash| *hash == hashes[0]))
+            })
+    }
+
     /// What the owners of a key hold at the end, without those that cannot tell.
     pub(super) fn last_copies(&self, key: usize) -> Judged<Vec<(usize, super::oracle::LastCopy)>> {
         let info = &self.oracle.keys()[key];

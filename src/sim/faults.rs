@@ -215,6 +215,8 @@ pub struct Profile {
     pub in_flight_max: usize,
     /// One read in so many is compared in the background.
     pub background_read_one_in: u64,
+    /// How often copies are compared; never if `None`.
+    pub exchange_interval: Option<Duration>,
     /// How the members change, if they do.
     pub membership: Option<Moving>,
 }
@@ -239,7 +241,7 @@ pub struct Moving {
 }
 
 /// Names of the profiles that `--profile` takes.
-pub const PROFILES: [&str; 11] = [
+pub const PROFILES: [&str; 12] = [
     "swarm",
     "calm",
     "network",
@@ -251,6 +253,7 @@ pub const PROFILES: [&str; 11] = [
     "stale",
     "rot",
     "membership",
+    "exchange",
 ];
 
 impl Profile {
@@ -296,6 +299,18 @@ impl Profile {
             "membership" => {
                 profile.let_members_change(&mut rng);
                 profile.membership.iter_mut().for_each(|drawn| drawn.forgets = seed % 8 == 7);
+            }
+            "exchange" => {
+                match seed % 4 {
+                    2 => profile.let_members_change(&mut rng),
+                    3 => profile.let_a_disk_rot(&mut rng),
+                    _ => {
+                        profile.draw_network_faults(&mut rng);
+                        profile.draw_disk_faults(&mut rng);
+                        profile.draw_clock_faults(&mut rng);
+                    }
+                }
+                profile.compare_copies(&mut rng);
             }
             other => panic!("no profile is called `{other}`"),
         }
@@ -364,6 +379,7 @@ impl Profile {
             siblings_max: if rng.one_in(3) { 4 + rng.below(12) as usize } else { 100 },
             in_flight_max: if rng.one_in(4) { 2 + rng.below(4) as usize } else { 1_024 },
             background_read_one_in: rng.below(5),
+            exchange_interval: None,
             membership: None,
         }
     }
@@ -414,6 +430,14 @@ impl Profile {
         self.draw_timed(rng, &[Fault::ProcessKill, Fault::CleanRestart, Fault::MachineCrash], 1);
         self.draw_timed(rng, &[Fault::Isolate, Fault::CutTwoWay, Fault::SyncFailure], 4);
         self.outage_max = 400 * MS;
+    }
+
+    /// Nothing but the exchange makes copies equal that reads do not meet.
+    fn compare_copies(&mut self, rng: &mut Rng) {
+        self.exchange_interval = Some(Duration::from_millis(50 << rng.below(5)));
+        self.background_read_one_in = 0;
+        // What cannot be read counts in the trees until a scrub has found it.
+        self.timed.retain(|(fault, _)| *fault != Fault::LostRecord);
     }
 
     /// Traps T5, T8 and T9: members join, leave, die and come back empty, under everything else.

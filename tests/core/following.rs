@@ -31,6 +31,7 @@ fn founded(count: usize) -> Cluster {
         config.members.clone_from(&members);
         config.membership = Membership::Founded;
         config.background_read_one_in = 0;
+        config.exchange_interval = None;
         Node::new(config, store, at as u64, now).unwrap()
     };
     Cluster::of(stores.into_iter().enumerate().map(start).collect(), now)

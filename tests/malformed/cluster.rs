@@ -72,9 +72,12 @@ pub fn good(
             let until = rng.one_in(2).then(|| if rng.one_in(3) { boundary(rng) } else { from | 1 << 55 });
             send(Message::Compare(Compare {
                 partition,
+                keyspace: rng.one_in(2).then(|| rng.below(18) as u16),
                 from,
                 until,
                 sends: rng.one_in(2),
+                tells: rng.one_in(2),
+                whole: rng.one_in(2),
                 digests: &digests,
             }));
         }

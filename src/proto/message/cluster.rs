@@ -24,13 +24,18 @@ pub struct Progress {
 pub struct Compare<'a> {
     /// The partition.
     pub partition: u16,
+    /// Only this keyspace; `None` for all.
+    pub keyspace: Option<u16>,
     /// The first position prefix of the run.
     pub from: u64,
     /// The first one behind it; `None` for the end of the partition.
     pub until: Option<u64>,
-    /// Send the records that are not among the digests. Otherwise only say which of the digests are not among
-    /// the records.
+    /// Send the records that are not among the digests.
     pub sends: bool,
+    /// Say which of the digests are not among the records.
+    pub tells: bool,
+    /// Leave nothing out for being young: the sender lost records.
+    pub whole: bool,
     /// What the sender has in the run, as [`put_digest`] writes it.
     pub digests: &'a [u8],
 }
@@ -73,8 +78,14 @@ impl<'a> Compare<'a> {
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.partition.to_le_bytes());
         out.extend_from_slice(&self.from.to_le_bytes());
-        out.push(u8::from(self.until.is_some()) | u8::from(self.sends) << 1);
+        // What a transfer asks stands as the first release wrote it: not to send was to tell.
+        let is_told = self.tells && self.sends;
+        let flags = [self.until.is_some(), self.sends, is_told, self.keyspace.is_some(), self.whole];
+        out.push(flags.iter().enumerate().map(|(at, &flag)| u8::from(flag) << at).sum());
         put_varint(out, self.until.unwrap_or(0));
+        if let Some(keyspace) = self.keyspace {
+            out.extend_from_slice(&keyspace.to_le_bytes());
+        }
         out.extend_from_slice(self.digests);
     }
 
@@ -82,12 +93,15 @@ impl<'a> Compare<'a> {
         let (partition, from) = (reader.u16("partition")?, reader.u64("position")?);
         let flags = reader.u8("comparison")?;
         let until = reader.varint("position")?;
+        let keyspace = if flags & 8 == 0 { None } else { Some(reader.u16("keyspace")?) };
         let digests = reader.rest();
-        if flags > 3 || (flags & 1 == 0 && until != 0) || !digests.len().is_multiple_of(DIGEST_BYTES) {
+        let sends = flags & 2 != 0;
+        if flags > 31 || (flags & 1 == 0 && until != 0) || !digests.len().is_multiple_of(DIGEST_BYTES) {
             return Err(WireError { what: "comparison" });
         }
         let until = (flags & 1 != 0).then_some(until);
-        Ok(Compare { partition, from, until, sends: flags & 2 != 0, digests })
+        let (tells, whole) = (!sends || flags & 4 != 0, flags & 16 != 0);
+        Ok(Compare { partition, keyspace, from, until, sends, tells, whole, digests })
     }
 }
 

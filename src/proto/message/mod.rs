@@ -28,8 +28,8 @@ pub const HEADER: usize = 32;
 pub const VERSION: u8 = 1;
 
 /// What this release knows of messages. At level 0 there are requests between members of a list; level 1 adds
-/// probes, topologies and transfers.
-pub const LEVEL: u8 = 1;
+/// probes, topologies and transfers, level 2 the exchange.
+pub const LEVEL: u8 = 2;
 
 /// What every frame says beside its message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -191,6 +191,10 @@ pub enum Message<'a> {
         /// The probe's number.
         number: u32,
     },
+    /// Tell the sums of these nodes' children: [`Name`](crate::proto::exchange::Name)s, one after another.
+    Sums(&'a [u8]),
+    /// Answers `Sums`: a [`Summed`](crate::proto::exchange::Summed) for each, in their order.
+    Summed(&'a [u8]),
 }
 
 impl<'a> Message<'a> {
@@ -215,6 +219,8 @@ impl<'a> Message<'a> {
             Message::Refused(_) => 19,
             Message::Probe { .. } => 16,
             Message::Probed { .. } => 17,
+            Message::Sums(_) => 24,
+            Message::Summed(_) => 25,
         }
     }
 
@@ -225,7 +231,11 @@ impl<'a> Message<'a> {
 
     /// The level of messages at which it is known.
     pub fn level(&self) -> u8 {
-        u8::from(self.kind() >= 10)
+        match self {
+            Message::Sums(_) | Message::Summed(_) => 2,
+            Message::Compare(compare) if compare.keyspace.is_some() => 2,
+            other => u8::from(other.kind() >= 10),
+        }
     }
 
     /// Whether a frame of [`limits::FRAME_MAX`] bytes holds it. Only merging brings an object beyond that, as
@@ -315,7 +325,9 @@ impl<'a> Message<'a> {
                 out.push(u8::from(*commit));
                 out.extend_from_slice(change);
             }
-            Message::Refused(why) => out.extend_from_slice(why),
+            Message::Refused(bytes) | Message::Sums(bytes) | Message::Summed(bytes) => {
+                out.extend_from_slice(bytes);
+            }
             Message::Probe { number } | Message::Probed { number } => {
                 out.extend_from_slice(&number.to_le_bytes());
             }
@@ -421,6 +433,8 @@ impl<'a> Message<'a> {
                 _ => return Err(WireError { what: "join" }),
             },
             19 => Message::Refused(reader.rest()),
+            24 => Message::Sums(reader.rest()),
+            25 => Message::Summed(reader.rest()),
             _ => return Err(WireError { what: "message kind" }),
         })
     }
@@ -529,9 +543,14 @@ mod tests {
                 partition: 3,
                 from: 1 << 40,
                 until: Some(1 << 50),
+                keyspace: Some(2),
                 sends: true,
+                tells: true,
+                whole: true,
                 digests: &[7; 32],
             }),
+            Message::Sums(b"questions"),
+            Message::Summed(b"answers"),
             Message::Compared(Compared {
                 partition: 3,
                 from: 1 << 40,

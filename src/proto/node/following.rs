@@ -3,6 +3,7 @@
 
 use super::Node;
 use crate::proto::cluster::{Order, Scene};
+use crate::proto::compare;
 use crate::proto::io::RequestId;
 use crate::proto::limits;
 use crate::proto::message::{Compare, Message};
@@ -10,7 +11,6 @@ use crate::proto::replica::Refusal;
 use crate::proto::routes::Routes;
 use crate::proto::store::Store;
 use crate::proto::time::{Instant, Now};
-use crate::proto::transfer;
 
 /// The parts of a node that its cluster and its transfers work on, without these.
 macro_rules! scene {
@@ -102,10 +102,29 @@ impl<S: Store> Node<S> {
                 self.cluster.take_join(scene!(self, now), from, *commit, change);
             }
             Message::Refused(why) => self.cluster.take_refusal(why),
-            Message::Compare(compare) => self.take_compare(from, version, compare),
-            Message::Compared(compared) => {
+            Message::Compare(compare) => self.take_compare(now, (from, id, version), compare),
+            // Transfers do not number their questions.
+            Message::Compared(compared) if id == 0 => {
                 let followed = (self.cluster.topology(), &self.routes);
                 self.transfers.compared(scene!(self, now), followed, (from, version), compared)?;
+            }
+            Message::Compared(compared) => {
+                let answer = (from, id, u64::from(version));
+                self.exchanges.compared(scene!(self, now), &self.routes, answer, compared)?;
+            }
+            Message::Sums(questions) => {
+                if u64::from(version) == self.routes.version() {
+                    let asker = (from, id);
+                    self.exchanges
+                        .answer(scene!(self, now), &self.routes, asker, questions)
+                        .map_err(Refusal::Malformed)?;
+                }
+            }
+            Message::Summed(answers) => {
+                let answer = (from, id, u64::from(version));
+                self.exchanges
+                    .summed(scene!(self, now), &self.routes, answer, answers)
+                    .map_err(Refusal::Malformed)?;
             }
             _ => unreachable!("others are not about the cluster"),
         }
@@ -113,7 +132,7 @@ impl<S: Store> Node<S> {
         Ok(())
     }
 
-    fn take_compare(&mut self, from: u16, version: u32, compare: &Compare<'_>) {
+    fn take_compare(&mut self, now: Now, (from, id, version): (u16, u64, u32), compare: &Compare<'_>) {
         let partition = compare.partition;
         if u32::from(partition) >= self.routes.partitions() || !self.is_timely(version, partition) {
             return;
@@ -121,8 +140,10 @@ impl<S: Store> Node<S> {
         let replicas = self.routes.replicas_of_all(partition);
         // What is no evidence here is none there; and who gives a partition up asks those who have it.
         let is_unfit = !replicas.readable().any(|(_, slot)| slot == self.peers.own());
-        let peers = &mut self.peers;
-        transfer::answer(self.replica.store(), compare, is_unfit, |message| peers.send(from, 0, message));
+        let (peers, exchanges) = (&mut self.peers, &self.exchanges);
+        let is_young = |sequence| exchanges.is_young(now.mono, sequence);
+        let send = |message: &Message<'_>| peers.send(from, id, message);
+        compare::answer(self.replica.store(), compare, is_unfit, is_young, send);
     }
 
     /// Goes on with what the cluster wants of this node, as far as that can be now.
@@ -163,6 +184,16 @@ impl<S: Store> Node<S> {
         }
         self.transfers.follow(scene!(self, now), self.cluster.topology());
         self.note_progress(now);
+    }
+
+    /// Goes on comparing copies.
+    pub(super) fn carry_on_exchange(&mut self, now: Now) {
+        self.exchanges.carry_on(scene!(self, now), &self.routes);
+    }
+
+    /// An acknowledgement of a record that an exchange sent; false if it is of a request.
+    pub(super) fn exchange_acknowledged(&mut self, now: Now, from: u16, id: u64, is_stored: bool) -> bool {
+        self.exchanges.acknowledged(scene!(self, now), &self.routes, (from, id), is_stored)
     }
 
     /// Time has passed for the cluster or a transfer.

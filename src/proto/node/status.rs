@@ -54,6 +54,7 @@ impl<S: Store> Node<S> {
     fn counters(&self) -> Vec<(&'static str, u64)> {
         let (coordinator, replica, own) = (self.coordinator.counters, self.replica.counters, self.counters);
         let (cluster, transfers) = (self.cluster.counters, self.transfers.counters);
+        let exchange = self.exchanges.counters;
         vec![
             ("requests", coordinator.requests),
             ("requests_in_flight", self.coordinator.in_flight() as u64),
@@ -85,6 +86,13 @@ impl<S: Store> Node<S> {
             ("transfer_bytes_sent", transfers.bytes_sent),
             ("partitions_fetched", transfers.fetched),
             ("partitions_dropped", transfers.dropped),
+            ("exchanges", exchange.done),
+            ("exchanges_broken", exchange.broken),
+            ("exchange_compared_bytes", exchange.compared_bytes),
+            ("exchange_records_taken", exchange.taken),
+            ("exchange_bytes_taken", exchange.taken_bytes),
+            ("exchange_records_sent", exchange.sent),
+            ("exchange_bytes_sent", exchange.sent_bytes),
         ]
     }
 }

@@ -10,25 +10,19 @@
 //! time and partition: the receiver sets the pace. A run names what its sender has by digests, so nothing
 //! travels that is there already, and a transfer that was cut short goes on where it was.
 
-mod compare;
-
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::cluster::{Scene, Topology};
+use super::compare::{Run, own_run, record_at, take_records};
 use super::config::Config;
 use super::io::MemberId;
-use super::keys::ClusterKeys;
 use super::limits;
-use super::message::{Acks, Compare, Compared, DIGEST_BYTES, Message, decode_records};
+use super::message::{Acks, Compare, Compared, DIGEST_BYTES, Message};
 use super::replica::{Refusal, Replica};
-use super::ring::position;
 use super::routes::Routes;
-use super::store::{KeyRef, Sequence, Store};
+use super::store::{Sequence, Store};
 use super::time::{Instant, Now};
 use super::wire::WireError;
-
-pub use compare::answer;
-use compare::{Run, own_run, record_at};
 
 /// How soon something is tried again that could not be done.
 const RETRY: core::time::Duration = core::time::Duration::from_millis(50);
@@ -295,11 +289,20 @@ impl Transfers {
         let peer = job.peer.expect("it was chosen");
         let own = scene.peers.own();
         let concerns = |keyspace| sends || is_handed_over(routes, partition, keyspace, own, peer);
-        let Run { digests, until } = own_run(scene.replica.store(), partition, job.from, concerns);
+        let Run { digests, until } = own_run(scene.replica.store(), partition, (job.from, None), concerns);
         job.until = until;
         job.is_asked = true;
         job.due = scene.now.mono + limits::TRANSFER_TIMEOUT;
-        let compare = Compare { partition, from: job.from, until, sends, digests: &digests };
+        let compare = Compare {
+            partition,
+            keyspace: None,
+            from: job.from,
+            until,
+            sends,
+            tells: !sends,
+            whole: false,
+            digests: &digests,
+        };
         scene.peers.send(peer, 0, &Message::Compare(compare));
         let looked_at = (digests.len() / DIGEST_BYTES) as u64;
         self.slow_down(scene.config, scene.now, looked_at * limits::TRANSFER_DIGEST_COST);
@@ -383,7 +386,7 @@ impl Transfers {
             && let Some(prefix) = job.lacking.pop()
         {
             let peers = &mut *scene.peers;
-            let concerns = |keyspace| is_handed_over(routes, partition, keyspace, peers.own(), peer);
+            let concerns = |keyspace, _| is_handed_over(routes, partition, keyspace, peers.own(), peer);
             for (keyspace, key, object) in record_at(scene.replica.store(), partition, prefix, concerns) {
                 bytes += key.len() + object.len();
                 self.number += 1;
@@ -473,7 +476,7 @@ impl Transfers {
             return Ok(());
         }
         if job.kind == Kind::Fetch {
-            let taken = take_records(scene, routes, compared.records);
+            let taken = take_records(scene, routes, compared.records, |_, _, _| ());
             let job = self.jobs.get_mut(&partition).expect("it runs");
             match taken {
                 Ok((records, bytes)) => {
@@ -547,31 +550,6 @@ fn is_held(layout: &super::ring::Layout, member: MemberId, partition: u16) -> bo
 fn is_handed_over(routes: &Routes, partition: u16, keyspace: u16, own: u16, peer: u16) -> bool {
     let replicas = routes.replicas(keyspace.min(limits::KEYSPACES_MAX - 1), partition);
     replicas.rank(peer).is_some() && replicas.rank(own).is_none()
-}
-
-/// Merges records of a peer into our own; says how many they were and how many bytes.
-fn take_records<S: Store>(
-    scene: &mut Scene<'_, S>,
-    routes: &Routes,
-    records: &[u8],
-) -> Result<(u64, u64), Refusal> {
-    let (keys, own): (&ClusterKeys, u16) = (scene.keys, scene.peers.own());
-    let (now, replica) = (scene.now, &mut *scene.replica);
-    let (mut count, mut bytes) = (0, 0);
-    decode_records(records, |keyspace, key, object| {
-        let at = position(&keys.hash, keyspace, key);
-        let partition = routes.partition(at);
-        let replicas = routes.replicas(keyspace.min(limits::KEYSPACES_MAX - 1), partition);
-        if replicas.rank(own).is_none() {
-            return Ok(());
-        }
-        let key = KeyRef { keyspace, key, position: at, partition };
-        replica.apply(now, &key, object)?;
-        count += 1;
-        bytes += (key.key.len() + object.len()) as u64;
-        Ok::<(), Refusal>(())
-    })?;
-    Ok((count, bytes))
 }
 
 impl From<WireError> for Refusal {
