@@ -16,8 +16,8 @@ use quorate::proto::io::MemberId;
 use quorate::proto::keepers::{Answer, Ask, Ballot, Choice, Seat, Vote};
 use quorate::proto::keys::ClusterKeys;
 use quorate::proto::message::{
-    Acks, Compare, Compared, Envelope, Fetched, Forward, Hello, Message, Progress, Seen, Stored,
-    decode_frame, decode_records, put_digest, put_record,
+    Acks, Compare, Compared, Envelope, FetchHint, Fetched, Forward, Hello, Hint, Hinted, Message, Progress,
+    Seen, Stored, decode_frame, decode_records, put_digest, put_record,
 };
 use quorate::proto::ring::Mode;
 use quorate::proto::wire::WireError;
@@ -152,6 +152,11 @@ fn samples(visit: &mut dyn FnMut(&str, Message<'_>)) {
     visit("refused", Message::Refused(b"why"));
     visit("probe", Message::Probe { number: 7 });
     visit("probed", Message::Probed { number: 7 });
+    let (target, is_counted) = (MemberId(7), true);
+    let hint = Hint { target, is_counted, keyspace: 1, key: b"k", acks, object: b"object" };
+    visit("hint", Message::Hint(hint));
+    visit("hinted", Message::Hinted(Hinted { target, stored: Stored::Durable }));
+    visit("fetch hint", Message::FetchHint(FetchHint { keyspace: 1, key: b"k", known: 9 }));
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -6,12 +6,13 @@ use std::collections::VecDeque;
 use std::sync::Mutex;
 
 use quorate::proto::io::{
-    Blind, Edit, ExpiryEdit, ExpiryWhen, Operation, Options, Presence, Reply, Request, SiblingView, View,
+    Blind, Edit, ExpiryEdit, ExpiryWhen, MemberId, Operation, Options, Presence, Reply, Request, SiblingView,
+    View,
 };
 use quorate::proto::keys::ClusterKeys;
 use quorate::proto::message::{
-    Acks, Envelope, Fetched, Forward, HEADER, Hello, Message, Seen, Stored, encode_reply, encode_request,
-    seal,
+    Acks, Envelope, FetchHint, Fetched, Forward, HEADER, Hello, Hint, Hinted, Message, Seen, Stored,
+    encode_reply, encode_request, seal,
 };
 use quorate::proto::rng::Rng;
 use quorate::proto::version::{Actor, Dot, Epoch, Hlc, Object, Sibling, Value, VectorClock};
@@ -23,7 +24,7 @@ use super::commands::key;
 use super::mutate::{bend, boundary, noise, one_of, pick};
 
 /// Kinds of messages, as their header names them.
-pub const KINDS: [&str; 19] = [
+pub const KINDS: [&str; 22] = [
     "Replicate",
     "Acknowledge",
     "Fetch",
@@ -43,9 +44,13 @@ pub const KINDS: [&str; 19] = [
     "Refused",
     "Probe",
     "Probed",
+    "Hint",
+    "Hinted",
+    "FetchHint",
 ];
 /// Their numbers, in the same order.
-const NUMBERS: [u8; KINDS.len()] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 18, 19, 16, 17];
+const NUMBERS: [u8; KINDS.len()] =
+    [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 18, 19, 16, 17, 20, 21, 22];
 
 /// The name of the kind that a header says, if there is one of that number.
 pub fn kind_of(number: u8) -> Option<&'static str> {
@@ -240,6 +245,21 @@ impl Messages<'_> {
             }
             "Probe" => send(Message::Probe { number: boundary(rng) as u32 }, &mut frame),
             "Probed" => send(Message::Probed { number: boundary(rng) as u32 }, &mut frame),
+            "Hint" => {
+                let object = encoded_object(rng, self.facts);
+                let target = MemberId(if rng.one_in(2) { detail } else { rng.next_u64() });
+                let acks = Acks { stored: rng.one_in(2), durable: rng.one_in(2) };
+                let is_counted = rng.one_in(2);
+                let hint = Hint { target, is_counted, keyspace, key: &key, acks, object: &object };
+                send(Message::Hint(hint), &mut frame);
+            }
+            "Hinted" => {
+                let stored = [Stored::Stored, Stored::Durable, Stored::Full][rng.below(3) as usize];
+                send(Message::Hinted(Hinted { target: MemberId(detail), stored }), &mut frame);
+            }
+            "FetchHint" => {
+                send(Message::FetchHint(FetchHint { keyspace, key: &key, known: detail }), &mut frame);
+            }
             "Scanned" => {
                 let mut keys = Vec::new();
                 for _ in 0..pick(rng, 6) {

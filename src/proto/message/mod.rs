@@ -11,12 +11,14 @@
 
 mod cluster;
 mod hello;
+mod hint;
 mod request;
 
 pub use cluster::{
     Compare, Compared, DIGEST_BYTES, Progress, decode_digests, decode_records, put_digest, put_record,
 };
 pub use hello::{Hello, Seen};
+pub use hint::{FetchHint, Hint, Hinted};
 pub use request::{decode_reply, decode_request, encode_reply, encode_request};
 
 use super::limits;
@@ -28,8 +30,15 @@ pub const HEADER: usize = 32;
 pub const VERSION: u8 = 1;
 
 /// What this release knows of messages. At level 0 there are requests between members of a list; level 1 adds
-/// probes, topologies and transfers, level 2 the exchange.
+/// probes, topologies and transfers; level 2 adds hints and the exchange.
 pub const LEVEL: u8 = 2;
+
+/// The level that a cluster's topology asks of its members. Hints and the exchange ask for none: who knows them is told
+/// by each stream, so a member that does not may still join.
+pub const LEVEL_OF_TOPOLOGIES: u8 = 1;
+
+/// The level of messages from which on a node keeps hints for others.
+pub const LEVEL_OF_HINTS: u8 = 2;
 
 /// What every frame says beside its message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +60,19 @@ pub struct Acks {
     pub durable: bool,
 }
 
+impl Acks {
+    const fn bits(self) -> u8 {
+        self.stored as u8 | (self.durable as u8) << 1
+    }
+
+    const fn of(bits: u8) -> Result<Acks, WireError> {
+        match bits {
+            0..=3 => Ok(Acks { stored: bits & 1 != 0, durable: bits & 2 != 0 }),
+            _ => Err(WireError { what: "acks" }),
+        }
+    }
+}
+
 /// A replica's answer to a `Replicate`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -65,6 +87,19 @@ pub enum Stored {
     ReadOnly = 3,
     /// Not stored: too much is under way.
     Overloaded = 4,
+}
+
+impl Stored {
+    const fn of(byte: u8) -> Result<Stored, WireError> {
+        Ok(match byte {
+            0 => Stored::Stored,
+            1 => Stored::Durable,
+            2 => Stored::Full,
+            3 => Stored::ReadOnly,
+            4 => Stored::Overloaded,
+            _ => return Err(WireError { what: "acknowledgement" }),
+        })
+    }
 }
 
 /// A replica's answer to a `Fetch`.
@@ -195,6 +230,12 @@ pub enum Message<'a> {
     Sums(&'a [u8]),
     /// Answers `Sums`: a [`Summed`](crate::proto::exchange::Summed) for each, in their order.
     Summed(&'a [u8]),
+    /// Keep this record for a replica that cannot be reached.
+    Hint(Hint<'a>),
+    /// Answers `Hint`.
+    Hinted(Hinted),
+    /// Send what you keep of a key for its replicas that cannot be reached; answered by `Fetched`.
+    FetchHint(FetchHint<'a>),
 }
 
 impl<'a> Message<'a> {
@@ -221,6 +262,9 @@ impl<'a> Message<'a> {
             Message::Probed { .. } => 17,
             Message::Sums(_) => 24,
             Message::Summed(_) => 25,
+            Message::Hint(_) => 20,
+            Message::Hinted(_) => 21,
+            Message::FetchHint(_) => 22,
         }
     }
 
@@ -232,9 +276,12 @@ impl<'a> Message<'a> {
     /// The level of messages at which it is known.
     pub fn level(&self) -> u8 {
         match self {
-            Message::Sums(_) | Message::Summed(_) => 2,
             Message::Compare(compare) if compare.keyspace.is_some() => 2,
-            other => u8::from(other.kind() >= 10),
+            other => match other.kind() {
+                0..10 => 0,
+                10..20 => 1,
+                _ => LEVEL_OF_HINTS,
+            },
         }
     }
 
@@ -242,7 +289,9 @@ impl<'a> Message<'a> {
     /// a copy from elsewhere is never refused (trap T18).
     pub fn fits(&self) -> bool {
         let large = match self {
-            Message::Replicate { object, .. } | Message::Fetched(Fetched::Record(object)) => object.len(),
+            Message::Replicate { object, .. }
+            | Message::Fetched(Fetched::Record(object))
+            | Message::Hint(Hint { object, .. }) => object.len(),
             Message::Forward(forward) => forward.request.len(),
             Message::Forwarded { reply, .. } => reply.map_or(0, <[u8]>::len),
             Message::Scanned { keys, .. } => keys.len(),
@@ -272,7 +321,7 @@ impl<'a> Message<'a> {
         match self {
             Message::Replicate { keyspace, key, acks, object } => {
                 out.extend_from_slice(&keyspace.to_le_bytes());
-                out.push(u8::from(acks.stored) | u8::from(acks.durable) << 1);
+                out.push(acks.bits());
                 put_bytes(out, key);
                 out.extend_from_slice(object);
             }
@@ -331,6 +380,9 @@ impl<'a> Message<'a> {
             Message::Probe { number } | Message::Probed { number } => {
                 out.extend_from_slice(&number.to_le_bytes());
             }
+            Message::Hint(hint) => hint.encode(out),
+            Message::Hinted(hinted) => hinted.encode(out),
+            Message::FetchHint(fetch) => fetch.encode(out),
         }
     }
 
@@ -339,21 +391,11 @@ impl<'a> Message<'a> {
         let message = match kind {
             1 => {
                 let keyspace = reader.u16("keyspace")?;
-                let acks = match reader.u8("acks")? {
-                    bits @ 0..=3 => Acks { stored: bits & 1 != 0, durable: bits & 2 != 0 },
-                    _ => return Err(WireError { what: "acks" }),
-                };
+                let acks = Acks::of(reader.u8("acks")?)?;
                 let key = reader.bytes(limits::KEY_MAX, "key")?;
                 return Ok(Message::Replicate { keyspace, key, acks, object: reader.rest() });
             }
-            2 => Message::Acknowledge(match reader.u8("acknowledgement")? {
-                0 => Stored::Stored,
-                1 => Stored::Durable,
-                2 => Stored::Full,
-                3 => Stored::ReadOnly,
-                4 => Stored::Overloaded,
-                _ => return Err(WireError { what: "acknowledgement" }),
-            }),
+            2 => Message::Acknowledge(Stored::of(reader.u8("acknowledgement")?)?),
             3 => {
                 let keyspace = reader.u16("keyspace")?;
                 let known = reader.u64("known hash")?;
@@ -415,7 +457,7 @@ impl<'a> Message<'a> {
 }
 
 impl<'a> Message<'a> {
-    /// A body of the messages about the cluster itself.
+    /// A body of the messages about the cluster itself, and about hints.
     fn decode_cluster(kind: u8, mut reader: Reader<'a>) -> Result<Message<'a>, WireError> {
         Ok(match kind {
             10 => Message::Ask(reader.rest()),
@@ -435,6 +477,9 @@ impl<'a> Message<'a> {
             19 => Message::Refused(reader.rest()),
             24 => Message::Sums(reader.rest()),
             25 => Message::Summed(reader.rest()),
+            20 => Message::Hint(Hint::decode(&mut reader)?),
+            21 => Message::Hinted(Hinted::decode(&mut reader)?),
+            22 => Message::FetchHint(FetchHint::decode(&mut reader)?),
             _ => return Err(WireError { what: "message kind" }),
         })
     }
@@ -499,6 +544,7 @@ pub fn decode_keys(mut keys: &[u8], mut visit: impl FnMut(&[u8])) -> Result<(), 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proto::io::MemberId;
     use crate::proto::rng::Rng;
 
     fn samples() -> Vec<Message<'static>> {
@@ -563,6 +609,16 @@ mod tests {
             Message::Refused(b"why"),
             Message::Probe { number: 7 },
             Message::Probed { number: u32::MAX },
+            Message::Hint(Hint {
+                target: MemberId(7),
+                is_counted: true,
+                keyspace: 1,
+                key: b"k",
+                acks,
+                object: b"object",
+            }),
+            Message::Hinted(Hinted { target: MemberId(7), stored: Stored::Overloaded }),
+            Message::FetchHint(FetchHint { keyspace: 1, key: b"k", known: 9 }),
         ]
     }
 
