@@ -34,7 +34,8 @@ impl Cluster {
                 let mut config = Config::new(&format!("n{at}"));
                 config.members.clone_from(&members);
                 let store = MemoryStore::new(config.partitions, &mut || random.next_u64());
-                Node::new(config, store, at as u64, now).expect("a good config")
+                let hints = MemoryStore::new(config.partitions, &mut || random.next_u64());
+                Node::new(config, store, hints, at as u64, now).expect("a good config")
             })
             .collect();
         let ids = nodes.iter().map(Node::id).collect();
@@ -63,7 +64,7 @@ impl Cluster {
                             let to = self.ids.iter().position(|&id| id == to).expect("a member");
                             self.wire.push((at, to, frames));
                         }
-                        Output::Probed { .. } | Output::Met(_) => {}
+                        Output::SyncHints(_) | Output::Probed { .. } | Output::Met(_) => {}
                     }
                 }
             }

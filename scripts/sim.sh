@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The simulator: what CI runs of it, and the long form.
 #
-#   scripts/sim.sh               1,600 seeds (some do not count; 1,500 must), 100 of them twice, 300 of clusters whose members change, and every
+#   scripts/sim.sh               1,600 seeds (some do not count; 1,500 must), 100 of them twice, 300 of clusters whose members change, 150 with fallbacks, and every
 #                                planted bug from its recorded seed
 #   scripts/sim.sh soak [N]      N seeds (20,000), and a search for every planted bug within 500 seeds
 #   scripts/sim.sh record        searches again and writes scripts/planted.txt
@@ -17,6 +17,7 @@ PLANTED=scripts/planted.txt
 BUGS=(ack_before_append actor_reuse epoch_trust merge_context_one_side count_failed torn_tail shed_early tokens_no_skip)
 MEMBERSHIP_BUGS=(flip_early union_quorum one_source drop_unverified stale_frames gapped_copy fork_accepted removed_rejoins
     wiped_keeper)
+SLOPPY_BUGS=(hint_aged hint_replaced hint_undurable fallback_actor)
 STORE_BUGS=(replay_order tombstone_rule checksum_seed manifest_order)
 SEARCHED=500
 failures=0
@@ -71,18 +72,19 @@ replay_planted() {
         # shellcheck disable=SC2046
         "$clean" sim $(where "$world") --seed "$seed" >/dev/null 2>&1 || fail "seed $seed fails with nothing planted"
     done <"$PLANTED"
-    for name in "${BUGS[@]}" "${STORE_BUGS[@]}" "${MEMBERSHIP_BUGS[@]}"; do
+    for name in "${BUGS[@]}" "${STORE_BUGS[@]}" "${MEMBERSHIP_BUGS[@]}" "${SLOPPY_BUGS[@]}"; do
         grep -q "^$name " "$PLANTED" || fail "no seed is recorded for $name"
     done
 }
 
 search_planted() {
     local name world program found
-    for name in "${BUGS[@]}" "${STORE_BUGS[@]}" "${MEMBERSHIP_BUGS[@]}"; do
+    for name in "${BUGS[@]}" "${STORE_BUGS[@]}" "${MEMBERSHIP_BUGS[@]}" "${SLOPPY_BUGS[@]}"; do
         program=$(build "$name") || exit 1
-        case " ${STORE_BUGS[*]} | ${MEMBERSHIP_BUGS[*]} " in
-        *" $name "*'|'*) world=store ;;
-        *'|'*" $name "*) world=membership ;;
+        case " ${STORE_BUGS[*]} | ${MEMBERSHIP_BUGS[*]} | ${SLOPPY_BUGS[*]} " in
+        *" $name "*'|'*'|'*) world=store ;;
+        *'|'*" $name "*'|'*) world=membership ;;
+        *'|'*'|'*" $name "*) world=sloppy ;;
         *) world= ;;
         esac
         found=$(search "$program" "$world")
@@ -101,6 +103,7 @@ case ${1:-} in
     "$clean" sim --store --seeds 0..150 >/dev/null || fail '150 seeds of the world of one store'
     "$clean" sim --profile rot --seeds 0..150 >/dev/null || fail '150 seeds of a cluster with a disk that rots'
     "$clean" sim --profile membership --seeds 0..300 >/dev/null || fail '300 seeds of a cluster whose members change'
+    "$clean" sim --profile sloppy --seeds 0..150 >/dev/null || fail '150 seeds of a cluster whose fallbacks stand in'
     "$clean" sim --seeds 0..100 --twice --partial >/dev/null || fail '100 seeds twice'
     replay_planted
     ;;
@@ -109,6 +112,7 @@ soak)
     "$clean" sim --store --seeds "0..${2:-20000}" || fail "${2:-20000} seeds of the world of one store"
     "$clean" sim --profile rot --seeds "0..${2:-20000}" || fail "${2:-20000} seeds of a cluster with a disk that rots"
     "$clean" sim --profile membership --seeds "0..${2:-20000}" || fail "${2:-20000} seeds of a cluster whose members change"
+    "$clean" sim --profile sloppy --seeds "0..${2:-20000}" || fail "${2:-20000} seeds of a cluster whose fallbacks stand in"
     search_planted
     ;;
 record)

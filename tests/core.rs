@@ -27,6 +27,8 @@ mod faulty;
 mod following;
 #[path = "core/hedged.rs"]
 mod hedged;
+#[path = "core/hints.rs"]
+mod hints;
 #[path = "core/probes.rs"]
 mod probes;
 #[path = "core/read_only.rs"]
@@ -63,7 +65,7 @@ impl Cluster {
                 change(&mut config);
                 let store = MemoryStore::new(config.partitions, &mut || random.next_u64())
                     .with_cold_reads(cold_one_in);
-                Node::new(config, store, at as u64, now).unwrap()
+                Node::new(config, store, no_hints(at as u64 + 1), at as u64, now).unwrap()
             })
             .collect();
         Cluster::of(nodes, now)
@@ -117,6 +119,10 @@ impl Cluster {
                 }
                 Some(Output::Sync(need)) => {
                     self.nodes[at].store_mut().flush(need);
+                    self.nodes[at].handle_synced(self.now);
+                }
+                Some(Output::SyncHints(need)) => {
+                    self.nodes[at].hints_mut().store_mut().flush(need);
                     self.nodes[at].handle_synced(self.now);
                 }
                 Some(Output::Send { to, frames }) => {
@@ -197,7 +203,7 @@ impl Cluster {
         change(&mut config);
         let mut random = Rng::new(0xb007);
         let store = MemoryStore::new(config.partitions, &mut || random.next_u64());
-        self.nodes[at] = Node::new(config, store, 1, self.now).unwrap();
+        self.nodes[at] = Node::new(config, store, no_hints(0xb007), 1, self.now).unwrap();
         self.cut.retain(|&(one, other)| one != at && other != at);
         for other in (0..self.nodes.len()).filter(|&other| other != at) {
             let (one, two) = (self.ids[at], self.ids[other]);
@@ -224,6 +230,11 @@ impl Cluster {
         }
         self.run();
     }
+}
+
+/// The store of hints of a node that never had one.
+fn no_hints(seed: u64) -> MemoryStore {
+    MemoryStore::new(quorate::proto::hints::PARTITIONS, &mut || seed)
 }
 
 fn put<'a>(value: &'a str, context: Option<&'a [u8]>) -> Operation<'a> {

@@ -188,6 +188,7 @@ fn run_seeds(seeds: Range<u64>, arguments: &SimArguments) -> Result<(), String> 
         "swarm" => range.counts.missing(),
         "rot" => range.counts.missing_of_rot(),
         "membership" => range.counts.missing_of_membership(),
+        "sloppy" => range.counts.missing_of_sloppy(),
         _ => Vec::new(),
     };
     if !missing.is_empty() && !arguments.partial {

@@ -108,8 +108,8 @@ pub struct EventLoop {
     host: Host,
     buffer: Vec<u8>,
     log: Logger,
-    /// The store's marks when the core was last told.
-    marks: Marks,
+    /// The marks of both stores when the core was last told.
+    marks: [Marks; 2],
     watch: Watch,
     /// The topology that the peers' streams follow.
     followed: u64,
@@ -131,7 +131,7 @@ impl EventLoop {
     pub fn open(options: NodeOptions) -> Result<EventLoop, OpenError> {
         let clock = Clock;
         let open::Parts { poll, node, clients, peers, detector, host } = open::open(&options, clock)?;
-        let marks = node.store().marks();
+        let marks = marks_of(&node);
         let watch = Watch::new(host.figures());
         let mut event_loop = EventLoop {
             poll,
@@ -423,7 +423,7 @@ impl EventLoop {
         while let Some(ticket) = turn.node.store_mut().take_read() {
             turn.node.handle_read(now, ticket);
         }
-        if turn.node.store().marks() != self.marks {
+        if marks_of(turn.node) != self.marks {
             tell_marks(&mut turn, &mut self.marks);
         }
         turn.node.maintain(now);
@@ -483,15 +483,15 @@ impl EventLoop {
                 Ok(())
             }
             Phase::Syncing { until } => {
-                let marks = self.node.store().marks();
-                if !marks.failed && !self.node.store().is_synced() && now.mono < until {
+                let is_open = |store: &Storage| !store.marks().failed && !store.is_synced();
+                let waits = is_open(self.node.store()) || is_open(self.node.hints().store());
+                if waits && now.mono < until {
                     return Ok(());
                 }
                 self.phase = Phase::Stopped;
-                self.node
-                    .store_mut()
-                    .close()
-                    .map_err(|error| LoopError(format!("closing the store: {error}")))
+                let hints = self.node.hints_mut().store_mut().close();
+                let data = self.node.store_mut().close();
+                data.and(hints).map_err(|error| LoopError(format!("closing the store: {error}")))
             }
             Phase::Stopped => Ok(()),
         }
@@ -516,6 +516,7 @@ impl EventLoop {
         self.clients.close();
         self.detector = None;
         self.node.store_mut().flush(Durability::Always);
+        self.node.hints_mut().store_mut().flush(Durability::Always);
     }
 }
 
@@ -529,16 +530,26 @@ fn describe(topology: &Topology) -> String {
     }
 }
 
-/// Tells the core how far its store has come.
-fn tell_marks(turn: &mut Turn<'_>, told: &mut Marks) {
+/// How far the stores of data and of hints have come.
+fn marks_of(node: &Node<Storage>) -> [Marks; 2] {
+    [node.store().marks(), node.hints().store().marks()]
+}
+
+/// Tells the core how far its stores have come.
+fn tell_marks(turn: &mut Turn<'_>, told: &mut [Marks; 2]) {
     // Read before the core reads them: what moves in between is told again, never missed.
-    let marks = turn.node.store().marks();
-    *told = marks;
+    *told = marks_of(turn.node);
     turn.node.handle_synced(turn.now);
 }
 
 /// Carries out what the core wants done, until it wants nothing more.
-fn drain(turn: &mut Turn<'_>, clients: &mut Clients, peers: &mut Peers, host: &mut Host, told: &mut Marks) {
+fn drain(
+    turn: &mut Turn<'_>,
+    clients: &mut Clients,
+    peers: &mut Peers,
+    host: &mut Host,
+    told: &mut [Marks; 2],
+) {
     loop {
         // First, as it may have something to ask over the streams.
         drain_membership(turn);
@@ -549,6 +560,10 @@ fn drain(turn: &mut Turn<'_>, clients: &mut Clients, peers: &mut Peers, host: &m
                 Output::Send { to, frames } => peers.send(to, frames, turn),
                 Output::Sync(need) => {
                     turn.node.store_mut().flush(need);
+                    tell_marks(turn, told);
+                }
+                Output::SyncHints(need) => {
+                    turn.node.hints_mut().store_mut().flush(need);
                     tell_marks(turn, told);
                 }
                 Output::Probed { from, number } => {

@@ -14,6 +14,7 @@ mod event_loop;
 mod gossip;
 pub mod gossip_keys;
 mod handle;
+mod hint_log;
 pub mod key_file;
 mod known_members;
 pub mod layout_file;

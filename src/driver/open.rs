@@ -20,8 +20,9 @@ use super::options::{DataDir, NodeOptions, OnProgress, OpenError, StoreOptions};
 use super::peer::Peers;
 use super::queue::Wake;
 use super::storage::Storage;
-use super::{layout_file, sys};
+use super::{hint_log, layout_file, sys};
 use crate::proto::config::{Config, Membership};
+use crate::proto::hints;
 use crate::proto::keys::ClusterKeys;
 use crate::proto::node::Node;
 use crate::proto::ring::Layout;
@@ -32,6 +33,9 @@ use crate::proto::time::Now;
 use crate::proto::version::Hlc;
 use crate::resp::Settings;
 use crate::store::{self, FileDisk, LogOptions, LogStore, MemoryStore};
+
+/// Bytes of a segment of the log of hints.
+const HINT_SEGMENT_SIZE: u64 = 4 << 20;
 
 /// The parts of a loop.
 pub(super) struct Parts {
@@ -67,7 +71,8 @@ pub(super) fn open(options: &NodeOptions, clock: Clock) -> Result<Parts, OpenErr
 
     let store = open_storage(options, &keys, waker.clone(), now)?;
     let mut draw = draws()?;
-    let node = Node::new(core.clone(), store, draw(), now)?;
+    let hints = open_hints(options, &keys, waker.clone(), &store)?;
+    let node = Node::new(core.clone(), store, hints, draw(), now)?;
     // The first release knew no datagrams.
     let datagrams = datagrams.filter(|_| options.level > 0);
     let detector = match datagrams.zip(peers.address()) {
@@ -324,6 +329,25 @@ fn open_storage(
             Ok(Storage::Log(Box::new(store)))
         }
     }
+}
+
+/// Opens the log of hints that goes with a store. Its segments are small: most of the time it is empty.
+fn open_hints(
+    options: &NodeOptions,
+    keys: &ClusterKeys,
+    waker: LoopWaker,
+    store: &Storage,
+) -> Result<Storage, OpenError> {
+    let DataDir::Path(path) = &options.data else {
+        return Ok(Storage::Memory(Box::new(MemoryStore::new(hints::PARTITIONS, &mut draws()?))));
+    };
+    let mut log = log_options(hints::PARTITIONS, keys, &options.store);
+    log.segment_size = log.segment_size.min(HINT_SEGMENT_SIZE);
+    // Nobody follows its changes.
+    log.retention_bytes = 0;
+    let disk = FileDisk::new(&hint_log::prepare(path, store.identity().generation)?);
+    let store = LogStore::open(disk, log, &mut draws()?, Box::new(move || waker.wake()))?;
+    Ok(Storage::Log(Box::new(store)))
 }
 
 /// The settings of the log, with the store's defaults where nothing was asked for.

@@ -87,6 +87,13 @@ pub struct Config {
     pub transfer_rate: u64,
     /// How often copies are compared with another replica's; never if `None`.
     pub exchange_interval: Option<Duration>,
+    /// Bytes of hints that this node keeps for replicas that cannot be reached; `None` for a tenth of its own data,
+    /// and [`limits::HINT_BYTES_LEAST`] at least. With 0 it keeps none and gives none to others.
+    pub hint_bytes_max: Option<u64>,
+    /// How old a hint may become that no acknowledgement counted.
+    pub hint_age_max: Duration,
+    /// Bytes a second of hints that it delivers; 0 for no limit.
+    pub hint_rate: u64,
     /// Partitions, a power of two.
     pub partitions: u32,
     /// How partitions are placed. With [`Mode::Tokens`] zones have no say, and are refused.
@@ -133,6 +140,9 @@ impl Config {
             drop_after: limits::DROP_AFTER,
             transfer_rate: limits::TRANSFER_RATE,
             exchange_interval: Some(limits::EXCHANGE_INTERVAL),
+            hint_bytes_max: None,
+            hint_age_max: limits::HINT_AGE_MAX,
+            hint_rate: limits::HINT_RATE,
             partitions: limits::PARTITIONS_DEFAULT,
             placement: Mode::Tokens,
             max_per_zone: None,
@@ -229,6 +239,9 @@ impl Config {
         }
         if self.client_deadline.is_zero() || self.client_deadline > limits::DEADLINE_MAX {
             return fail("timeout-ms", format!("{:?} is outside 1 ms to 1 h", self.client_deadline));
+        }
+        if self.hint_age_max.is_zero() {
+            return fail("hint-age", "0 leaves no time".into());
         }
         if self.sweep_interval.is_zero() {
             return fail("sweep-interval", "0 leaves no time".into());

@@ -52,8 +52,7 @@ pub struct Options {
     pub pw: Option<u8>,
     /// How many replicas must have the write on disk.
     pub dw: Option<u8>,
-    /// Whether fallbacks may stand in for primaries that are down. Not offered yet: a request that asks
-    /// for it is refused as a bad argument.
+    /// Whether fallbacks may stand in for primaries that are down.
     pub sloppy: bool,
     /// How a read shows siblings.
     pub view: View,
@@ -284,6 +283,8 @@ pub enum Output {
     },
     /// Bring the store's marks forward (`Store::flush`), then call `handle_synced`.
     Sync(Durability),
+    /// The same for the store of hints.
+    SyncHints(Durability),
     /// A peer answered a probe ([`Node::probe`](super::node::Node::probe)); for membership.
     Probed {
         /// Who.

@@ -84,6 +84,30 @@ pub const EXCHANGE_INTERVAL: Duration = Duration::from_secs(1);
 pub const EXCHANGE_SETTLE: Duration = Duration::from_secs(2);
 /// Nodes of trees that are asked about in one message.
 pub const EXCHANGE_NODES: usize = 64;
+/// Bytes of hints that a node keeps at least, where no bound was asked for.
+pub const HINT_BYTES_LEAST: u64 = 64 << 20;
+/// Above that, one part in so many of the bytes of its own data.
+pub const HINT_SHARE: u64 = 10;
+/// How old a hint may become that was not counted.
+pub const HINT_AGE_MAX: Duration = Duration::from_secs(3 * 3_600);
+/// Bytes a second of hints that a node delivers, to all their targets.
+pub const HINT_RATE: u64 = 16 << 20;
+/// Hints on their way to one target at one time.
+pub const HINT_WINDOW: usize = 64;
+/// Bytes on their way to one target after which no more are sent.
+pub const HINT_WINDOW_BYTES: usize = 1 << 20;
+/// How long the acknowledgement of a hint may take before there are fewer on their way.
+pub const HINT_SLOW: Duration = Duration::from_millis(250);
+/// How long it is waited for.
+pub const HINT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How soon a target that did not take hints is tried again.
+pub const HINT_RETRY: Duration = Duration::from_secs(1);
+/// Pause between two looks at the hints of one target.
+pub const HINT_PAUSE: Duration = Duration::from_millis(2);
+/// Requests in flight from which on hints are delivered at a quarter of the pace.
+pub const HINT_FOREGROUND: usize = 64;
+/// How often all hints are looked through, at most.
+pub const HINT_PATROL: Duration = Duration::from_secs(60);
 /// How often unsynced records are synced under `interval`.
 pub const SYNC_INTERVAL: Duration = Duration::from_millis(100);
 /// How often the sweep begins to look for expired values, at most.

@@ -11,6 +11,7 @@ mod coordinator;
 pub mod error;
 pub mod exchange;
 pub mod gossip;
+pub mod hints;
 pub mod io;
 pub mod keepers;
 pub mod keys;

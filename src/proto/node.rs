@@ -8,6 +8,7 @@ use super::config::Config;
 use super::coordinator::{Coordinator, Origin, Turn, scan_partition};
 use super::error::ConfigError;
 use super::exchange::Exchanges;
+use super::hints::Hints;
 use super::io::{MemberId, Met, Operation, Output, Reply, Request, RequestId};
 use super::keys::ClusterKeys;
 use super::limits;
@@ -23,6 +24,7 @@ use super::time::{Instant, Now};
 use super::transfer::Transfers;
 
 mod following;
+mod hinting;
 mod status;
 
 pub use status::{MemberStatus, Owners, Status};
@@ -40,6 +42,7 @@ pub struct Node<S: Store> {
     transfers: Transfers,
     exchanges: Exchanges,
     replica: Replica<S>,
+    hints: Hints<S>,
     peers: Peers,
     coordinator: Coordinator,
     sweep: Sweep,
@@ -77,11 +80,14 @@ impl core::fmt::Display for FrameError {
 impl std::error::Error for FrameError {}
 
 impl<S: Store> Node<S> {
-    /// A node over an opened store. `seed` feeds sampling and tie-breaks only.
+    /// A node over opened stores, of its data and of its hints: the latter has [`hints::PARTITIONS`] partitions and
+    /// goes with the generation of the former (trap T5). `seed` feeds sampling and tie-breaks only.
+    ///
+    /// [`hints::PARTITIONS`]: super::hints::PARTITIONS
     ///
     /// # Errors
     /// What [`Config::check`] refuses.
-    pub fn new(config: Config, store: S, seed: u64, now: Now) -> Result<Node<S>, ConfigError> {
+    pub fn new(config: Config, store: S, hints: S, seed: u64, now: Now) -> Result<Node<S>, ConfigError> {
         config.check()?;
         let mut store = store;
         let keys = ClusterKeys::derive(&config.cluster, &config.secret);
@@ -100,6 +106,7 @@ impl<S: Store> Node<S> {
             replica.confirm_past();
         }
         let mut node = Node {
+            hints: Hints::open(hints, &config, keys.hash, routes.partitions(), now),
             sweep: Sweep::new(routes.partitions(), config.sweep_interval, now.mono),
             keys,
             cluster,
@@ -167,6 +174,7 @@ impl<S: Store> Node<S> {
             now,
             coordinator: &mut self.coordinator,
             replica: &mut self.replica,
+            hints: &mut self.hints,
             peers: &mut self.peers,
             routes: &self.routes,
             config: &self.config,
@@ -263,9 +271,10 @@ impl<S: Store> Node<S> {
             }
             Message::Acknowledge(stored) => {
                 let is_stored = matches!(stored, Stored::Stored | Stored::Durable);
-                if !self.transfer_acknowledged(now, from, id, is_stored)
-                    && !self.exchange_acknowledged(now, from, id, is_stored)
-                {
+                let is_taken = self.transfer_acknowledged(now, from, id, is_stored)
+                    || self.exchange_acknowledged(now, from, id, is_stored)
+                    || self.hint_acknowledged(now, from, id, stored);
+                if !is_taken {
                     self.turn(now).acknowledged(from, id, stored);
                 }
             }
@@ -287,6 +296,9 @@ impl<S: Store> Node<S> {
             Message::Scanned { from: start, next, keys } => {
                 self.turn(now).scanned(from, id, start, next, keys);
             }
+            Message::Hint(hint) => return self.take_hint(now, from, envelope, &hint),
+            Message::Hinted(hinted) => self.turn(now).hinted(from, id, hinted),
+            Message::FetchHint(fetch) => self.take_fetch_hint(from, envelope, &fetch),
             Message::Probe { number } => self.peers.send(from, 0, &Message::Probed { number }),
             Message::Probed { number } => {
                 self.news.push_back(Output::Probed { from: self.peers.peer(from).id, number });
@@ -411,6 +423,7 @@ impl<S: Store> Node<S> {
         self.turn(now).peer_down(slot);
         self.transfers.peer_down(slot, self.routes.partitions());
         self.exchanges.peer_down(slot);
+        self.hints.peer_down(peer);
     }
 
     fn send_hello(&mut self, slot: u16, answer: bool) {
@@ -457,7 +470,7 @@ impl<S: Store> Node<S> {
         if self.peers.slots().all(|slot| !self.peers.peer(slot).connected || self.peers.usable(slot)) {
             self.hello_at = Instant::NEVER;
         }
-        self.check_past(hello.seen);
+        self.check_past(now, hello.seen);
         // Answered before it is remembered: the peer must hear what was known of it before this contact.
         if hello.answer {
             self.send_hello(from, false);
@@ -489,7 +502,7 @@ impl<S: Store> Node<S> {
     /// Trap T3: a peer that remembers more of our directory than the directory does proves that it went
     /// back in time; one that remembers it, and no more, lets its past be continued. After an unclean stop
     /// a lost tail looks the same, and nothing is continued anyway.
-    fn check_past(&mut self, seen: Option<Seen>) {
+    fn check_past(&mut self, now: Now, seen: Option<Seen>) {
         let identity = *self.replica.identity();
         let Some(seen) = seen.filter(|seen| seen.generation == identity.generation) else { return };
         let later =
@@ -507,6 +520,7 @@ impl<S: Store> Node<S> {
             &self.rng.next_u64().to_le_bytes(),
         ]);
         self.replica.disown_past(generation);
+        self.hints.discard(now);
     }
 
     /// The store's marks may have moved.
@@ -514,6 +528,7 @@ impl<S: Store> Node<S> {
         while let Some(released) = self.replica.next_released() {
             self.turn(now).released(released);
         }
+        self.release_hints(now);
     }
 
     /// A cold read is done.
@@ -546,6 +561,7 @@ impl<S: Store> Node<S> {
         if self.exchanges.deadline(&self.config) <= now.mono {
             self.carry_on_exchange(now);
         }
+        self.handle_hints_timeout(now);
         self.sweep.handle_timeout(now, &mut self.replica);
     }
 
@@ -553,6 +569,7 @@ impl<S: Store> Node<S> {
     /// else happens in it.
     pub fn maintain(&mut self, now: Now) {
         self.replica.store_mut().maintain(now.mono);
+        self.hints.store_mut().maintain(now.mono);
     }
 
     /// The next thing to do, until `None`. Frames come last, so that a drain packs all messages to one
@@ -561,7 +578,7 @@ impl<S: Store> Node<S> {
         if !self.is_settled() {
             self.follow(now);
         }
-        if self.replica.waits_in_vain() {
+        if self.replica.waits_in_vain() || self.hints.waits().waits_in_vain() {
             self.handle_synced(now);
         }
         if let Some((id, reply)) = self.replies.pop_front() {
@@ -576,6 +593,9 @@ impl<S: Store> Node<S> {
         if let Some(need) = self.replica.take_sync() {
             return Some(Output::Sync(need));
         }
+        if let Some(need) = self.take_hints_sync(now) {
+            return Some(Output::SyncHints(need));
+        }
         self.peers.take_frames().map(|(to, frames)| Output::Send { to, frames })
     }
 
@@ -584,7 +604,8 @@ impl<S: Store> Node<S> {
         let requests = self.coordinator.deadline().min(self.hello_at);
         let store = self.replica.sync_deadline().min(self.replica.store().deadline());
         let exchange = self.exchanges.deadline(&self.config);
-        requests.min(store).min(exchange).min(self.sweep.deadline(&self.replica)).min(self.cluster_deadline())
+        let store = store.min(self.hints_deadline()).min(exchange);
+        requests.min(store).min(self.sweep.deadline(&self.replica)).min(self.cluster_deadline())
     }
 
     /// Gives back the buffer of a `Send` that was carried, to be filled again.

@@ -8,6 +8,7 @@
 use std::collections::VecDeque;
 
 use super::config::Config;
+use super::io::MemberId;
 use super::keys::Key;
 use super::limits;
 use super::store::{
@@ -93,6 +94,8 @@ pub enum Waiter {
     Own(u64),
     /// A peer's request, by the peer's slot.
     Peer(u16, u64),
+    /// A peer's hint, by the peer's slot, its request and the target.
+    Hint(u16, u64, MemberId),
 }
 
 /// A waiter whose wait is over.
@@ -221,6 +224,11 @@ impl<S: Store> Replica<S> {
     /// A peer confirms that the directory is not older than what it has seen.
     pub fn confirm_past(&mut self) {
         self.trusts_past = true;
+    }
+
+    /// Issues dots from here on under this generation: the log of hints issues under its node's.
+    pub fn act_as(&mut self, generation: u64) {
+        self.identity.generation = generation;
     }
 
     /// Whether an epoch of an earlier opening lost nothing: no stop since it was issued was unclean.
@@ -410,6 +418,28 @@ impl<S: Store> Replica<S> {
             self.note_put(now, sequence, None);
         }
         Ok(())
+    }
+
+    /// Takes a key out of the store.
+    ///
+    /// # Errors
+    /// The store's reason.
+    pub fn remove(&mut self, now: Now, key: &KeyRef<'_>) -> Result<(), StoreError> {
+        let sequence = self.store.remove(key)?;
+        if sequence > self.last_put {
+            self.note_put(now, sequence, None);
+        }
+        Ok(())
+    }
+
+    /// The timestamp that the next event would get.
+    pub fn next_hlc(&self, now: Now) -> Hlc {
+        self.clock.peek(now.wall)
+    }
+
+    /// Issues no timestamp at or below one that this node has issued elsewhere.
+    pub fn follow_clock(&mut self, now: Now, hlc: Hlc) {
+        self.clock.follow(hlc, now.wall);
     }
 
     /// Asks for everything put so far to be brought to disk soon.

@@ -24,6 +24,21 @@ struct Table {
     slots: Vec<u16>,
 }
 
+/// One that may stand in for others.
+#[derive(Debug)]
+struct Machine {
+    slot: u16,
+    id: MemberId,
+    zone: String,
+    weight: u32,
+}
+
+impl Machine {
+    fn candidate(&self) -> ring::Candidate<'_> {
+        ring::Candidate { id: self.id, zone: &self.zone, weight: self.weight }
+    }
+}
+
 /// See the head of this file.
 #[derive(Debug)]
 pub struct Routes {
@@ -40,6 +55,8 @@ pub struct Routes {
     unread: Vec<u16>,
     /// Whether this node, with the directory that it has, was let in.
     is_seated: bool,
+    /// All members, in the order of the topology.
+    machines: Vec<Machine>,
     /// Which partitions have two sets.
     moving: Vec<bool>,
     /// The version at which each partition last got other sets, as far as this node followed.
@@ -106,6 +123,13 @@ impl Routes {
                 unread.push(number(member.id));
             }
         }
+        let machine = |member: &super::ring::LayoutMember| Machine {
+            slot: number(member.id),
+            id: member.id,
+            zone: member.zone.clone(),
+            weight: member.weight,
+        };
+        let machines = topology.members().into_iter().map(machine).collect();
         let mut table = |layout: &Layout| Table {
             width: layout.width(),
             counts: core::array::from_fn(|keyspace| layout.replica_count(keyspace as u16) as u8),
@@ -123,6 +147,7 @@ impl Routes {
             also: other.map(table),
             meeting_until: Instant::ZERO,
             unread,
+            machines,
             is_seated: topology.is_seated(own.0, own.1),
             moving: Vec::new(),
             since: vec![topology.version(); reading.partitions() as usize],
@@ -193,6 +218,11 @@ impl Routes {
         self.is_seated
     }
 
+    /// Whether a machine is a member that holds data.
+    pub fn holds_data(&self, slot: u16) -> bool {
+        self.machines.iter().any(|machine| machine.slot == slot && machine.weight > 0)
+    }
+
     /// The version that it was made of.
     pub fn version(&self) -> u64 {
         self.version
@@ -246,6 +276,17 @@ impl Routes {
             usize::from(self.reads.count(keyspace)),
             usize::from(also),
         )
+    }
+
+    /// The machines that may stand in for a replica of a partition, the first of them first: see
+    /// [`fallbacks`](ring::fallbacks()).
+    pub fn fallbacks(&self, partition: u16, replicas: &Replicas, missing: u16) -> Vec<u16> {
+        let machines: Vec<_> = self.machines.iter().map(Machine::candidate).collect();
+        let place = |slot: &u16| self.machines.iter().position(|machine| machine.slot == *slot);
+        let places = replicas.as_slice().iter().filter_map(place).map(|place| place as u16);
+        let Some(missing) = place(&missing) else { return Vec::new() };
+        let order = ring::fallbacks(&machines, partition, &places.collect::<Vec<_>>(), missing as u16);
+        order.into_iter().map(|place| self.machines[usize::from(place)].slot).collect()
     }
 
     /// The first replicas of a partition in each of its sets.

@@ -219,6 +219,17 @@ pub struct Profile {
     pub exchange_interval: Option<Duration>,
     /// How the members change, if they do.
     pub membership: Option<Moving>,
+    /// Whether hints are kept, and requests are sloppy now and then.
+    pub hints: Option<Hinting>,
+}
+
+/// What bounds hints in a run.
+#[derive(Clone, Copy, Debug)]
+pub struct Hinting {
+    /// Bytes of them.
+    pub bytes_max: u64,
+    /// How old they may become.
+    pub age_max: Duration,
 }
 
 /// How the members of a run change.
@@ -241,7 +252,7 @@ pub struct Moving {
 }
 
 /// Names of the profiles that `--profile` takes.
-pub const PROFILES: [&str; 12] = [
+pub const PROFILES: [&str; 13] = [
     "swarm",
     "calm",
     "network",
@@ -254,6 +265,7 @@ pub const PROFILES: [&str; 12] = [
     "rot",
     "membership",
     "exchange",
+    "sloppy",
 ];
 
 impl Profile {
@@ -312,6 +324,7 @@ impl Profile {
                 }
                 profile.compare_copies(&mut rng);
             }
+            "sloppy" => profile.let_fallbacks_stand_in(&mut rng),
             other => panic!("no profile is called `{other}`"),
         }
         if name != "calm" {
@@ -381,7 +394,33 @@ impl Profile {
             background_read_one_in: rng.below(5),
             exchange_interval: None,
             membership: None,
+            hints: None,
         }
+    }
+
+    /// Trap T2: machines are away for longer than hints may become old, and fallbacks stand in for them.
+    fn let_fallbacks_stand_in(&mut self, rng: &mut Rng) {
+        self.machines = 4 + rng.below(3) as usize;
+        self.store = StoreKind::Log;
+        let levels = [Durability::Memory, Durability::Interval, Durability::Always];
+        let durability = levels[rng.below(3) as usize];
+        let n = 2 + rng.below(2) as u8;
+        self.keyspaces = vec![KeyspaceConfig { n, durability, ..KeyspaceConfig::default() }];
+        self.hints = Some(Hinting {
+            bytes_max: if rng.one_in(3) { 1 << (8 + rng.below(4)) } else { 1 << 20 },
+            age_max: Duration::from_millis(200 << rng.below(5)),
+        });
+        self.acknowledged_target += 200;
+        if rng.one_in(2) {
+            self.draw_network_faults(rng);
+        }
+        let kinds = [Fault::ProcessKill, Fault::MachineCrash, Fault::CrashInDisk, Fault::CrashAll];
+        self.draw_timed(rng, &kinds, 2);
+        self.draw_timed(rng, &[Fault::Isolate, Fault::Split, Fault::CutTwoWay, Fault::CleanRestart], 2);
+        self.draw_timed(rng, &[Fault::SyncFailure], 5);
+        self.foreign_layout = false;
+        self.outage_max = MS * (500 << rng.below(4));
+        self.detection_max = MS * (5 << rng.below(5));
     }
 
     /// Traps T1 and T7: every frame comes twice, half of them again seconds later, and more nodes than

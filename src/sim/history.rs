@@ -8,6 +8,7 @@
 
 use std::collections::HashMap;
 
+use super::hinted::machine_of;
 use crate::proto::keys::Key;
 use crate::proto::store::Sequence;
 use crate::proto::version::{Actor, Dot, Epoch, Hlc, Sibling, Value, VectorClock};
@@ -176,6 +177,8 @@ impl Held {
 /// Everything that happened to one key.
 #[derive(Clone, Debug)]
 pub struct KeyHistory {
+    /// How many machines there are; the places behind them are those of hints.
+    machines: usize,
     /// All writes, in the order they were issued.
     pub events: Vec<Event>,
     /// Hashes values, as shed siblings do.
@@ -207,15 +210,16 @@ pub enum Unknown {
 
 impl KeyHistory {
     /// Nothing happened yet.
-    pub fn new(machines: usize, hash_key: Key) -> KeyHistory {
+    pub fn new((machines, places): (usize, usize), hash_key: Key) -> KeyHistory {
         KeyHistory {
+            machines,
             events: Vec::new(),
             hash_key,
             by_dot: HashMap::new(),
             by_actor: HashMap::new(),
-            held: vec![Vec::new(); machines],
-            lost: vec![Vec::new(); machines],
-            doubted: vec![Vec::new(); machines],
+            held: vec![Vec::new(); places],
+            lost: vec![Vec::new(); places],
+            doubted: vec![Vec::new(); places],
             kept: 8,
             is_doubtful: false,
         }
@@ -350,7 +354,7 @@ impl KeyHistory {
         for (machine, &(written, durable)) in marks.iter().enumerate() {
             let mark = [Sequence(u64::MAX), written, durable][stage as usize];
             if self.top_below(machine, mark).is_some_and(|held| held.past.contains(event)) {
-                machines |= 1 << machine;
+                machines |= 1 << machine_of(self.machines, machine);
             }
         }
         machines.count_ones()
@@ -361,7 +365,7 @@ impl KeyHistory {
         for (stage, mark) in [Sequence(u64::MAX), marks.0, marks.1].into_iter().enumerate() {
             let Some(past) = self.top_below(machine, mark).map(|held| held.past.clone()) else { continue };
             for event in past.iter() {
-                self.events[event].reached[stage] |= 1 << machine;
+                self.events[event].reached[stage] |= 1 << machine_of(self.machines, machine);
             }
         }
     }
@@ -384,7 +388,7 @@ mod tests {
 
     #[test]
     fn a_clock_covers_the_events_up_to_its_counters() {
-        let mut history = KeyHistory::new(1, Key([0; 16]));
+        let mut history = KeyHistory::new((1, 1), Key([0; 16]));
         for (number, counter) in [(1, 1), (1, 3), (2, 1), (1, 2)] {
             history.issue(&sibling(number, counter), None, EventSet::default(), EventSet::default());
         }
@@ -398,7 +402,7 @@ mod tests {
 
     #[test]
     fn a_dot_with_another_content_is_no_event() {
-        let mut history = KeyHistory::new(1, Key([0; 16]));
+        let mut history = KeyHistory::new((1, 1), Key([0; 16]));
         history.issue(&sibling(1, 1), None, EventSet::default(), EventSet::default());
         assert_eq!(history.find(&sibling(1, 1)), Ok(0));
         assert_eq!(history.find(&sibling(1, 2)), Err(Unknown::Dot(sibling(1, 2).dot)));

@@ -20,6 +20,7 @@
 //! | `history` | every write of a key, with what its writer had seen |
 //! | `oracle`, `replies`, `restarts`, `expiry` | the properties: of puts, of answers, of stops, of sweeps |
 //! | `nemesis`, `kept` | operators who change the members, and what befalls them; what must hold of that |
+//! | `hinted` | hints, and what must hold of them |
 //! | `property`, `report`, `trace` | what must hold, what was exercised, and what happened |
 //!
 //! A run has a safety phase, in which faults strike, and a liveness phase: everything is healed, every
@@ -32,6 +33,7 @@ mod decay;
 mod disk;
 mod expiry;
 mod faults;
+mod hinted;
 mod history;
 mod kept;
 mod nemesis;

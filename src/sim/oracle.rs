@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use super::hinted;
 use super::history::{EventSet, Held, KeyHistory, Stage, Unknown};
 pub use super::property::{Judged, Property, Violation};
 use super::watched::{KeyName, NotedPut};
@@ -100,7 +101,9 @@ pub struct Oracle {
     pub(super) histories: Vec<KeyHistory>,
     by_name: HashMap<KeyName, usize>,
     pub(super) operations: HashMap<u64, Tracked>,
+    /// Machines, and behind them the places of hints, if there are any.
     pub(super) machines: Vec<MachineView>,
+    pub(super) physical: usize,
     pub(super) nonces: BTreeSet<u64>,
     /// Operations that the call under way is about: a tombstone or a new expiry is theirs first.
     expected: Vec<u64>,
@@ -130,14 +133,21 @@ pub(super) fn violation<T>(property: Property, key: usize, text: String) -> Judg
 
 impl Oracle {
     /// A judge who knows nothing yet.
-    pub fn new(keys: Vec<KeyInfo>, machines: usize, cluster: ClusterKeys, siblings_max: usize) -> Oracle {
+    pub fn new(
+        keys: Vec<KeyInfo>,
+        (machines, has_hints): (usize, bool),
+        cluster: ClusterKeys,
+        siblings_max: usize,
+    ) -> Oracle {
+        let places = if has_hints { hinted::places(machines) } else { machines };
         let by_name = keys.iter().enumerate().map(|(number, key)| (key.name.clone(), number)).collect();
         Oracle {
-            histories: keys.iter().map(|_| KeyHistory::new(machines, cluster.hash)).collect(),
+            histories: keys.iter().map(|_| KeyHistory::new((machines, places), cluster.hash)).collect(),
             by_name,
             keys,
             operations: HashMap::new(),
-            machines: vec![MachineView::default(); machines],
+            machines: vec![MachineView::default(); places],
+            physical: machines,
             nonces: BTreeSet::new(),
             expected: Vec::new(),
             waiting: vec![Vec::new(); machines],
@@ -425,7 +435,12 @@ impl Oracle {
             // Those the call is about first, then those still under way, then the oldest.
             ids.sort_by_key(|id| {
                 let is_open = self.operations[id].end == End::Open;
-                (!self.expected.contains(id), !self.waiting[machine].contains(id), !is_open, *id)
+                (
+                    !self.expected.contains(id),
+                    !self.waiting[hinted::machine_of(self.physical, machine)].contains(id),
+                    !is_open,
+                    *id,
+                )
             });
             ids
         };

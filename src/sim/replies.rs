@@ -256,8 +256,10 @@ impl Oracle {
         let Some(event) = event.filter(|_| reply.dot.is_some()) else { return Ok(None) };
         if reply.outcome == Outcome::Ok {
             let (w, _) = self.needs(id, key);
+            // What fallbacks keep no strict read meets.
+            let w = w.min(reply.achieved.acked - reply.achieved.fallbacks);
             self.histories[key].events[event].acknowledged = Some(Acknowledged { at: self.replies, w });
-            if edits {
+            if edits && !self.operations[&id].issued.options.sloppy {
                 let past = self.histories[key].events[event].past.clone();
                 let r = self.operations[&id].issued.options.r.unwrap_or(self.keys[key].r);
                 self.judge_quorums(id, key, started, r, &past)?;
@@ -388,6 +390,8 @@ impl Oracle {
         claims.keep(&covered);
         if matches!(reply.outcome, Outcome::Ok | Outcome::NotFound) && !is_partial_view {
             let (r, _) = self.needs(id, key);
+            // More than R count as answers once they were repaired; what fallbacks said meets no write.
+            let r = r.saturating_sub(reply.achieved.fallbacks);
             self.judge_quorums(id, key, started, r, &past)?;
         }
         let partial = partial || has_dots;

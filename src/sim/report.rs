@@ -33,6 +33,17 @@ pub struct Counts {
     pub upkeep: [u64; UPKEEP.len()],
 }
 
+/// What becomes of hints, and what fallbacks do.
+const HINT_ACTS: [&str; 7] = [
+    "hint made",
+    "hint delivered",
+    "hint dropped",
+    "hint refused",
+    "read with a fallback",
+    "write with a fallback",
+    "write without a replica",
+];
+
 /// What stores do beside requests, and how often they were started again from what.
 pub const UPKEEP: [&str; 6] = [
     "compactions",
@@ -152,6 +163,12 @@ impl Counts {
         let checks = Property::ALL.iter().filter(|property| !self.checks.contains_key(property));
         missing.extend(checks.map(|property| format!("property {}", property.name())));
         missing
+    }
+
+    /// What a range of seeds of the profile in which fallbacks stand in should have exercised and did not.
+    pub fn missing_of_sloppy(&self) -> Vec<String> {
+        let acts = HINT_ACTS.iter().filter(|act| !self.acts.contains_key(**act));
+        acts.map(|act| (*act).to_owned()).collect()
     }
 
     /// What a range of seeds should have exercised and did not.

@@ -1,6 +1,7 @@
 //! Judges what stops and starts do to stores: what must come back, what a fault took, and which lost
 //! writes are excused.
 
+use super::hinted;
 use super::history::Held;
 use super::oracle::{Judged, MachineView, Oracle, Property, Stop, Violation, violation};
 use super::watched::Glance;
@@ -34,6 +35,21 @@ impl Oracle {
         let before = stray.and_then(|stray| self.machines[machine].strays.get(stray as usize - 1));
         let most = before.copied().unwrap_or(Sequence(u64::MAX));
         self.machines[machine].down = Some(if how == Stop::Clean { sure } else { sure.min(most) });
+    }
+
+    /// What a machine kept for others is sure to come back as far as it was safe in its own log.
+    pub fn hints_stopped(&mut self, machine: usize, how: Stop) {
+        let nooks = (self.physical..self.machines.len())
+            .filter(|&place| hinted::machine_of(self.physical, place) == machine);
+        for place in nooks.collect::<Vec<_>>() {
+            let marks = self.machines[place].marks;
+            self.histories.iter_mut().for_each(|history| history.remember(place, marks));
+            self.machines[place].down = Some(match how {
+                Stop::Clean => Sequence(u64::MAX),
+                Stop::Killed => marks.0,
+                Stop::Crashed | Stop::CrashedAtRest => marks.1,
+            });
+        }
     }
 
     /// The power went while a machine's store was being opened: what only a killed process would have left

@@ -95,6 +95,7 @@ fn run_once(options: &RunOptions, text: bool) -> RunReport {
         .unwrap_or_else(|text| Err(Violation { property: Property::Assertion, key: None, text }));
     let violation = judged.err();
     (0..world.machines.len()).for_each(|machine| world.count_upkeep(machine));
+    (0..world.machines.len()).for_each(|machine| world.count_hints(machine));
     let mut counts = std::mem::take(&mut world.counts);
     counts.checks = world.oracle.checks.clone();
     *counts.checks.entry(Property::Assertion).or_default() += 1;
@@ -134,6 +135,11 @@ fn config_of(profile: &Profile) -> Config {
         config.drop_after = drawn.drop_after;
     }
     config.tokens = 8;
+    // In the other profiles none are kept: their seeds find what they found before there were any.
+    config.hint_bytes_max = Some(profile.hints.map_or(0, |hints| hints.bytes_max));
+    if let Some(hints) = profile.hints {
+        config.hint_age_max = hints.age_max;
+    }
     config.keyspaces.clone_from(&profile.keyspaces);
     config.siblings_max = profile.siblings_max;
     config.client_deadline = profile.client_deadline;
@@ -178,7 +184,8 @@ fn build(profile: Profile, seed: u64, text: bool) -> World {
     let keys = keys_of(&profile, &config, &layout, &cluster);
     let names: Vec<String> = (0..profile.machines).map(|number| format!("n{number}")).collect();
     let ids = names.iter().map(|name| ring::member_id(&cluster, name)).collect();
-    let mut oracle = Oracle::new(keys, profile.machines, cluster, profile.siblings_max);
+    let mut oracle =
+        Oracle::new(keys, (profile.machines, profile.hints.is_some()), cluster, profile.siblings_max);
     profile.rotten.into_iter().for_each(|machine| oracle.expect_rot(machine));
     oracle.is_kept = profile.membership.is_some();
     World::new(Parts { profile, config, names, ids, oracle, seed, text })
@@ -209,6 +216,7 @@ fn live(world: &mut World) -> Judged {
     world.run_until(limit, &|world| world.acknowledged >= target)?;
     heal(world)?;
     world.settle_cluster()?;
+    world.deliver_hints()?;
     if world.profile.exchange_interval.is_some() {
         // Without a single read. Old copies that are handed over may bring what only they had.
         world.judge_old_copies()?;
@@ -220,6 +228,7 @@ fn live(world: &mut World) -> Judged {
         }
     } else {
         read_everything(world)?;
+        world.deliver_hints()?;
         world.judge_old_copies()?;
     }
     let keys = 0..world.oracle.keys().len();

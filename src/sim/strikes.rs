@@ -150,6 +150,7 @@ impl World {
             Fault::SyncFailure => {
                 self.say(fault, machine);
                 self.machines[machine].platter.fail_next_sync();
+                self.machines[machine].hint_platter.fail_next_sync();
                 // An operator will see it and start the node again.
                 let at = self.now + 4 * outage;
                 self.plan(at, Event::Strike(Strike::Start(machine)));
@@ -245,10 +246,16 @@ impl World {
         let stray = self.machines[machine].platter.stray();
         // The handles die first: what is dropped next can reach the disk no more.
         match how {
-            Stop::Crashed | Stop::CrashedAtRest => self.machines[machine].platter.crash(),
-            _ => self.machines[machine].platter.kill_process(),
+            Stop::Crashed | Stop::CrashedAtRest => {
+                self.machines[machine].platter.crash();
+                self.machines[machine].hint_platter.crash();
+            }
+            _ => {
+                self.machines[machine].platter.kill_process();
+                self.machines[machine].hint_platter.kill_process();
+            }
         }
-        self.gone(machine, how, stray);
+        self.gone(machine, [how, how], stray);
         Ok(())
     }
 
@@ -257,13 +264,15 @@ impl World {
         self.machines[machine].node.as_mut().expect("it runs").close(now);
         self.settle(machine)?;
         let Some(node) = self.machines[machine].node.as_mut() else { return Ok(()) };
-        let is_clean = node.store_mut().real_mut().close();
+        let closed = [node.store_mut().real_mut().close(), node.hints_mut().store_mut().real_mut().close()];
+        self.judge_hints(machine)?;
         if self.machines[machine].platter.is_crashed() {
             self.struck(Fault::CrashInDisk);
             self.note_struck(machine);
             let stray = self.machines[machine].platter.stray();
             self.machines[machine].platter.crash();
-            self.gone(machine, Stop::CrashedAtRest, stray);
+            self.machines[machine].hint_platter.crash();
+            self.gone(machine, [Stop::CrashedAtRest; 2], stray);
             return Ok(());
         }
         let marks = self.machines[machine].node.as_ref().expect("it runs").store().marks();
@@ -271,14 +280,19 @@ impl World {
         self.note_struck(machine);
         let stray = self.machines[machine].platter.stray();
         self.machines[machine].platter.kill_process();
-        self.gone(machine, if is_clean { Stop::Clean } else { Stop::Killed }, stray);
+        self.machines[machine].hint_platter.kill_process();
+        let stops = closed.map(|is_clean| if is_clean { Stop::Clean } else { Stop::Killed });
+        self.gone(machine, stops, stray);
         Ok(())
     }
 
-    fn gone(&mut self, machine: usize, how: Stop, stray: Option<u64>) {
+    /// The node of a machine is gone, with how the stores of its data and of its hints were stopped.
+    fn gone(&mut self, machine: usize, [how, of_hints]: [Stop; 2], stray: Option<u64>) {
         self.trace.say(self.now, None, || format!("*** {} stops: {how:?}", self.names[machine]));
         self.count_upkeep(machine);
+        self.count_hints(machine);
         self.oracle.stopped(machine, how, stray);
+        self.oracle.hints_stopped(machine, of_hints);
         let this = &mut self.machines[machine];
         this.node = None;
         this.stop = Some(how);
@@ -315,6 +329,7 @@ impl World {
     /// Leaves a machine that was stopped an empty disk.
     pub(super) fn take_disk(&mut self, machine: usize) {
         self.machines[machine].platter.wipe();
+        self.machines[machine].hint_platter.wipe();
         self.machines[machine].stop = None;
         self.machines[machine].damaged.clear();
     }
@@ -341,7 +356,7 @@ impl World {
     /// Starts the node of a machine; one that runs on a store that failed is stopped first.
     pub(super) fn start(&mut self, machine: usize) -> Judged {
         if let Some(node) = &self.machines[machine].node {
-            if !node.store().marks().failed {
+            if !node.store().marks().failed && !node.hints().store().marks().failed {
                 return Ok(());
             }
             // What a failed sync left in memory may be lost with the power, or not.
@@ -397,8 +412,9 @@ impl World {
         if let Some(nemesis) = &self.nemesis {
             nemesis.settle_config(machine, &mut config);
         }
+        let hints = self.open_hints(machine, seed)?;
         let clock = self.clock_of(machine);
-        let node = Node::new(config, store, seed, clock).expect("the settings are right");
+        let node = Node::new(config, store, hints, seed, clock).expect("the settings are right");
         let this = &mut self.machines[machine];
         this.node = Some(node);
         this.boot += 1;

@@ -47,6 +47,8 @@ pub enum Noted {
     Put(NotedPut),
     /// A partition was dropped, at this sequence.
     Drop(u16, Sequence),
+    /// A key was removed, at this sequence.
+    Remove(KeyName, Sequence),
 }
 
 /// What a store says of a key, where its disk may be damaged.
@@ -309,7 +311,9 @@ impl Store for WatchedStore {
 
     fn remove(&mut self, key: &KeyRef<'_>) -> Result<Sequence, StoreError> {
         self.is_touched = true;
-        self.real.get_mut().remove(key)
+        let sequence = self.real.get_mut().remove(key)?;
+        self.noted.push(Noted::Remove((key.keyspace, key.key.to_vec()), sequence));
+        Ok(sequence)
     }
 
     fn drop_partition(&mut self, partition: u16) -> Result<Sequence, StoreError> {

@@ -58,8 +58,8 @@ pub enum Action {
 pub enum Wrong {
     /// More replicas than N.
     TooManyReplicas,
-    /// Fallbacks, which are not offered.
-    Sloppy,
+    /// No time at all.
+    NoTime,
     /// A token with a bent byte.
     BentToken,
 }
@@ -171,6 +171,8 @@ pub struct Workload {
     ballast_max: u64,
     /// Replicas that each write must reach at least.
     w_min: u8,
+    /// Whether fallbacks may stand in, now and then.
+    is_sloppy: bool,
     next_id: u64,
 }
 
@@ -200,10 +202,16 @@ impl Workload {
             think: 1_000_000 * (10 + rng.below(40)),
             ballast_max: ballast_max.max(if rng.one_in(4) { 4_000 } else { 60 }),
             w_min,
+            is_sloppy: false,
             rng,
             replicas,
             next_id: 1,
         }
+    }
+
+    /// Whether clients ask for sloppy quorums, two times of three.
+    pub fn with_sloppy(self, is_sloppy: bool) -> Workload {
+        Workload { is_sloppy, ..self }
     }
 
     /// How many clients there are.
@@ -255,7 +263,7 @@ impl Workload {
         let takes_token = matches!(action, Action::Put | Action::Delete | Action::Wrong(Wrong::BentToken));
         let token = if takes_token { self.clients[client].tokens[key].clone() } else { None };
         let action = match action {
-            Action::Wrong(Wrong::BentToken) if token.is_none() => Action::Wrong(Wrong::Sloppy),
+            Action::Wrong(Wrong::BentToken) if token.is_none() => Action::Wrong(Wrong::NoTime),
             other => other,
         };
         let bent = (action == Action::Wrong(Wrong::BentToken)).then(|| {
@@ -275,7 +283,7 @@ impl Workload {
         let mut options = self.draw_options(self.replicas[key]);
         options.w = options.w.map(|w| w.max(self.w_min.min(self.replicas[key])));
         match action {
-            Action::Wrong(Wrong::Sloppy) => options.sloppy = true,
+            Action::Wrong(Wrong::NoTime) => options.timeout = Some(Duration::ZERO),
             Action::Wrong(Wrong::TooManyReplicas) => options.r = Some(self.replicas[key] + 1),
             _ => {}
         }
@@ -312,7 +320,7 @@ impl Workload {
             10 => Action::Scan,
             _ => Action::Wrong(match self.rng.below(3) {
                 0 => Wrong::TooManyReplicas,
-                1 => Wrong::Sloppy,
+                1 => Wrong::NoTime,
                 _ => Wrong::BentToken,
             }),
         }
@@ -332,7 +340,8 @@ impl Workload {
         let timeout =
             if self.rng.one_in(4) { Some(Duration::from_millis(5 << self.rng.below(8))) } else { None };
         let want_context = !self.rng.one_in(10);
-        Options { r, w, pr, pw, dw, sloppy: false, view, want_context, timeout }
+        let sloppy = self.is_sloppy && !self.rng.one_in(3);
+        Options { r, w, pr, pw, dw, sloppy, view, want_context, timeout }
     }
 }
 

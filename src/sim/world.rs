@@ -81,6 +81,8 @@ impl Ord for Planned {
 pub(super) struct Machine {
     pub(super) node: Option<Node<WatchedStore>>,
     pub(super) platter: Platter,
+    /// The disk of its hints.
+    pub(super) hint_platter: Platter,
     pub(super) clock: Clock,
     /// Counts starts: events for an earlier one mean nothing.
     pub(super) boot: u64,
@@ -165,6 +167,7 @@ impl World {
         let machines = (0..profile.machines).map(|number| Machine {
             node: None,
             platter: Platter::new(number as u64 + 1, rng.next_u64()),
+            hint_platter: World::hint_platter(number, seed),
             clock: Clock::new(&mut rng, profile.skew_ms, profile.drift_ppm),
             boot: 0,
             paused_until: 0,
@@ -183,7 +186,8 @@ impl World {
             queue: BinaryHeap::new(),
             planned: 0,
             network: Network::new(profile.machines, rng.next_u64()),
-            workload: Workload::new(replicas, profile.ballast_max, profile.w_min, rng.next_u64()),
+            workload: Workload::new(replicas, profile.ballast_max, profile.w_min, rng.next_u64())
+                .with_sloppy(profile.hints.is_some()),
             machines,
             names,
             ids,
@@ -424,7 +428,8 @@ impl World {
         let now = self.clock_of(machine);
         let this = &mut self.machines[machine];
         let node = this.node.as_mut().expect("it runs");
-        let did = node.store_mut().real_mut().disk_step();
+        let mut did = node.store_mut().real_mut().disk_step();
+        did |= node.hints_mut().store_mut().real_mut().disk_step();
         self.trace.note(self.now, 4, &[machine as u8, u8::from(did)]);
         if this.platter.is_crashed() {
             self.struck(Fault::CrashInDisk);
@@ -446,12 +451,13 @@ impl World {
         let (mut replies, mut sends) = (Vec::new(), Vec::new());
         node.maintain(now);
         loop {
-            let before = node.store().marks();
+            let before = [node.store().marks(), node.hints().store().marks()];
             while let Some(output) = node.poll_output(now) {
                 match output {
                     Output::Reply { id, reply } => replies.push((id, reply)),
                     Output::Send { to, frames } => sends.push((to, frames)),
                     Output::Sync(need) => node.store_mut().flush(need),
+                    Output::SyncHints(need) => node.hints_mut().store_mut().flush(need),
                     // For membership, which is simulated by itself.
                     Output::Probed { .. } | Output::Met(_) => {}
                 }
@@ -459,17 +465,19 @@ impl World {
             if this.platter.is_crashed() {
                 return self.lose_power(machine);
             }
-            if node.store().marks() == before {
+            if [node.store().marks(), node.hints().store().marks()] == before {
                 break;
             }
             node.handle_synced(now);
         }
         let store = node.store_mut();
         let (cold, refused) = (store.take_cold_reads(), store.take_refused());
-        let (marks, touched) = (store.marks(), store.take_touched());
+        let (marks, mut touched) = (store.marks(), store.take_touched());
         store.cool_down();
+        touched |= node.hints_mut().store_mut().take_touched();
         let (deadline, in_flight) = (node.deadline(), node.in_flight());
         self.judge_puts(machine)?;
+        self.judge_hints(machine)?;
         self.look_for_rot(machine)?;
         self.oracle.marks(machine, marks)?;
         if in_flight > self.profile.in_flight_max {
@@ -510,6 +518,7 @@ impl World {
                     self.judge_drop(machine, partition, sequence)?;
                     continue;
                 }
+                Noted::Remove(..) => unreachable!("no key is reaped"),
             };
             self.trace.note(self.now, 6, &put.item_hash.to_le_bytes());
             let key = self.oracle.key_number(&put.key);
@@ -525,6 +534,7 @@ impl World {
     /// The power went while the loop wrote: what the node wanted done after that never happened.
     fn lose_power(&mut self, machine: usize) -> Judged {
         self.judge_puts(machine)?;
+        self.judge_hints(machine)?;
         self.struck(Fault::CrashInDisk);
         self.stop_and_plan_restart(machine, Stop::Crashed)
     }
@@ -665,6 +675,7 @@ impl World {
             )
         });
         self.counts.outcome(name);
+        self.count_fallbacks(reply);
         let learned = self.oracle.replied(id.0, reply)?;
         let open = self.open.remove(&id.0);
         if let Some(open) = open {

@@ -17,7 +17,7 @@ use quorate::store::MemoryStore;
 use super::{Cluster, put};
 
 /// Members that have founded a cluster that can grow, all connected.
-fn founded(count: usize) -> Cluster {
+pub fn founded(count: usize) -> Cluster {
     let now = Now { mono: Instant::from_nanos(1), wall: WallTime(1_000_000) };
     let mut random = Rng::new(count as u64);
     let mut member = |at: usize| {
@@ -32,7 +32,7 @@ fn founded(count: usize) -> Cluster {
         config.membership = Membership::Founded;
         config.background_read_one_in = 0;
         config.exchange_interval = None;
-        Node::new(config, store, at as u64, now).unwrap()
+        Node::new(config, store, super::no_hints(at as u64 + 1), at as u64, now).unwrap()
     };
     Cluster::of(stores.into_iter().enumerate().map(start).collect(), now)
 }

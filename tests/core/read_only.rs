@@ -20,7 +20,8 @@ fn a_read_only_replica_answers_every_copy_of_what_it_could_not_save() {
     let now = Now { mono: Instant::from_nanos(1), wall: WallTime(1_000_000) };
     let memory = MemoryStore::new(config.partitions, &mut || 9);
     let store = Faulty { memory, reason: None, puts: 0, fails_syncs: true };
-    let mut node = Node::new(config, store, 1, now).unwrap();
+    let hints = Faulty { memory: super::no_hints(1), reason: None, puts: 0, fails_syncs: false };
+    let mut node = Node::new(config, store, hints, 1, now).unwrap();
     let peer = node.layout().members().iter().map(|member| member.id).find(|&id| id != node.id()).unwrap();
     node.handle_peer_up(now, peer);
     let mut object = Object::default();
@@ -43,7 +44,7 @@ fn a_read_only_replica_answers_every_copy_of_what_it_could_not_save() {
                     node.store_mut().flush(need);
                     node.handle_synced(now);
                 }
-                Output::Met(_) | Output::Probed { .. } => {}
+                Output::SyncHints(_) | Output::Met(_) | Output::Probed { .. } => {}
                 Output::Send { frames, .. } => {
                     let mut rest = &frames[..];
                     while !rest.is_empty() {

@@ -219,7 +219,8 @@ impl Alone {
             puts: 0,
             fails_syncs: false,
         };
-        let mut node = Node::new(config, store, 1, now).unwrap();
+        let hints = Faulty { memory: super::no_hints(1), reason: None, puts: 0, fails_syncs: false };
+        let mut node = Node::new(config, store, hints, 1, now).unwrap();
         let value = "v".repeat(length);
         for at in 0..count {
             let operation = expiring(&value, now.wall.0 + 1);
@@ -244,7 +245,7 @@ impl Alone {
                     self.node.store_mut().flush(need);
                     self.node.handle_synced(self.now);
                 }
-                Output::Send { .. } | Output::Probed { .. } | Output::Met(_) => {
+                Output::SyncHints(_) | Output::Send { .. } | Output::Probed { .. } | Output::Met(_) => {
                     unreachable!("it is alone")
                 }
             }

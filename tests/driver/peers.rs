@@ -64,7 +64,8 @@ impl Member {
     fn greet(&mut self, name: &str, to: &str) {
         let core = options(name, &[to, name]).core;
         let store = MemoryStore::new(core.partitions, &mut || 7);
-        let mut node = Node::new(core, store, 1, Now::default()).unwrap();
+        let hints = MemoryStore::new(core.partitions, &mut || 7);
+        let mut node = Node::new(core, store, hints, 1, Now::default()).unwrap();
         let keys = ClusterKeys::derive("test", &ClusterKeys::PUBLIC);
         node.handle_peer_up(Now::default(), member_id(&keys, to));
         while let Some(output) = node.poll_output(Now::default()) {

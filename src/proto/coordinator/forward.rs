@@ -11,7 +11,7 @@ use super::{Origin, Phase, Turn};
 use crate::proto::error::Outcome;
 use crate::proto::io::{Operation, Reply};
 use crate::proto::limits;
-use crate::proto::message::{Forward, Message, decode_reply, decode_request, encode_reply};
+use crate::proto::message::{Forward, LEVEL_OF_HINTS, Message, decode_reply, decode_request, encode_reply};
 use crate::proto::store::Store;
 use core::time::Duration;
 
@@ -70,6 +70,9 @@ impl<S: Store> Turn<'_, S> {
     pub(super) fn forward(&mut self, index: usize, operation: &Operation<'_>) {
         let origin = self.coordinator.slots[index].origin;
         if matches!(origin, Origin::Forward { .. }) {
+            if self.coordinate_for_others(index, operation) {
+                return;
+            }
             // We were taken for a replica that can write: the sender knows better next time, and nothing
             // was done.
             let read_only = self.own_readable_rank(index).is_some();
@@ -79,7 +82,11 @@ impl<S: Store> Turn<'_, S> {
         let own = self.peers.own();
         let replicas = self.replicas(index);
         let usable = replicas.readable().filter(|&(_, slot)| slot != own && self.peers.usable(slot));
-        let Some((_, to)) = usable.min_by_key(|&(_, slot)| self.peers.peer(slot).avoided) else {
+        let primary = usable.min_by_key(|&(_, slot)| self.peers.peer(slot).avoided).map(|(_, slot)| slot);
+        if primary.is_none() && self.coordinate_for_others(index, operation) {
+            return;
+        }
+        let Some(to) = primary.or_else(|| self.first_live_fallback(index)) else {
             let read_only = self.own_readable_rank(index).is_some();
             if self.routes.are_meeting(self.now.mono) && !read_only {
                 return self.wait(index, operation);
@@ -92,6 +99,10 @@ impl<S: Store> Turn<'_, S> {
             };
             return self.finish(index, Reply::bare(outcome));
         };
+        if self.peers.peer(to).level < LEVEL_OF_HINTS {
+            // It would refuse what it does not know; strictly it does no less than was asked for.
+            self.coordinator.slots[index].options.sloppy = false;
+        }
         let boot = self.peers.peer(to).boot;
         let handle = self.coordinator.handle(index);
         let sent = self.coordinator.forwards.sent.entry(to).or_default();

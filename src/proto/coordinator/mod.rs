@@ -11,6 +11,7 @@ mod moved;
 mod quorum;
 mod read;
 mod scan;
+mod stand_in;
 mod tally;
 mod timer;
 mod write;
@@ -25,10 +26,12 @@ use self::hedge::Hedging;
 use self::quorum::Quorum;
 use self::read::Reading;
 use self::scan::Scanning;
+use self::stand_in::StandIns;
 use self::tally::WriteTally;
 use self::timer::Timer;
 use super::config::Config;
 use super::error::Outcome;
+use super::hints::Hints;
 use super::io::{Blind, Edit, Operation, Options, Reply, Request, RequestId};
 use super::keys::ClusterKeys;
 use super::limits;
@@ -100,6 +103,10 @@ struct Slot {
     bytes: usize,
     reading: Reading,
     tally: WriteTally,
+    /// Who stands in for replicas that cannot be reached.
+    stand_ins: StandIns,
+    /// The rank that this node stands in for, if it coordinates and is no replica.
+    stands_for: Option<usize>,
     scanning: Scanning,
     /// What a write has found out for its reply.
     reply: Option<Box<Reply>>,
@@ -193,6 +200,8 @@ impl Coordinator {
             bytes: 0,
             reading: Reading::default(),
             tally: WriteTally::default(),
+            stand_ins: StandIns::default(),
+            stands_for: None,
             scanning: Scanning::default(),
             reply: None,
             dot: None,
@@ -210,6 +219,8 @@ pub struct Turn<'a, S: Store> {
     pub coordinator: &'a mut Coordinator,
     /// Our own copy.
     pub replica: &'a mut Replica<S>,
+    /// What we keep for others.
+    pub hints: &'a mut Hints<S>,
     /// The others.
     pub peers: &'a mut Peers,
     /// Who holds what.
@@ -256,6 +267,8 @@ impl<S: Store> Turn<'_, S> {
         slot.request.clear();
         slot.bytes = bytes;
         slot.reading.reset();
+        slot.stand_ins = StandIns::default();
+        slot.stands_for = None;
         slot.reply = None;
         slot.dot = None;
         slot.token = None;
@@ -278,6 +291,11 @@ impl<S: Store> Turn<'_, S> {
         if self.own_readable_rank(index).is_none() || self.replica.read_only() {
             return self.forward(index, operation);
         }
+        self.coordinate(index, operation);
+    }
+
+    /// The first step of a write that is coordinated here.
+    fn coordinate(&mut self, index: usize, operation: &Operation<'_>) {
         if self.routes.are_meeting(self.now.mono) && self.lack_of_replicas(index).is_some() {
             return self.wait(index, operation);
         }
@@ -344,9 +362,6 @@ impl<S: Store> Turn<'_, S> {
             return Err(Outcome::BadArgument(
                 format!("the value has {value} bytes, the limit is {}", config.value_max).into(),
             ));
-        }
-        if request.options.sloppy {
-            return bad("sloppy quorums are not offered yet");
         }
         if request.options.timeout.is_some_and(|timeout| timeout.is_zero()) {
             return bad("a timeout of 0 leaves no time");
@@ -537,6 +552,7 @@ impl<S: Store> Turn<'_, S> {
                 let Some(rank) = self.own_rank(index) else { return };
                 self.stored(index, rank, if failed { None } else { Some(durable) });
             }
+            Waiter::Hint(..) => unreachable!("hints wait for their own log"),
         }
     }
 
@@ -588,12 +604,13 @@ impl<S: Store> Turn<'_, S> {
                 continue;
             }
             let Some(rank) = self.replicas(index).rank(slot) else {
+                self.stand_in_down(index, slot);
                 continue;
             };
             match phase {
                 Phase::Reading | Phase::Background => self.read_lost(index, rank),
                 Phase::Repairing => self.repair_stored(index, rank, false),
-                Phase::Writing => self.write_stored(index, rank, None),
+                Phase::Writing => self.write_lost(index),
                 _ => {}
             }
         }

@@ -1,5 +1,6 @@
 //! Requests in flight when the topology changes: those whose partition got other replicas go on with these.
 
+use super::stand_in::StandIns;
 use super::tally::WriteTally;
 use super::{Phase, Turn};
 use crate::proto::error::Outcome;
@@ -61,6 +62,12 @@ impl<S: Store> Turn<'_, S> {
                 let slot = &mut self.coordinator.slots[index];
                 slot.quorum = quorum;
                 slot.tally = carried(&slot.tally, &old, &new, quorum.tally(&new));
+                if slot.stands_for.is_some() {
+                    // For whom this node stood in may hold nothing of the key any more.
+                    return self.finish_write(index, Outcome::Partial);
+                }
+                slot.stand_ins = StandIns::default();
+                self.hint_missing(index);
                 self.write_again(index);
                 self.judge_write(index);
             }
@@ -81,6 +88,7 @@ impl<S: Store> Turn<'_, S> {
         };
         let slot = &mut self.coordinator.slots[index];
         slot.quorum = quorum;
+        (slot.stand_ins, slot.stands_for) = (StandIns::default(), None);
         let bytes = core::mem::take(&mut slot.request);
         if bytes.is_empty() {
             return self.start_read(index);

@@ -16,6 +16,8 @@ pub(super) struct Quorum {
     pub(super) r: u8,
     pub(super) w: u8,
     pub(super) dw: u8,
+    /// PW, which no fallback stands in for.
+    pub(super) pw: u8,
     /// R + W ≤ N.
     pub(super) weak: bool,
     /// What the other set needs, if the partition moves.
@@ -34,8 +36,8 @@ pub(super) struct Also {
 impl Quorum {
     /// What a write waits for, with nothing achieved yet.
     pub(super) fn tally(&self, replicas: &Replicas) -> WriteTally {
-        let need = Need { of: replicas.reads, w: self.w, dw: self.dw };
-        let also = Need { of: replicas.also, w: self.also.w, dw: self.also.dw };
+        let need = Need { of: replicas.reads, w: self.w, dw: self.dw, pw: self.pw };
+        let also = Need { of: replicas.also, w: self.also.w, dw: self.also.dw, pw: self.pw };
         WriteTally { need, also, ..WriteTally::default() }
     }
 
@@ -89,7 +91,8 @@ impl<S: Store> Turn<'_, S> {
                 return Err(Outcome::NotEnoughReplicas { reachable: n, needed });
             }
         }
-        Ok(Quorum { n, r, w, dw, weak: r + w <= n, also })
+        let pw = options.pw.unwrap_or(0);
+        Ok(Quorum { n, r, w, dw, pw, weak: r + w <= n, also })
     }
 
     /// R, W and DW among n replicas.
@@ -107,12 +110,22 @@ impl<S: Store> Turn<'_, S> {
     /// What a write cannot begin for, in either set of replicas.
     pub(super) fn lack_of_replicas(&self, index: usize) -> Option<Outcome> {
         let (replicas, quorum) = (self.replicas(index), self.coordinator.slots[index].quorum);
+        let is_sloppy = self.coordinator.slots[index].options.sloppy;
         let sets = [(replicas.reads, quorum.w, quorum.dw), (replicas.also, quorum.also.w, quorum.also.dw)];
+        let sets = sets.into_iter().filter(|(set, ..)| !set.is_empty());
         sets.into_iter().find_map(|(set, w, dw)| {
             let usable = |&(rank, slot): &(usize, &u16)| set.contains(rank) && self.peers.usable(*slot);
-            let reachable = replicas.as_slice().iter().enumerate().filter(usable).count() as u8;
+            let primaries = replicas.as_slice().iter().enumerate().filter(usable).count() as u8;
+            let lack = |reachable, needed| Outcome::NotEnoughReplicas { reachable, needed };
             let needed = w.max(dw);
-            (reachable < needed).then_some(Outcome::NotEnoughReplicas { reachable, needed })
+            if primaries >= needed {
+                return None;
+            }
+            if !is_sloppy || primaries < quorum.pw {
+                return Some(lack(primaries, if is_sloppy { quorum.pw } else { needed }));
+            }
+            let reachable = primaries + (set.len() - primaries).min(self.live_fallbacks(index));
+            (reachable < needed).then(|| lack(reachable, needed))
         })
     }
 }

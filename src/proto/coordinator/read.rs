@@ -20,7 +20,7 @@ use crate::proto::version::{Context, Dot, Object, Sibling};
 /// What the replicas of a key have said so far.
 #[derive(Debug, Default)]
 pub(super) struct Reading {
-    asked: Ranks,
+    pub(super) asked: Ranks,
     /// Of these, who was asked at the begin and has not answered yet, and when that was.
     first: Ranks,
     begun: Instant,
@@ -69,6 +69,18 @@ impl Reading {
         self.asked.contains(rank) && !self.answered.contains(rank) && !self.failed.contains(rank)
     }
 
+    /// Notes that somebody is asked for a rank; says what it is told that we have. Asked again it is told the same:
+    /// its first answer may still come.
+    pub(super) fn begin_asking(&mut self, rank: usize) -> u64 {
+        self.asked.insert(rank);
+        self.failed.remove(rank);
+        if !self.told.contains(rank) {
+            self.told.insert(rank);
+            self.known[rank] = self.merged_hash;
+        }
+        self.known[rank]
+    }
+
     fn holds(&self, rank: usize) -> bool {
         self.answered.contains(rank) && self.hashes[rank] == self.merged_hash
     }
@@ -90,6 +102,10 @@ impl<S: Store> Turn<'_, S> {
         slot.reading.reset();
         slot.reading.begun = self.now.mono;
         slot.phase = Phase::Reading;
+        if let Some(rank) = slot.stands_for {
+            self.fetch_hint(index, rank, self.peers.own());
+            return self.read_on(index);
+        }
         if let Some(rank) = own {
             let key = slot.key_ref();
             match self.replica.read(&key) {
@@ -124,7 +140,14 @@ impl<S: Store> Turn<'_, S> {
         let asked = (0..usize::from(slot.quorum.n)).filter(|&rank| reading.waits_for(rank)).count() as u8;
         let open = r - reading.answered.len();
         let missing = open.saturating_sub(asked);
-        let sent = self.ask(index, missing);
+        let mut sent = self.ask(index, missing);
+        if sent < missing {
+            sent += self.ask_stand_ins(index, missing - sent);
+            // One of them may be this node.
+            if self.coordinator.slots[index].reading.answered.len() >= r {
+                return self.complete_read(index);
+            }
+        }
         if sent < missing {
             let slot = &self.coordinator.slots[index];
             let reachable = slot.reading.answered.len() + asked + sent;
@@ -193,21 +216,15 @@ impl<S: Store> Turn<'_, S> {
         let id = self.wire_id(index);
         let slot = &mut self.coordinator.slots[index];
         let left = slot.deadline.since(self.now.mono).as_millis();
-        let reading = &mut slot.reading;
-        reading.asked.insert(rank);
-        reading.failed.remove(rank);
-        // Asked again, a replica is told the same: its first answer may still come.
-        if !reading.told.contains(rank) {
-            reading.told.insert(rank);
-            reading.known[rank] = reading.merged_hash;
-            if reading.begun == self.now.mono {
-                reading.first.insert(rank);
-            }
+        let is_first = !slot.reading.told.contains(rank) && slot.reading.begun == self.now.mono;
+        if is_first {
+            slot.reading.first.insert(rank);
         }
+        let known = slot.reading.begin_asking(rank);
         let message = Message::Fetch {
             keyspace: slot.keyspace,
             key: &slot.key,
-            known: reading.known[rank],
+            known,
             deadline_ms: u32::try_from(left).unwrap_or(u32::MAX),
         };
         self.peers.send(replica, id, &message);
@@ -240,6 +257,7 @@ impl<S: Store> Turn<'_, S> {
         }
         reading.asked = again;
         self.ask(index, u8::MAX);
+        self.ask_stand_ins_again(index);
     }
 
     /// A replica that was asked is gone.
@@ -262,7 +280,8 @@ impl<S: Store> Turn<'_, S> {
         let slot = &self.coordinator.slots[index];
         let is_awaited = matches!(slot.phase, Phase::Reading | Phase::Background);
         if is_awaited && version >= self.routes.since(slot.partition) {
-            let Some(rank) = self.replicas(index).rank(from) else { return };
+            let stands_for = || self.coordinator.slots[index].stand_ins.rank_of(from);
+            let Some(rank) = self.replicas(index).rank(from).or_else(stands_for) else { return };
             let reading = &mut self.coordinator.slots[index].reading;
             if reading.first.contains(rank) {
                 reading.first.remove(rank);
@@ -275,12 +294,21 @@ impl<S: Store> Turn<'_, S> {
 
     /// One replica's answer.
     fn take_answer(&mut self, index: usize, rank: usize, answer: Fetched<'_>) {
+        if self.coordinator.slots[index].reading.answered.contains(rank) {
+            return;
+        }
+        self.absorb(index, rank, answer);
+        match self.coordinator.slots[index].phase {
+            Phase::Reading => self.read_on(index),
+            _ => self.background_on(index),
+        }
+    }
+
+    /// Merges an answer.
+    pub(super) fn absorb(&mut self, index: usize, rank: usize, answer: Fetched<'_>) {
         let hash_key = self.keys.hash;
         let slot = &mut self.coordinator.slots[index];
         let reading = &mut slot.reading;
-        if reading.answered.contains(rank) {
-            return;
-        }
         let hash = match answer {
             Fetched::Same => Some(reading.known[rank]),
             Fetched::Absent => Some(0),
@@ -318,7 +346,6 @@ impl<S: Store> Turn<'_, S> {
             }
             None => reading.failed.insert(rank),
         }
-        if slot.phase == Phase::Reading { self.read_on(index) } else { self.background_on(index) }
     }
 
     /// R answers are in.
@@ -382,6 +409,13 @@ impl<S: Store> Turn<'_, S> {
                         Message::Replicate { keyspace: slot.keyspace, key: &slot.key, acks, object };
                     self.peers.send(replica, id, &message);
                 }
+            }
+        }
+        for (rank, &replica) in replicas.as_slice().iter().enumerate() {
+            let reading = &self.coordinator.slots[index].reading;
+            let is_stale = reading.answered.contains(rank) && !reading.holds(rank);
+            if is_stale && !self.peers.usable(replica) && self.mend_stand_in(index, rank) {
+                self.coordinator.slots[index].reading.repairing.insert(rank);
             }
         }
         self.judge_repair(index);
@@ -533,13 +567,23 @@ impl<S: Store> Turn<'_, S> {
         self.coordinator.slots[index].reading.answered.and(self.replicas(index).reads).len()
     }
 
+    /// In how many places fallbacks have answered.
+    fn fallbacks(&self, index: usize) -> u8 {
+        let slot = &self.coordinator.slots[index];
+        slot.reading.answered.and(slot.stand_ins.ranks()).len()
+    }
+
     /// What the caller sees of what was read.
     fn read_reply(&self, index: usize, unrepaired: bool) -> Reply {
         let slot = &self.coordinator.slots[index];
         let mut reply = Reply::bare(Outcome::NotFound);
-        reply.achieved =
-            Achieved { asked: slot.quorum.r, acked: self.read_by(index), durable: 0, fallbacks: 0 };
-        reply.weak = slot.quorum.weak;
+        reply.achieved = Achieved {
+            asked: slot.quorum.r,
+            acked: self.read_by(index),
+            durable: 0,
+            fallbacks: self.fallbacks(index),
+        };
+        reply.weak = slot.quorum.weak || reply.achieved.fallbacks > 0;
         reply.unrepaired = unrepaired;
         let object = if slot.reading.merged_hash == 0 {
             Object::default()

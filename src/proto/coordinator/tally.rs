@@ -19,6 +19,16 @@ impl Ranks {
         Ranks(self.0 & other.0)
     }
 
+    /// Those that are in either.
+    pub const fn or(self, other: Ranks) -> Ranks {
+        Ranks(self.0 | other.0)
+    }
+
+    /// Those that are not in the other.
+    pub const fn without(self, other: Ranks) -> Ranks {
+        Ranks(self.0 & !other.0)
+    }
+
     /// Adds a rank.
     pub const fn insert(&mut self, rank: usize) {
         self.0 |= 1 << rank;
@@ -65,9 +75,11 @@ pub struct Need {
     pub w: u8,
     /// Durable ones needed.
     pub dw: u8,
+    /// Those needed of replicas themselves, whoever stands in for others.
+    pub pw: u8,
 }
 
-/// A write's acknowledgements. All replicas are primaries until sloppy quorums exist, so PW counts as W.
+/// A write's acknowledgements. A fallback counts in the place of the replica that it stands in for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WriteTally {
     /// What is needed of the set that reads are on.
@@ -82,6 +94,12 @@ pub struct WriteTally {
     pub failed: Ranks,
     /// Who cannot bring it to disk any more.
     pub undurable: Ranks,
+    /// In whose place a fallback was asked that has not refused.
+    pub standing: Ranks,
+    /// In whose place a fallback keeps it, and where that is on disk.
+    pub stood: Ranks,
+    /// See `stood`.
+    pub stood_durable: Ranks,
 }
 
 impl WriteTally {
@@ -90,6 +108,14 @@ impl WriteTally {
         self.acked.insert(rank);
         if durable {
             self.durable.insert(rank);
+        }
+    }
+
+    /// A fallback keeps it in the place of this replica.
+    pub fn stand(&mut self, rank: usize, durable: bool) {
+        self.stood.insert(rank);
+        if durable {
+            self.stood_durable.insert(rank);
         }
     }
 
@@ -103,12 +129,17 @@ impl WriteTally {
 
     /// Acknowledgements that count: of the set that has fewer, where there are two.
     pub fn achieved(&self) -> u8 {
-        self.fewer(self.acked)
+        self.fewer(self.acked.or(self.stood))
+    }
+
+    /// Those of them that fallbacks gave, where reads are on.
+    pub fn fallbacks(&self) -> u8 {
+        self.stood.without(self.acked).and(self.need.of).len()
     }
 
     /// Those of them that are on disk.
     pub fn achieved_durable(&self) -> u8 {
-        self.fewer(self.durable)
+        self.fewer(self.durable.or(self.stood_durable))
     }
 
     fn fewer(&self, got: Ranks) -> u8 {
@@ -131,12 +162,15 @@ impl WriteTally {
     fn verdict_of(&self, need: &Need) -> Verdict {
         let within = |got: Ranks, failed: Ranks, count: u8| {
             let (got, failed) = (got.and(need.of), failed.and(need.of));
-            let lost = Ranks(failed.0 & !got.0).len();
+            let lost = failed.without(got).len();
             (got.len() >= count, need.of.len() - lost >= count)
         };
-        let (acked, can_ack) = within(self.acked, self.failed, need.w);
-        let (durable, can_sync) = within(self.durable, self.undurable, need.dw);
-        match (acked && durable, can_ack && can_sync) {
+        let hope = |failed: Ranks| failed.without(self.standing);
+        let (acked, can_ack) = within(self.acked.or(self.stood), hope(self.failed), need.w);
+        let durable = self.durable.or(self.stood_durable);
+        let (durable, can_sync) = within(durable, hope(self.undurable), need.dw);
+        let (of_primaries, can_be) = within(self.acked, self.failed, need.pw);
+        match (acked && durable && of_primaries, can_ack && can_sync && can_be) {
             (true, _) => Verdict::Won,
             (false, true) => Verdict::Pending,
             (false, false) => Verdict::Lost,
@@ -171,7 +205,7 @@ mod tests {
             (3, 0, &[0, 1], &[], &[2], Verdict::Lost),
         ];
         for (w, dw, acked, durable, failed, verdict) in table {
-            let need = Need { of: Ranks::first(3), w, dw };
+            let need = Need { of: Ranks::first(3), w, dw, pw: 0 };
             let mut tally = WriteTally { need, ..WriteTally::default() };
             acked.iter().for_each(|&rank| tally.ack(rank, false));
             durable.iter().for_each(|&rank| tally.ack(rank, true));
@@ -185,7 +219,7 @@ mod tests {
         // Ranks 0, 1, 2 are read; 1, 2, 3 are the set to come.
         let mut of = Ranks::default();
         (1..4).for_each(|rank| of.insert(rank));
-        let need = Need { of: Ranks::first(3), w: 2, dw: 0 };
+        let need = Need { of: Ranks::first(3), w: 2, dw: 0, pw: 0 };
         let mut tally = WriteTally { need, also: Need { of, ..need }, ..WriteTally::default() };
         tally.ack(0, false);
         tally.ack(1, false);
@@ -197,6 +231,32 @@ mod tests {
         tally.acked.remove(3);
         tally.fail(3);
         assert_eq!(tally.verdict(), Verdict::Lost);
+    }
+
+    #[test]
+    fn a_fallback_counts_in_the_place_of_its_replica_and_never_for_a_primary() {
+        // (w, dw, pw, acked, stood, durably, standing, failed) -> verdict, achieved, fallbacks, for three replicas.
+        type Case = ([u8; 3], [&'static [usize]; 5], Verdict, u8, u8);
+        let table: [Case; 8] = [
+            ([3, 0, 0], [&[0, 1], &[], &[], &[], &[2]], Verdict::Lost, 2, 0),
+            ([3, 0, 0], [&[0, 1], &[], &[], &[2], &[2]], Verdict::Pending, 2, 0),
+            ([3, 0, 0], [&[0, 1], &[2], &[], &[2], &[2]], Verdict::Won, 3, 1),
+            ([2, 0, 0], [&[0, 2], &[2], &[], &[2], &[1]], Verdict::Won, 2, 0),
+            ([2, 0, 2], [&[0], &[2], &[], &[2], &[2]], Verdict::Pending, 2, 1),
+            ([2, 0, 2], [&[0], &[1, 2], &[], &[1, 2], &[1, 2]], Verdict::Lost, 3, 2),
+            ([1, 2, 0], [&[0], &[2], &[], &[2], &[1, 2]], Verdict::Pending, 2, 1),
+            ([2, 1, 0], [&[0], &[2], &[2], &[2], &[1, 2]], Verdict::Won, 2, 1),
+        ];
+        for ([w, dw, pw], [acked, stood, durably, standing, failed], verdict, achieved, fallbacks) in table {
+            let need = Need { of: Ranks::first(3), w, dw, pw };
+            let mut tally = WriteTally { need, ..WriteTally::default() };
+            acked.iter().for_each(|&rank| tally.ack(rank, false));
+            standing.iter().for_each(|&rank| tally.standing.insert(rank));
+            stood.iter().for_each(|&rank| tally.stand(rank, durably.contains(&rank)));
+            failed.iter().for_each(|&rank| tally.fail(rank));
+            let found = (tally.verdict(), tally.achieved(), tally.fallbacks());
+            assert_eq!(found, (verdict, achieved, fallbacks), "{tally:?}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::{Phase, Turn, outcome_of};
 use crate::proto::error::Outcome;
 use crate::proto::io::{Achieved, Blind, Edit, Operation, Reply};
 use crate::proto::message::{Acks, Message, decode_request};
-use crate::proto::replica::{Cover, Held, NewVersion, Refusal, Waiter};
+use crate::proto::replica::{Cover, NewVersion, Refusal};
 use crate::proto::store::{Durability, Store};
 use crate::proto::version::{Context, Object};
 
@@ -65,16 +65,12 @@ impl<S: Store> Turn<'_, S> {
 
     /// Whether something was written (or the request has ended); false: there is nothing to change.
     fn write_merged(&mut self, index: usize, merged: &[u8], request: &[u8]) -> Result<bool, Refusal> {
-        let key = self.coordinator.slots[index].key_ref();
         if self.coordinator.slots[index].reading.merged_hash != 0 {
-            self.replica.apply(self.now, &key, merged)?;
+            self.merge_into_own(index, merged)?;
         }
         let wall_ms = self.now.wall.0;
         let request = decode_request(request).expect("we encoded it");
-        let held = match self.replica.read(&key).map_err(Refusal::Pending)? {
-            Held::Record(record) => record.object.into_owned(),
-            Held::Absent | Held::Unknown => Vec::new(),
-        };
+        let held = self.own_record(index)?;
         let object = Object::decode(&held).unwrap_or_default();
         let live = object.latest(wall_ms);
         let edit = match &request.operation {
@@ -114,8 +110,7 @@ impl<S: Store> Turn<'_, S> {
             self.finish(index, Reply::bare(outcome));
             return Ok(());
         }
-        let key = self.coordinator.slots[index].key_ref();
-        let written = match self.replica.write(self.now, &key, cover, new) {
+        let written = match self.append(index, cover, new) {
             Ok(written) => written,
             Err(refusal @ Refusal::Pending(_)) => return Err(refusal),
             Err(refusal) => {
@@ -123,11 +118,12 @@ impl<S: Store> Turn<'_, S> {
                 return Ok(());
             }
         };
+        let key = self.coordinator.slots[index].key_ref();
         let token = self.coordinator.slots[index]
             .options
             .want_context
             .then(|| written.seen.token(&self.keys.token, key.keyspace, key.key, false));
-        let (handle, id) = (self.coordinator.handle(index), self.wire_id(index));
+        let id = self.wire_id(index);
         let durability = self.config.keyspace(self.coordinator.slots[index].keyspace).durability;
         let slot = &mut self.coordinator.slots[index];
         slot.phase = Phase::Writing;
@@ -138,29 +134,18 @@ impl<S: Store> Turn<'_, S> {
             keyspace: slot.keyspace,
             key: &slot.key,
             acks: acks(durability, quorum.dw_of_any()),
-            object: self.replica.encoded(),
+            object: if slot.stands_for.is_some() { self.hints.encoded() } else { self.replica.encoded() },
         };
         let own = self.peers.own();
-        for (rank, &replica) in replicas.as_slice().iter().enumerate() {
-            if replica == own {
-                continue;
-            }
-            if self.peers.usable(replica) {
+        for &replica in replicas.as_slice() {
+            if replica != own && self.peers.usable(replica) {
                 self.peers.send(replica, id, &message);
-            } else {
-                slot.tally.fail(rank);
             }
         }
-        let rank = self.own_rank(index).expect("a coordinator of a write is a replica");
-        let waiter = Waiter::Own(handle);
-        if self.replica.is_safe(durability, written.sequence, waiter) {
-            self.coordinator.slots[index].tally.ack(rank, durability == Durability::Always);
-        }
-        if quorum.dw_of_any() > 0
-            && durability != Durability::Always
-            && self.replica.is_safe(Durability::Always, written.sequence, waiter)
-        {
-            self.coordinator.slots[index].tally.ack(rank, true);
+        self.hint_missing(index);
+        self.count_own(index, durability, written.sequence);
+        if quorum.dw_of_any() > 0 && durability != Durability::Always {
+            self.count_own(index, Durability::Always, written.sequence);
         }
         self.judge_write(index);
         Ok(())
@@ -176,6 +161,12 @@ impl<S: Store> Turn<'_, S> {
         self.judge_write(index);
     }
 
+    /// A replica is gone that has not acknowledged: who stands in for it is given the record.
+    pub(super) fn write_lost(&mut self, index: usize) {
+        self.hint_missing(index);
+        self.judge_write(index);
+    }
+
     pub(super) fn judge_write(&mut self, index: usize) {
         match self.coordinator.slots[index].tally.verdict() {
             Verdict::Pending => {}
@@ -185,7 +176,6 @@ impl<S: Store> Turn<'_, S> {
     }
 
     /// Sends again to whoever has not answered: our record as it is now, as long as it holds what was written.
-    /// A disk may have lost that since, and the acknowledgement of another record would not be one of it.
     pub(super) fn write_again(&mut self, index: usize) {
         self.write_again_to(index, |_| true);
     }
@@ -194,18 +184,14 @@ impl<S: Store> Turn<'_, S> {
     pub(super) fn write_again_to(&mut self, index: usize, is_meant: impl Fn(u16) -> bool) {
         let id = self.wire_id(index);
         let replicas = self.replicas(index);
+        let Some(object) = self.own_object(index) else { return };
         let slot = &self.coordinator.slots[index];
         let durability = self.config.keyspace(slot.keyspace).durability;
-        let Ok(Held::Record(record)) = self.replica.read(&slot.key_ref()) else { return };
-        let object = Object::decode(&record.object);
-        if !slot.dot.is_some_and(|dot| object.is_ok_and(|object| object.context().covers(dot))) {
-            return;
-        }
         let message = Message::Replicate {
             keyspace: slot.keyspace,
             key: &slot.key,
             acks: acks(durability, slot.quorum.dw_of_any()),
-            object: &record.object,
+            object: &object,
         };
         let own = self.peers.own();
         for (rank, &replica) in replicas.as_slice().iter().enumerate() {
@@ -217,6 +203,7 @@ impl<S: Store> Turn<'_, S> {
                 self.peers.send(replica, id, &message);
             }
         }
+        self.hint_again(index, &object);
     }
 
     /// Answers a write that has a dot. What it reached is told, whatever the outcome; with no
@@ -228,19 +215,19 @@ impl<S: Store> Turn<'_, S> {
             asked: slot.quorum.w,
             acked: slot.tally.achieved(),
             durable: slot.tally.achieved_durable(),
-            fallbacks: 0,
+            fallbacks: slot.tally.fallbacks(),
         };
-        let nobody = slot.tally.acked.is_empty();
+        let nobody = slot.tally.acked.is_empty() && slot.tally.stood.is_empty();
         reply.outcome = if outcome == Outcome::Partial && nobody { Outcome::Maybe } else { outcome };
         reply.dot = slot.dot;
         reply.context = slot.token.take();
-        reply.weak = slot.quorum.weak;
+        reply.weak = slot.quorum.weak || reply.achieved.fallbacks > 0;
         self.finish(index, reply);
     }
 }
 
 /// Which acknowledgements a write asks for: under `always` the durable one says both.
-fn acks(durability: Durability, dw: u8) -> Acks {
+pub(super) fn acks(durability: Durability, dw: u8) -> Acks {
     let always = durability == Durability::Always;
     Acks { stored: !always, durable: always || dw > 0 }
 }

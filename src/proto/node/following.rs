@@ -174,6 +174,8 @@ impl<S: Store> Node<S> {
         let mut routes = Routes::new(self.cluster.topology(), |id| peers.meet(id), own, Some(&self.routes));
         routes.expect_meetings(now.mono + limits::MEETING_TIME);
         let before = core::mem::replace(&mut self.routes, routes);
+        self.hints.set_partitions(self.routes.partitions());
+        self.hints.patrol_now(now.mono);
         self.turn(now).follow(&before);
         // Who was ahead may wait for answers that counted for nothing while this node was behind.
         let progress = self.cluster.progress();

@@ -55,7 +55,7 @@ impl<S: Store> Node<S> {
         let (coordinator, replica, own) = (self.coordinator.counters, self.replica.counters, self.counters);
         let (cluster, transfers) = (self.cluster.counters, self.transfers.counters);
         let exchange = self.exchanges.counters;
-        vec![
+        let mut counters = vec![
             ("requests", coordinator.requests),
             ("requests_in_flight", self.coordinator.in_flight() as u64),
             ("requests_failed", coordinator.failures),
@@ -93,7 +93,9 @@ impl<S: Store> Node<S> {
             ("exchange_bytes_taken", exchange.taken_bytes),
             ("exchange_records_sent", exchange.sent),
             ("exchange_bytes_sent", exchange.sent_bytes),
-        ]
+        ];
+        counters.extend(self.hint_counters());
+        counters
     }
 }
 

@@ -390,8 +390,8 @@ impl Transfers {
             for (keyspace, key, object) in record_at(scene.replica.store(), partition, prefix, concerns) {
                 bytes += key.len() + object.len();
                 self.number += 1;
-                // Coordinators' numbers have a generation above 0 in their upper half.
-                let number = self.number & u64::from(u32::MAX);
+                // Coordinators' numbers have a generation above 0 in their upper half, delivered hints bit 31.
+                let number = self.number & u64::from(u32::MAX >> 1);
                 self.sent.insert(number, partition);
                 job.unacknowledged += 1;
                 // What is dropped here was on disk.

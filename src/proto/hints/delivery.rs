@@ -1,0 +1,273 @@
+//! Bringing hints to their targets, once they can be reached again: in the order in which they lie, a window at a
+//! time, and no faster than the target puts them on disk.
+//!
+//! The window is the target's credit: it grows with each acknowledgement that comes soon, halves with one that comes
+//! late, and is one record after one that did not come. All targets together are held to a pace in bytes, a quarter of
+//! it while clients' requests are many. So nothing that comes back is met by a storm.
+
+use core::ops::ControlFlow;
+use core::time::Duration;
+use std::collections::BTreeMap;
+
+use super::{Hints, PARTITIONS, Spot};
+use crate::proto::config::Config;
+use crate::proto::io::MemberId;
+use crate::proto::limits;
+use crate::proto::message::{Acks, Message, Stored};
+use crate::proto::peers::Peers;
+use crate::proto::ring;
+use crate::proto::routes::Routes;
+use crate::proto::store::Store;
+use crate::proto::time::{Instant, Now};
+
+/// Marks the numbers of delivered records among those that peers echo: coordinators' have an upper half, and those of
+/// transfers have not this bit.
+const OURS: u64 = 1 << 31;
+
+/// What a delivery works with.
+pub struct Road<'a> {
+    /// What time it is.
+    pub now: Now,
+    /// The settings.
+    pub config: &'a Config,
+    /// The others.
+    pub peers: &'a mut Peers,
+    /// Who holds what.
+    pub routes: &'a Routes,
+    /// Veils numbers.
+    pub nonce: u64,
+    /// Clients' requests in flight.
+    pub in_flight: usize,
+}
+
+/// A record on its way.
+#[derive(Debug)]
+struct Sent {
+    is_counted: bool,
+    name: Vec<u8>,
+    item_hash: u64,
+    bytes: usize,
+    at: Instant,
+}
+
+/// What is on its way to one target.
+#[derive(Debug)]
+pub(super) struct Delivery {
+    /// Hints for it.
+    pub(super) records: u64,
+    /// Where to go on: counted ones first, then from this position.
+    is_behind_counted: bool,
+    from: u128,
+    sent: BTreeMap<u64, Sent>,
+    window: usize,
+    /// When to look again.
+    next: Instant,
+}
+
+impl Default for Delivery {
+    fn default() -> Delivery {
+        Delivery {
+            records: 0,
+            is_behind_counted: false,
+            from: 0,
+            sent: BTreeMap::new(),
+            window: 1,
+            next: Instant::ZERO,
+        }
+    }
+}
+
+impl Delivery {
+    pub(super) fn is_done(&self) -> bool {
+        self.records == 0 && self.sent.is_empty()
+    }
+
+    /// Begins again, gently.
+    fn restart(&mut self, next: Instant) {
+        *self = Delivery { records: self.records, next, ..Delivery::default() };
+    }
+
+    fn given_up_at(&self) -> Instant {
+        let oldest = self.sent.values().map(|sent| sent.at).min();
+        oldest.map_or(Instant::NEVER, |at| at + limits::HINT_TIMEOUT)
+    }
+
+    fn sent_bytes(&self) -> usize {
+        self.sent.values().map(|sent| sent.bytes).sum()
+    }
+}
+
+/// One record to be sent.
+struct Picked {
+    is_counted: bool,
+    name: Vec<u8>,
+    object: Vec<u8>,
+    item_hash: u64,
+}
+
+impl<S: Store> Hints<S> {
+    /// When [`Hints::deliver`] is due.
+    pub fn delivery_deadline(&self, peers: &Peers) -> Instant {
+        let reached = self.targets.iter().filter(|(id, _)| slot_of(peers, **id).is_some());
+        reached.map(|(_, delivery)| delivery.next).min().unwrap_or(Instant::NEVER)
+    }
+
+    /// Sends what may be sent now.
+    pub fn deliver(&mut self, road: &mut Road<'_>) {
+        let due: Vec<MemberId> =
+            self.targets.iter().filter(|(_, d)| d.next <= road.now.mono).map(|(id, _)| *id).collect();
+        for target in due {
+            if let Some(slot) = slot_of(road.peers, target) {
+                self.deliver_to(road, target, slot);
+            }
+        }
+    }
+
+    fn deliver_to(&mut self, road: &mut Road<'_>, target: MemberId, slot: u16) {
+        let now = road.now.mono;
+        let delivery = self.targets.get_mut(&target).expect("it is due");
+        if delivery.given_up_at() <= now {
+            delivery.restart(now + limits::HINT_RETRY);
+            return;
+        }
+        let bytes = delivery.sent_bytes();
+        if delivery.sent.len() >= delivery.window || bytes >= limits::HINT_WINDOW_BYTES {
+            delivery.next = delivery.given_up_at();
+            return;
+        }
+        if self.pace_at > now {
+            delivery.next = self.pace_at.min(delivery.given_up_at());
+            return;
+        }
+        let room = delivery.window - delivery.sent.len();
+        let (picked, is_end) = self.pick(road, target, slot, room);
+        let mut bytes = 0;
+        for record in picked {
+            let Spot { keyspace, key, .. } = Spot::of(&record.name).expect("it was picked as a hint");
+            self.number += 1;
+            let number = (self.number & (OURS - 1)) | OURS;
+            let durable = !cfg!(mutant = "hint_undurable");
+            let acks = Acks { stored: !durable, durable };
+            let object = &record.object;
+            road.peers.send(slot, number ^ road.nonce, &Message::Replicate { keyspace, key, acks, object });
+            let size = record.name.len() + record.object.len();
+            bytes += size;
+            let Picked { is_counted, name, item_hash, .. } = record;
+            let sent = Sent { is_counted, name, item_hash, bytes: size, at: now };
+            self.targets.get_mut(&target).expect("it is due").sent.insert(number, sent);
+        }
+        let share = if road.in_flight >= limits::HINT_FOREGROUND { 4 } else { 1 };
+        let cost = (bytes as u64 * share).saturating_mul(1_000_000_000);
+        if let Some(cost) = cost.checked_div(road.config.hint_rate) {
+            self.pace_at = self.pace_at.max(now) + Duration::from_nanos(cost);
+        }
+        let delivery = self.targets.get_mut(&target).expect("it is due");
+        if !is_end {
+            delivery.next = self.pace_at.max(now + limits::HINT_PAUSE).min(delivery.given_up_at());
+        } else if delivery.sent.is_empty() {
+            // What is left came meanwhile, was refused, or waits for the patrol.
+            (delivery.is_behind_counted, delivery.from) = (false, 0);
+            delivery.next = now + limits::HINT_RETRY;
+        } else {
+            delivery.next = delivery.given_up_at();
+        }
+    }
+
+    /// The next hints of a target, and whether its last one was looked at.
+    fn pick(&mut self, road: &Road<'_>, target: MemberId, slot: u16, room: usize) -> (Vec<Picked>, bool) {
+        let mut picked: Vec<Picked> = Vec::new();
+        let mut bytes = 0;
+        let tag = format!("{{{:016x}}}", target.0);
+        let delivery = &self.targets[&target];
+        let (mut is_behind_counted, mut from) = (delivery.is_behind_counted, delivery.from);
+        let mut effort = 0;
+        let mut is_end = false;
+        while !is_end {
+            let is_counted = !is_behind_counted;
+            let start = ring::position(&self.hash_key, u16::from(is_counted), tag.as_bytes()) >> 112 << 112;
+            let end = start | (u128::MAX >> 16);
+            let mut next = None;
+            let partition = ring::partition(start, PARTITIONS);
+            self.copy.store().scan(partition, from.max(start), &mut |key, record| {
+                if key.position > end {
+                    return ControlFlow::Break(());
+                }
+                effort += 1;
+                let is_full = picked.len() >= room || bytes >= limits::HINT_WINDOW_BYTES;
+                if is_full || effort > limits::SWEEP_RECORDS_MAX {
+                    next = Some(key.position);
+                    return ControlFlow::Break(());
+                }
+                let spot = Spot::of(key.key).filter(|spot| spot.target == target);
+                let is_its = |spot: &Spot<'_>| {
+                    let partition = self.partition(spot.keyspace, spot.key);
+                    road.routes.replicas(spot.keyspace, partition).rank(slot).is_some()
+                };
+                let is_sent =
+                    delivery.sent.values().any(|sent| sent.name == key.key && sent.is_counted == is_counted);
+                if key.keyspace == u16::from(is_counted) && spot.as_ref().is_some_and(is_its) && !is_sent {
+                    bytes += key.key.len() + record.object.len();
+                    let (name, object) = (key.key.to_vec(), record.object.to_vec());
+                    picked.push(Picked { is_counted, name, object, item_hash: record.item_hash });
+                }
+                ControlFlow::Continue(())
+            });
+            match next {
+                Some(next) => {
+                    from = next;
+                    break;
+                }
+                None if is_counted => (is_behind_counted, from) = (true, 0),
+                None => is_end = true,
+            }
+        }
+        let delivery = self.targets.get_mut(&target).expect("it is due");
+        (delivery.is_behind_counted, delivery.from) =
+            (is_behind_counted, if is_end { u128::MAX } else { from });
+        (picked, is_end)
+    }
+
+    /// A target has put a record of ours on its disk, or does not take it. False if it is no answer to us.
+    pub fn acknowledged(&mut self, now: Now, target: MemberId, number: u64, stored: Stored) -> bool {
+        if number >> 32 != 0 || number & OURS == 0 {
+            return false;
+        }
+        let Some(delivery) = self.targets.get_mut(&target) else { return true };
+        let Some(sent) = delivery.sent.remove(&number) else { return true };
+        let is_safe =
+            stored == Stored::Durable || (cfg!(mutant = "hint_undurable") && stored == Stored::Stored);
+        if !is_safe {
+            delivery.restart(now.mono + limits::HINT_RETRY);
+            return true;
+        }
+        let is_late = now.mono.since(sent.at) > limits::HINT_SLOW;
+        delivery.window = match is_late {
+            true => (delivery.window / 2).max(1),
+            false => (delivery.window + 1).min(limits::HINT_WINDOW),
+        };
+        delivery.next = now.mono;
+        // A store that takes no removal now keeps it, and it is sent again.
+        if self.remove(now, (sent.is_counted, &sent.name, sent.item_hash)) == Ok(true) {
+            self.counters.delivered += 1;
+        }
+        if self.targets.get(&target).is_some_and(Delivery::is_done) {
+            self.targets.remove(&target);
+        }
+        true
+    }
+
+    /// A peer is gone: what was on its way may be lost.
+    pub fn peer_down(&mut self, target: MemberId) {
+        if let Some(delivery) = self.targets.get_mut(&target) {
+            delivery.restart(Instant::ZERO);
+            if delivery.is_done() {
+                self.targets.remove(&target);
+            }
+        }
+    }
+}
+
+/// The slot of a target that can be reached.
+fn slot_of(peers: &Peers, target: MemberId) -> Option<u16> {
+    peers.slot_of(target).filter(|&slot| peers.usable(slot))
+}

@@ -1,0 +1,276 @@
+//! Hints in a run: their stores, and what must hold of them.
+//!
+//! To the oracle what a machine keeps for another is one more place where a key may be, a *nook*: there is one for
+//! each keeper, target, and whether it was counted, numbered behind the machines. A nook is judged as a machine is:
+//! what is put there, what comes back, what is forgotten. Copies are counted by machines all the same.
+
+use super::clock::{MS, Time};
+use super::disk::Platter;
+use super::history::Held;
+use super::oracle::{Judged, Oracle, Property, Stop, Violation, check_of, violation};
+use super::restarts::FoundRecord;
+use super::watched::{KeyName, Noted, NotedPut, RealStore, WatchedStore};
+use super::world::World;
+use crate::proto::error::Outcome;
+use crate::proto::hints::{PARTITIONS, Spot};
+use crate::proto::io::Reply;
+use crate::proto::ring;
+use crate::proto::store::{KeyRef, Sequence, Store};
+use crate::store::{LogOptions, MemoryStore};
+
+/// How long hints may be under way once everything is healed.
+const DELIVERED_MAX: Time = 60_000 * MS;
+
+/// Places where a key may be, of so many machines with hints.
+pub(super) const fn places(machines: usize) -> usize {
+    machines + 2 * machines * machines
+}
+
+/// The machine of a place.
+pub(super) const fn machine_of(machines: usize, place: usize) -> usize {
+    if place < machines { place } else { (place - machines) / (2 * machines) }
+}
+
+/// The place of a hint.
+const fn nook(machines: usize, keeper: usize, target: usize, is_counted: bool) -> usize {
+    machines + (keeper * machines + target) * 2 + is_counted as usize
+}
+
+impl World {
+    /// Opens the store of hints of a machine.
+    pub(super) fn open_hints(&mut self, machine: usize, seed: u64) -> Judged<WatchedStore> {
+        let mut draw = crate::proto::rng::Rng::new(seed ^ 0x4117);
+        let mut random = || draw.next_u64();
+        if self.profile.hints.is_none() {
+            return Ok(WatchedStore::new(
+                RealStore::Memory(Box::new(MemoryStore::new(crate::proto::hints::PARTITIONS, &mut random))),
+                seed,
+                0,
+                0,
+            ));
+        }
+        let mut options = LogOptions::new(PARTITIONS, self.oracle.cluster.hash);
+        options.segment_size = 64 << 10;
+        options.checkpoint_bytes = self.profile.checkpoint_bytes;
+        options.checkpoint_interval = self.profile.checkpoint_interval;
+        options.scrub_interval = self.profile.scrub_interval;
+        options.retention_bytes = 0;
+        let disk = self.machines[machine].hint_platter.attach();
+        let real = RealStore::log(disk, options, &mut random).map_err(|why| {
+            let text = format!("{} cannot open its hints: {why}", self.names[machine]);
+            Violation { property: Property::Restart, key: None, text }
+        })?;
+        let store = WatchedStore::new(real, seed, 0, 0);
+        self.judge_hints_opened(machine, &store)?;
+        Ok(store)
+    }
+
+    fn judge_hints_opened(&mut self, machine: usize, store: &WatchedStore) -> Judged {
+        let all = self.machines.len();
+        let stop = self.machines[machine].stop;
+        let recovered = store.identity().recovered;
+        for target in 0..all {
+            for is_counted in [false, true] {
+                let place = nook(all, machine, target, is_counted);
+                let names = self.oracle.keys().iter().map(|key| self.hint_name(target, &key.name));
+                let names: Vec<Vec<u8>> = names.collect();
+                let mut found = Vec::with_capacity(names.len());
+                for (number, name) in names.iter().enumerate() {
+                    match store.peek(&self.hint_ref(is_counted, name)) {
+                        Ok(record) => {
+                            found.push(record.map(|record| {
+                                (record.sequence, check_of(&record.object), record.local.epoch)
+                            }))
+                        }
+                        Err(why) => {
+                            let text =
+                                format!("{} opened its hints, which answer {why}", self.names[machine]);
+                            return violation(Property::Restart, number, text);
+                        }
+                    }
+                }
+                self.oracle.nook_opened(place, recovered, &found, stop)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn hint_name(&self, target: usize, key: &KeyName) -> Vec<u8> {
+        let mut name = format!("{{{:016x}}}", self.ids[target].0).into_bytes();
+        name.extend_from_slice(&key.0.to_le_bytes());
+        name.extend_from_slice(&key.1);
+        name
+    }
+
+    fn hint_ref<'a>(&self, is_counted: bool, name: &'a [u8]) -> KeyRef<'a> {
+        let keyspace = u16::from(is_counted);
+        let position = ring::position(&self.oracle.cluster.hash, keyspace, name);
+        KeyRef { keyspace, key: name, position, partition: ring::partition(position, PARTITIONS) }
+    }
+
+    /// Shows the oracle what a machine did with its hints, and how far their store has come.
+    pub(super) fn judge_hints(&mut self, machine: usize) -> Judged {
+        if self.profile.hints.is_none() {
+            return Ok(());
+        }
+        let Some(node) = self.machines[machine].node.as_mut() else { return Ok(()) };
+        let generation = node.store().identity().generation;
+        let (noted, marks) = (node.hints_mut().store_mut().take_noted(), node.hints().store().marks());
+        let all = self.machines.len();
+        let wall_ms = self.clock_of(machine).wall.0;
+        for noted in &noted {
+            let (name, sequence) = match noted {
+                Noted::Put(put) => (&put.key, put.sequence),
+                Noted::Remove(name, sequence) => (name, *sequence),
+                Noted::Drop(..) => continue,
+            };
+            let found = Spot::of(&name.1).and_then(|spot| {
+                let target = self.ids.iter().position(|&id| id == spot.target)?;
+                Some((target, (spot.keyspace, spot.key.to_vec())))
+            });
+            let Some((target, key)) = found else {
+                let text = format!("{} keeps a hint for nobody: {name:?}", self.names[machine]);
+                return Err(Violation { property: Property::NoValueFromNowhere, key: None, text });
+            };
+            let is_counted = name.0 == 1;
+            let place = nook(all, machine, target, is_counted);
+            let number = self.oracle.key_number(&key);
+            self.trace.note(self.now, 17, &sequence.0.to_le_bytes());
+            self.trace.say(self.now, number, || {
+                let what = if matches!(noted, Noted::Put(_)) { "keeps" } else { "removes" };
+                let (name, target) = (&self.names[machine], &self.names[target]);
+                format!("{name} {what} a hint for {target} (counted: {is_counted})")
+            });
+            match noted {
+                Noted::Put(put) => {
+                    let put = NotedPut { key, ..put.clone() };
+                    self.oracle.put(place, generation, wall_ms, &put)?;
+                }
+                _ => {
+                    if let Some(key) = number {
+                        self.oracle.hint_removed(place, key, target, is_counted, sequence)?;
+                    }
+                }
+            }
+        }
+        for place in nook(all, machine, 0, false)..nook(all, machine + 1, 0, false) {
+            self.oracle.marks(place, marks)?;
+        }
+        Ok(())
+    }
+
+    /// Once everything is healed, every hint comes to where it belongs.
+    pub(super) fn deliver_hints(&mut self) -> Judged {
+        if self.profile.hints.is_none() {
+            return Ok(());
+        }
+        self.oracle.count_liveness();
+        let end = self.now + DELIVERED_MAX;
+        while let Some((name, figures)) = self.machines.iter().zip(&self.names).find_map(|(machine, name)| {
+            let figures = machine.node.as_ref()?.hints().figures();
+            (figures.records > 0).then_some((name.clone(), figures))
+        }) {
+            if self.now > end {
+                let text = format!("everything is healed, and {name} keeps {figures:?}");
+                return Err(Violation { property: Property::Liveness, key: None, text });
+            }
+            self.run_until(self.now + 200 * MS, &|_| false)?;
+        }
+        Ok(())
+    }
+
+    /// Adds what a node did with hints, before it goes.
+    pub(super) fn count_hints(&mut self, machine: usize) {
+        let Some(node) = self.machines[machine].node.as_ref().filter(|_| self.profile.hints.is_some()) else {
+            return;
+        };
+        let counters = node.hints().counters;
+        let did = [
+            ("hint made", counters.made),
+            ("hint delivered", counters.delivered),
+            ("hint dropped", counters.dropped),
+            ("hint refused", counters.refused),
+        ];
+        for (what, count) in did.into_iter().filter(|(_, count)| *count > 0) {
+            *self.counts.acts.entry(what.to_owned()).or_default() += count;
+        }
+    }
+
+    /// Counts what fallbacks did for a request.
+    pub(super) fn count_fallbacks(&mut self, reply: &Reply) {
+        let achieved = reply.achieved;
+        if reply.outcome != Outcome::Ok || achieved.fallbacks == 0 {
+            return;
+        }
+        match reply.dot {
+            None => self.act("read with a fallback"),
+            Some(_) if achieved.fallbacks == achieved.acked => self.act("write without a replica"),
+            Some(_) => self.act("write with a fallback"),
+        }
+    }
+
+    /// An empty disk for hints.
+    pub(super) fn hint_platter(machine: usize, seed: u64) -> Platter {
+        Platter::new(machine as u64 + 1, seed ^ (0x4117_0000 + machine as u64))
+    }
+}
+
+impl Oracle {
+    /// A store of hints was opened and has this of each key at a place.
+    fn nook_opened(
+        &mut self,
+        place: usize,
+        recovered: Sequence,
+        found: &[FoundRecord],
+        stop: Option<Stop>,
+    ) -> Judged {
+        let sure = self.machines[place].down.take().unwrap_or_default();
+        self.machines[place].marks = Default::default();
+        self.machines[place].last_sequence = self.machines[place].last_sequence.max(recovered);
+        for (key, &found) in found.iter().enumerate() {
+            self.came_back(place, key, found, sure, stop, false)?;
+        }
+        Ok(())
+    }
+
+    /// A hint is gone: a counted one only once its target has on its disk what it held (trap T2).
+    fn hint_removed(
+        &mut self,
+        place: usize,
+        key: usize,
+        target: usize,
+        is_counted: bool,
+        sequence: Sequence,
+    ) -> Judged {
+        let view = &mut self.machines[place];
+        view.last_sequence = view.last_sequence.max(sequence);
+        let marks = view.marks;
+        let Some(before) = self.histories[key].top(place).filter(|held| !held.is_gone).cloned() else {
+            return Ok(());
+        };
+        self.checked(Property::NoLostWrite);
+        let at_target = match self.machines[target].down {
+            Some(sure) => self.histories[key].top_below(target, sure),
+            None => self.histories[key].top_below(target, self.machines[target].marks.1),
+        };
+        let missing = match at_target {
+            Some(held) => before.past.first_missing_in(&held.past),
+            None => before.past.iter().next(),
+        };
+        if let Some(event) = missing.filter(|_| is_counted && !self.histories[key].is_doubtful) {
+            let keeper = machine_of(self.physical, place);
+            let text = format!(
+                "machine {keeper} removed a counted hint, and machine {target} has not event {event} on its disk: {}",
+                self.stages(key, event)
+            );
+            return violation(Property::NoLostWrite, key, text);
+        }
+        let history = &mut self.histories[key];
+        history.remember(place, marks);
+        history.hold(place, Held::gone(sequence), marks.1);
+        for event in before.past.iter().collect::<Vec<_>>() {
+            self.excuse_if_gone(machine_of(self.physical, place), key, event)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,252 @@
+//! Sloppy quorums and hints: fallbacks stand in for replicas that are down, and give back what they keep.
+
+use std::time::Duration;
+
+use quorate::proto::cluster::{Change, Order};
+use quorate::proto::error::Outcome;
+use quorate::proto::hints::Figures;
+use quorate::proto::io::{Operation, Options};
+use quorate::proto::message::{Acks, Hint, Message};
+
+use super::{Cluster, put, set, values, with_context};
+
+const KEY: &str = "cart";
+
+fn sloppy(w: u8) -> Options {
+    Options { w: Some(w), sloppy: true, ..with_context() }
+}
+
+/// The numbers of the key's replicas, in order, and of the others.
+fn placed(cluster: &Cluster) -> (Vec<usize>, Vec<usize>) {
+    let latest = cluster.nodes.iter().max_by_key(|node| node.topology().version()).unwrap();
+    let owners = latest.owners(0, KEY.as_bytes()).members;
+    let number = |name: &String| name[1..].parse().unwrap();
+    let replicas: Vec<usize> = owners.iter().map(number).collect();
+    let others = (0..cluster.nodes.len()).filter(|at| !replicas.contains(at)).collect();
+    (replicas, others)
+}
+
+fn figures(cluster: &Cluster) -> Figures {
+    let mut all = Figures::default();
+    for node in &cluster.nodes {
+        let held = node.hints().figures();
+        all.records += held.records;
+        all.bytes += held.bytes;
+        all.counted += held.counted;
+    }
+    all
+}
+
+impl Cluster {
+    /// Lets hints be delivered.
+    fn wait_for_hints(&mut self) {
+        for _ in 0..80 {
+            if figures(self).records == 0 {
+                return;
+            }
+            self.advance(Duration::from_millis(50));
+        }
+        panic!("hints are left: {:?}", figures(self));
+    }
+
+    /// What a node itself holds of the key.
+    fn own_values(&mut self, at: usize) -> Vec<String> {
+        self.isolate(at);
+        let reply = self.ask(at, KEY, Operation::Get, Options { r: Some(1), ..with_context() });
+        self.heal();
+        values(&reply)
+    }
+}
+
+#[test]
+fn a_write_that_misses_a_replica_reaches_it_when_it_returns() {
+    let mut cluster = Cluster::new(5, |_| {}, 0);
+    let (replicas, others) = placed(&cluster);
+    cluster.isolate(replicas[2]);
+    let reply = cluster.ask(replicas[0], KEY, set("milk"), with_context());
+    assert_eq!((reply.outcome, reply.achieved.acked, reply.achieved.fallbacks), (Outcome::Ok, 2, 0));
+    assert_eq!((figures(&cluster).records, figures(&cluster).counted), (1, 0));
+    let keeps = |at: &&usize| cluster.nodes[**at].hints().figures().records == 1;
+    assert_eq!(others.iter().filter(keeps).count(), 1, "a machine that is no replica keeps it");
+    cluster.heal();
+    cluster.wait_for_hints();
+    assert_eq!(figures(&cluster), Figures::default());
+    assert_eq!(cluster.own_values(replicas[2]), ["milk"]);
+}
+
+#[test]
+fn a_fallback_counts_towards_w_in_sloppy_mode_only() {
+    let mut cluster = Cluster::new(5, |_| {}, 0);
+    let (replicas, _) = placed(&cluster);
+    cluster.isolate(replicas[1]);
+    let strict = cluster.ask(replicas[0], KEY, set("milk"), Options { w: Some(3), ..with_context() });
+    assert_eq!(strict.outcome, Outcome::NotEnoughReplicas { reachable: 2, needed: 3 });
+    let reply = cluster.ask(replicas[0], KEY, set("milk"), Options { dw: Some(3), ..sloppy(3) });
+    let achieved = reply.achieved;
+    assert_eq!((reply.outcome, achieved.acked, achieved.durable, achieved.fallbacks), (Outcome::Ok, 3, 3, 1));
+    assert!(reply.weak, "no read quorum need meet it");
+    assert_eq!(figures(&cluster).counted, 1);
+    let primaries = cluster.ask(replicas[0], KEY, set("milk"), Options { pw: Some(3), ..sloppy(3) });
+    assert_eq!(primaries.outcome, Outcome::NotEnoughReplicas { reachable: 2, needed: 3 });
+    cluster.heal();
+    cluster.wait_for_hints();
+    assert_eq!(cluster.own_values(replicas[1]), ["milk"]);
+}
+
+#[test]
+fn without_any_replica_a_fallback_coordinates_under_its_own_actor() {
+    let mut cluster = Cluster::new(6, |_| {}, 0);
+    let (replicas, others) = placed(&cluster);
+    replicas.iter().for_each(|&at| cluster.isolate(at));
+    let strict = cluster.ask(others[0], KEY, set("milk"), with_context());
+    assert!(matches!(strict.outcome, Outcome::NotEnoughReplicas { .. }), "{:?}", strict.outcome);
+    let mut dots = Vec::new();
+    for &at in &others {
+        let seen =
+            cluster.ask(at, KEY, Operation::Get, Options { r: Some(2), sloppy: true, ..with_context() });
+        let value = format!("by {at}");
+        let reply = cluster.ask(at, KEY, put(&value, seen.context.as_deref()), sloppy(3));
+        assert_eq!((&reply.outcome, reply.achieved.acked, reply.achieved.fallbacks), (&Outcome::Ok, 3, 3));
+        dots.push(reply.dot.unwrap());
+        let seen =
+            cluster.ask(at, KEY, Operation::Get, Options { r: Some(2), sloppy: true, ..with_context() });
+        assert_eq!((&seen.outcome, values(&seen), seen.achieved.fallbacks), (&Outcome::Ok, vec![value], 2));
+    }
+    let generations: Vec<u64> = others.iter().map(|&at| cluster.nodes[at].status().generation).collect();
+    assert!(dots.iter().all(|dot| generations.contains(&dot.actor.generation)));
+    assert!(dots.windows(2).all(|two| two[0].actor == two[1].actor), "one fallback and one epoch: {dots:?}");
+    let gone = cluster.ask(
+        others[0],
+        KEY,
+        Operation::Delete { context: None, blind: Default::default() },
+        sloppy(2),
+    );
+    assert_eq!(gone.outcome, Outcome::Ok);
+    cluster.heal();
+    cluster.wait_for_hints();
+    for &at in &replicas {
+        assert_eq!(cluster.get(at, KEY).outcome, Outcome::NotFound);
+        assert!(cluster.get(at, KEY).context.is_some(), "it was deleted, not forgotten");
+    }
+}
+
+#[test]
+fn hints_of_two_coordinators_are_merged() {
+    let mut cluster = Cluster::new(5, |_| {}, 0);
+    let (replicas, _) = placed(&cluster);
+    cluster.isolate(replicas[2]);
+    cluster.cut.extend([(replicas[0], replicas[1]), (replicas[1], replicas[0])]);
+    for (at, value, options) in
+        [(0, "milk", sloppy(2)), (1, "eggs", Options { w: Some(1), ..with_context() })]
+    {
+        let reply = cluster.ask(replicas[at], KEY, put(value, None), options);
+        assert_eq!(reply.outcome, Outcome::Ok);
+    }
+    assert_eq!((figures(&cluster).records, figures(&cluster).counted), (1, 1), "one hint, and it is counted");
+    cluster.heal();
+    cluster.wait_for_hints();
+    assert_eq!(cluster.own_values(replicas[2]), ["eggs", "milk"]);
+}
+
+#[test]
+fn what_a_coordinator_keeps_for_want_of_another_machine_does_not_count() {
+    let mut cluster = Cluster::new(3, |_| {}, 0);
+    cluster.isolate(2);
+    let reply = cluster.ask(0, KEY, set("milk"), sloppy(3));
+    assert_eq!(reply.outcome, Outcome::NotEnoughReplicas { reachable: 2, needed: 3 });
+    assert_eq!(cluster.ask(0, KEY, set("milk"), sloppy(2)).outcome, Outcome::Ok);
+    let held = cluster.nodes[0].hints().figures();
+    assert_eq!((held.records, held.counted), (1, 0));
+    cluster.heal();
+    cluster.wait_for_hints();
+    assert_eq!(cluster.own_values(2), ["milk"]);
+}
+
+#[test]
+fn age_drops_what_was_not_counted_and_tells() {
+    let mut cluster = Cluster::new(5, |config| config.hint_age_max = Duration::from_secs(60), 0);
+    let (replicas, others) = placed(&cluster);
+    cluster.isolate(replicas[2]);
+    assert_eq!(cluster.ask(replicas[0], KEY, set("milk"), with_context()).outcome, Outcome::Ok);
+    let keeper = others.iter().copied().find(|&at| cluster.nodes[at].hints().figures().records == 1).unwrap();
+    let partition = cluster.nodes[0].owners(0, KEY.as_bytes()).partition;
+    assert!(cluster.nodes[keeper].hints().oldest_of(partition).is_some_and(|at| at >= 1_000_000));
+    (0..200).for_each(|_| cluster.advance(Duration::from_millis(500)));
+    assert_eq!(figures(&cluster).records, 0, "it was too old");
+    assert_eq!(cluster.counter(keeper, "hints_dropped"), 1);
+    assert!(cluster.nodes[keeper].hints().dirty().contains(&partition));
+    assert_eq!(cluster.nodes[keeper].hints().oldest_of(partition), None);
+    cluster.nodes[keeper].hints_mut().mended(partition);
+    assert!(cluster.nodes[keeper].hints().dirty().is_empty());
+    assert_eq!(cluster.ask(replicas[0], KEY, set("eggs"), sloppy(3)).outcome, Outcome::Ok);
+    (0..200).for_each(|_| cluster.advance(Duration::from_millis(500)));
+    assert_eq!(figures(&cluster).counted, 1, "what was counted stays");
+    cluster.heal();
+    cluster.wait_for_hints();
+    assert_eq!(cluster.own_values(replicas[2]), ["eggs"]);
+}
+
+#[test]
+fn over_the_bound_no_sloppy_acknowledgement_is_given() {
+    let mut cluster = Cluster::new(4, |config| config.hint_bytes_max = Some(100), 0);
+    let (replicas, others) = placed(&cluster);
+    cluster.isolate(replicas[2]);
+    let large = "x".repeat(200);
+    let reply = cluster.ask(replicas[0], KEY, set(&large), sloppy(3));
+    assert_eq!((reply.outcome, reply.achieved.acked, reply.achieved.fallbacks), (Outcome::Partial, 2, 0));
+    assert_eq!((figures(&cluster).records, cluster.counter(others[0], "hints_refused")), (0, 1));
+    assert_eq!(cluster.counter(others[0], "hint_partitions_dirty"), 1);
+    assert_eq!(cluster.ask(replicas[0], KEY, set(&large), sloppy(2)).outcome, Outcome::Ok);
+}
+
+#[test]
+fn a_release_that_knows_no_hints_is_given_none() {
+    let mut cluster = Cluster::new(4, |_| {}, 0);
+    let (replicas, others) = placed(&cluster);
+    cluster.isolate(replicas[2]);
+    let old = cluster.ids[others[0]];
+    replicas.iter().for_each(|&at| cluster.nodes[at].set_peer_level(old, 1));
+    let reply = cluster.ask(replicas[0], KEY, set("milk"), sloppy(3));
+    assert_eq!(reply.outcome, Outcome::NotEnoughReplicas { reachable: 2, needed: 3 });
+    assert_eq!(cluster.ask(replicas[0], KEY, set("milk"), sloppy(2)).outcome, Outcome::Ok);
+    assert_eq!(cluster.nodes[replicas[0]].hints().figures().records, 1, "the coordinator keeps it");
+}
+
+#[test]
+fn a_hint_for_nobody_or_by_a_replica_is_not_taken() {
+    let mut cluster = Cluster::new(4, |_| {}, 0);
+    let (replicas, others) = placed(&cluster);
+    let acks = Acks::default();
+    let hint = |target, object| {
+        Message::Hint(Hint { target, is_counted: true, keyspace: 0, key: KEY.as_bytes(), acks, object })
+    };
+    cluster.isolate(replicas[2]);
+    cluster.ask(replicas[0], KEY, set("milk"), sloppy(3));
+    let (outsider, target) = (cluster.ids[others[0]], cluster.ids[replicas[2]]);
+    let before = figures(&cluster).records;
+    cluster.say(replicas[0], others[0], &hint(outsider, b""));
+    cluster.say(replicas[0], others[0], &hint(quorate::proto::io::MemberId(7), b""));
+    cluster.say(others[0], replicas[0], &hint(target, b""));
+    assert_eq!(figures(&cluster).records, before);
+}
+
+#[test]
+fn hints_of_a_member_that_is_removed_go_to_those_who_own_the_key_then() {
+    let mut cluster = super::following::founded(5);
+    let (replicas, _) = placed(&cluster);
+    let gone = replicas[2];
+    cluster.isolate(gone);
+    assert_eq!(cluster.ask(replicas[0], KEY, set("milk"), sloppy(3)).outcome, Outcome::Ok);
+    assert_eq!(figures(&cluster).counted, 1);
+    for order in [Order::Stage(Change::Remove(format!("n{gone}"))), Order::Commit(None)] {
+        let reply = cluster.ask(replicas[0], "", Operation::Cluster(order), Options::default());
+        assert_eq!(reply.outcome, Outcome::Ok);
+    }
+    cluster.wait_for_hints();
+    let readdressed: u64 = (0..5).map(|at| cluster.counter(at, "hints_readdressed")).sum();
+    assert_eq!(readdressed, 1);
+    let (replicas, _) = placed(&cluster);
+    assert!(!replicas.contains(&gone));
+    let all = cluster.ask(replicas[0], KEY, Operation::Get, Options { r: Some(3), ..with_context() });
+    assert_eq!((&all.outcome, values(&all)), (&Outcome::Ok, vec!["milk".to_owned()]));
+}
