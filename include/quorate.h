@@ -182,6 +182,12 @@
 #define QUORATE_OPT_TRANSFER_BYTES 29u
 /* 1 with join: hold no data, and coordinate through the members (0) */
 #define QUORATE_OPT_CLIENT_ROLE 30u
+/* bytes of hints kept for replicas that cannot be reached; 0 for none (a tenth of the data, 67108864 at least) */
+#define QUORATE_OPT_HINT_BYTES 31u
+/* seconds after which a hint is dropped that no acknowledgement counted (10800) */
+#define QUORATE_OPT_HINT_AGE_S 32u
+/* bytes a second of hints delivered at most; 0 for no limit (16777216) */
+#define QUORATE_OPT_HINT_RATE 33u
 /* the data directory; none keeps records in memory only */
 #define QUORATE_OPT_DIR 64u
 /* this member's name (A) */
@@ -276,7 +282,7 @@
 #define QUORATE_BLIND_SIBLINGS 0u
 /* without a context it replaces what its coordinator holds */
 #define QUORATE_BLIND_SUPERSEDE 1u
-/* fallbacks may stand in; not offered yet */
+/* fallbacks may stand in for replicas that are down */
 #define QUORATE_CALL_SLOPPY 1u
 /* the completion needs no context */
 #define QUORATE_CALL_NO_CONTEXT 2u

@@ -71,6 +71,16 @@ pub struct NodeArguments {
     /// MiB a second that are taken at most of partitions that move here; 0 for no limit [default: 64].
     #[arg(long, env = "QUORATE_TRANSFER_MIB", value_name = "MIB")]
     pub(super) transfer_mib: Option<u32>,
+    /// MiB of hints that are kept for replicas that cannot be reached; 0 for none [default: a tenth of the data, 64 at
+    /// least].
+    #[arg(long, env = "QUORATE_HINTS_MIB", value_name = "MIB")]
+    pub(super) hints_mib: Option<u32>,
+    /// Seconds after which a hint is dropped that no acknowledgement counted [default: 10800].
+    #[arg(long, env = "QUORATE_HINT_AGE", value_name = "SECONDS")]
+    pub(super) hint_age: Option<u32>,
+    /// MiB a second of hints that are delivered at most; 0 for no limit [default: 16].
+    #[arg(long, env = "QUORATE_HINT_RATE_MIB", value_name = "MIB")]
+    pub(super) hint_rate_mib: Option<u32>,
     /// A TOML file with any of these settings.
     #[arg(long, env = "QUORATE_CONFIG", value_name = "FILE")]
     #[serde(skip)]
@@ -190,6 +200,9 @@ impl NodeArguments {
             weight: self.weight.or(other.weight),
             drop_after: self.drop_after.or(other.drop_after),
             transfer_mib: self.transfer_mib.or(other.transfer_mib),
+            hints_mib: self.hints_mib.or(other.hints_mib),
+            hint_age: self.hint_age.or(other.hint_age),
+            hint_rate_mib: self.hint_rate_mib.or(other.hint_rate_mib),
             config: self.config.or(other.config),
             sync: self.sync.or(other.sync),
             cluster: self.cluster.or(other.cluster),
@@ -310,6 +323,9 @@ impl NodeArguments {
         core.auto_commit = self.auto_commit.unwrap_or(false);
         core.drop_after = self.drop_after.map_or(core.drop_after, |s| Duration::from_secs(s.into()));
         core.transfer_rate = self.transfer_mib.map_or(core.transfer_rate, |mib| u64::from(mib) << 20);
+        core.hint_bytes_max = self.hints_mib.map(|mib| u64::from(mib) << 20);
+        core.hint_age_max = self.hint_age.map_or(core.hint_age_max, |s| Duration::from_secs(s.into()));
+        core.hint_rate = self.hint_rate_mib.map_or(core.hint_rate, |mib| u64::from(mib) << 20);
         if is_listed && self.join.is_none() {
             for (flag, is_given) in [("zone", self.zone.is_some()), ("weight", self.weight.is_some())] {
                 if is_given {
@@ -519,7 +535,7 @@ mod tests {
     fn every_flag_but_config_is_a_key_of_the_file() {
         let text = "name = 'B'\ndata = 'd'\nclient = '127.0.0.1:1'\npeer = '127.0.0.1:2'\n\
             members = ['A@127.0.0.1:3', 'B@127.0.0.1:4']\nauto_commit = true\nzone = 'z'\nweight = 3\n\
-            drop_after = 17\ntransfer_mib = 18\nsync = 'memory'\ncluster = 'c'\nkey_file = 'k'\ngossip_key_file = ['f', 'derived']\n\
+            drop_after = 17\ntransfer_mib = 18\nhints_mib = 19\nhint_age = 20\nhint_rate_mib = 21\nsync = 'memory'\ncluster = 'c'\nkey_file = 'k'\ngossip_key_file = ['f', 'derived']\n\
             log = 'debug'\nlog_file = 'l'\nunix = 'u'\nallow_open_bind = true\nn = 2\nr = 1\nw = 1\n\
             partitions = 8\nplacement = 'balanced'\nmax_per_zone = 2\ntokens = 9\ntimeout_ms = 10\nkey_max = 11\nvalue_max = 12\nsegment_mib = 4\n\
             memory_max_mib = 13\ncheckpoint_mib = 14\nscrub_hours = 15\nretention_mib = 16\ncompaction = 'off'\n";
@@ -535,6 +551,9 @@ mod tests {
             ["--weight", "3"],
             ["--drop-after", "17"],
             ["--transfer-mib", "18"],
+            ["--hints-mib", "19"],
+            ["--hint-age", "20"],
+            ["--hint-rate-mib", "21"],
             ["--sync", "memory"],
             ["--cluster", "c"],
             ["--key-file", "k"],

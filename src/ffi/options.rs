@@ -74,6 +74,9 @@ const AUTO_COMMIT: quorate_option = 27;
 const DROP_AFTER_S: quorate_option = 28;
 const TRANSFER_BYTES: quorate_option = 29;
 const CLIENT_ROLE: quorate_option = 30;
+const HINT_BYTES: quorate_option = 31;
+const HINT_AGE_S: quorate_option = 32;
+const HINT_RATE: quorate_option = 33;
 const DIR: quorate_option = 64;
 const NAME: quorate_option = 65;
 const CLUSTER: quorate_option = 66;
@@ -160,6 +163,9 @@ const KEYS: &[Key] = &[
     Key(DROP_AFTER_S, "QUORATE_OPT_DROP_AFTER_S", "drop-after-s", Kind::Number(0, u32::MAX as u64, &[]), "seconds for which old copies of moved partitions are kept (3600)"),
     Key(TRANSFER_BYTES, "QUORATE_OPT_TRANSFER_BYTES", "transfer-bytes", Kind::Number(0, u64::MAX, &[]), "bytes a second taken at most of partitions that move here; 0 for no limit (67108864)"),
     Key(CLIENT_ROLE, "QUORATE_OPT_CLIENT_ROLE", "client-role", Kind::Number(0, 1, YES_NO), "1 with join: hold no data, and coordinate through the members (0)"),
+    Key(HINT_BYTES, "QUORATE_OPT_HINT_BYTES", "hint-bytes", Kind::Number(0, u64::MAX, &[]), "bytes of hints kept for replicas that cannot be reached; 0 for none (a tenth of the data, 67108864 at least)"),
+    Key(HINT_AGE_S, "QUORATE_OPT_HINT_AGE_S", "hint-age-s", Kind::Number(1, u32::MAX as u64, &[]), "seconds after which a hint is dropped that no acknowledgement counted (10800)"),
+    Key(HINT_RATE, "QUORATE_OPT_HINT_RATE", "hint-rate", Kind::Number(0, u64::MAX, &[]), "bytes a second of hints delivered at most; 0 for no limit (16777216)"),
     Key(DIR, "QUORATE_OPT_DIR", "dir", Kind::Text, "the data directory; none keeps records in memory only"),
     Key(NAME, "QUORATE_OPT_NAME", "name", Kind::Text, "this member's name (A)"),
     Key(CLUSTER, "QUORATE_OPT_CLUSTER", "cluster", Kind::Text, "the cluster's name (quorate)"),
@@ -376,6 +382,9 @@ impl quorate_options {
         core.auto_commit = self.number(AUTO_COMMIT) == Some(1);
         core.drop_after = self.number(DROP_AFTER_S).map_or(core.drop_after, Duration::from_secs);
         core.transfer_rate = self.number(TRANSFER_BYTES).unwrap_or(core.transfer_rate);
+        core.hint_bytes_max = self.number(HINT_BYTES);
+        core.hint_age_max = self.number(HINT_AGE_S).map_or(core.hint_age_max, Duration::from_secs);
+        core.hint_rate = self.number(HINT_RATE).unwrap_or(core.hint_rate);
         let joins = self.lists.get(&JOIN).is_some_and(|list| !list.is_empty());
         if joins || self.number(FOUND) == Some(1) {
             if self.lists.get(&MEMBERS).is_some_and(|list| !list.is_empty()) {
@@ -625,7 +634,7 @@ mod tests {
         assert_eq!((MODE, CLIENTS_MAX, DIR, UNIX_PATH, MEMBERS, CLIENT_ADDR), (1, 18, 64, 69, 96, 97));
         assert_eq!((PLACEMENT, MAX_PER_ZONE, WEIGHTS), (24, 25, 98));
         assert_eq!((FOUND, AUTO_COMMIT, DROP_AFTER_S, TRANSFER_BYTES, ZONE, JOIN), (26, 27, 28, 29, 70, 99));
-        assert_eq!((CLIENT_ROLE, GOSSIP_KEY_FILE), (30, 100));
+        assert_eq!((CLIENT_ROLE, HINT_BYTES, HINT_AGE_S, HINT_RATE, GOSSIP_KEY_FILE), (30, 31, 32, 33, 100));
     }
 
     #[test]

@@ -47,7 +47,7 @@ pub fn constants() -> Vec<Constant> {
         constant("QUORATE_VIEW_MAJORITY", 2, "the version that a majority of the replicas holds"),
         constant("QUORATE_BLIND_SIBLINGS", 0, "without a context nothing is superseded"),
         constant("QUORATE_BLIND_SUPERSEDE", 1, "without a context it replaces what its coordinator holds"),
-        constant("QUORATE_CALL_SLOPPY", CALL_SLOPPY, "fallbacks may stand in; not offered yet"),
+        constant("QUORATE_CALL_SLOPPY", CALL_SLOPPY, "fallbacks may stand in for replicas that are down"),
         constant("QUORATE_CALL_NO_CONTEXT", CALL_NO_CONTEXT, "the completion needs no context"),
         constant("QUORATE_TYPE_BYTES", 0, "a plain value"),
         constant("QUORATE_N_HIDDEN", NEWS_HIDDEN, "the view left siblings out"),
