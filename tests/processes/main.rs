@@ -11,6 +11,7 @@ mod cluster;
 mod commands;
 mod flapping;
 mod gossip;
+mod hints;
 mod keyring;
 mod kill;
 mod load;
