@@ -84,12 +84,32 @@ pub(super) struct Watch {
     figures: Arc<Figures>,
     is_read_only: bool,
     is_full: bool,
+    keeps_no_hints: bool,
     publish_at: Instant,
 }
 
 impl Watch {
     pub(super) fn new(figures: Arc<Figures>) -> Watch {
-        Watch { figures, is_read_only: false, is_full: false, publish_at: Instant::ZERO }
+        Watch {
+            figures,
+            is_read_only: false,
+            is_full: false,
+            keeps_no_hints: false,
+            publish_at: Instant::ZERO,
+        }
+    }
+
+    fn look_at_hints(&mut self, node: &mut Node<Storage>, log: &Logger) {
+        for finding in node.hints_mut().store_mut().take_findings() {
+            let (level, text) = describe(&finding);
+            log.log(level, "hints", format_args!("{text}"));
+        }
+        let keeps_none = !node.hints().takes_any();
+        if keeps_none && !self.keeps_no_hints {
+            let what = "their log failed or is of another time: none are kept until the node is started anew";
+            log.log(Level::Error, "hints", format_args!("{what}"));
+        }
+        self.keeps_no_hints = keeps_none;
     }
 
     /// Looks at the store, once a turn.
@@ -113,6 +133,7 @@ impl Watch {
             }
         }
         (self.is_read_only, self.is_full) = (is_read_only, is_full);
+        self.look_at_hints(node, log);
         if is_news || now >= self.publish_at {
             self.publish_at = now + PUBLISH_INTERVAL;
             let status = node.status();

@@ -14,6 +14,7 @@ use super::world::World;
 use crate::proto::error::Outcome;
 use crate::proto::hints::{PARTITIONS, Spot};
 use crate::proto::io::Reply;
+use crate::proto::node::Node;
 use crate::proto::ring;
 use crate::proto::store::{KeyRef, Sequence, Store};
 use crate::store::{LogOptions, MemoryStore};
@@ -34,6 +35,12 @@ pub(super) const fn machine_of(machines: usize, place: usize) -> usize {
 /// The place of a hint.
 const fn nook(machines: usize, keeper: usize, target: usize, is_counted: bool) -> usize {
     machines + (keeper * machines + target) * 2 + is_counted as usize
+}
+
+/// Lets the log workers of a node do one thing each; whether there was one.
+pub(super) fn disk_step(node: &mut Node<WatchedStore>) -> bool {
+    let did = node.store_mut().real_mut().disk_step();
+    node.hints_mut().store_mut().real_mut().disk_step() || did
 }
 
 impl World {

@@ -188,7 +188,10 @@ fn build(profile: Profile, seed: u64, text: bool) -> World {
         Oracle::new(keys, (profile.machines, profile.hints.is_some()), cluster, profile.siblings_max);
     profile.rotten.into_iter().for_each(|machine| oracle.expect_rot(machine));
     oracle.is_kept = profile.membership.is_some();
-    World::new(Parts { profile, config, names, ids, oracle, seed, text })
+    let is_sloppy = profile.hints.is_some();
+    let mut world = World::new(Parts { profile, config, names, ids, oracle, seed, text });
+    world.workload.ask_sloppily(is_sloppy);
+    world
 }
 
 /// The whole life of a world.

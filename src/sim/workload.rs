@@ -210,8 +210,8 @@ impl Workload {
     }
 
     /// Whether clients ask for sloppy quorums, two times of three.
-    pub fn with_sloppy(self, is_sloppy: bool) -> Workload {
-        Workload { is_sloppy, ..self }
+    pub fn ask_sloppily(&mut self, is_sloppy: bool) {
+        self.is_sloppy = is_sloppy;
     }
 
     /// How many clients there are.

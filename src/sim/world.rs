@@ -186,8 +186,7 @@ impl World {
             queue: BinaryHeap::new(),
             planned: 0,
             network: Network::new(profile.machines, rng.next_u64()),
-            workload: Workload::new(replicas, profile.ballast_max, profile.w_min, rng.next_u64())
-                .with_sloppy(profile.hints.is_some()),
+            workload: Workload::new(replicas, profile.ballast_max, profile.w_min, rng.next_u64()),
             machines,
             names,
             ids,
@@ -428,8 +427,7 @@ impl World {
         let now = self.clock_of(machine);
         let this = &mut self.machines[machine];
         let node = this.node.as_mut().expect("it runs");
-        let mut did = node.store_mut().real_mut().disk_step();
-        did |= node.hints_mut().store_mut().real_mut().disk_step();
+        let did = super::hinted::disk_step(node);
         self.trace.note(self.now, 4, &[machine as u8, u8::from(did)]);
         if this.platter.is_crashed() {
             self.struck(Fault::CrashInDisk);

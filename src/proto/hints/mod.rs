@@ -10,9 +10,9 @@
 //! dirty (trap T2). Hints of one key and target are merged (rule V3), never replaced; a counted and an uncounted
 //! one become one counted one.
 //!
-//! The log is a [`Replica`] of its own, whose keys are these. A fallback that coordinates a put issues the dot
+//! The log is a `Replica` of its own, whose keys are these. A fallback that coordinates a put issues the dot
 //! from there, under this node's generation and epochs of this log's opening. Every change goes through
-//! [`Hints::change`], so the figures are exact.
+//! `Hints::change`, so the figures are exact.
 //!
 //! `delivery` brings hints to their targets; `patrol` looks through all of them, for those that are too old or
 //! whose target owns the key no more. Who is sent a hint, and when, the coordinator decides.
@@ -204,7 +204,7 @@ impl<S: Store> Hints<S> {
         self.copy.store_mut()
     }
 
-    /// The waits for this store, as the data's [`Replica`] has its own.
+    /// The waits for this store, as the data's `Replica` has its own.
     pub fn waits(&mut self) -> &mut Replica<S> {
         &mut self.copy
     }
@@ -307,7 +307,7 @@ impl<S: Store> Hints<S> {
         }
     }
 
-    /// Takes a hint; it is as safe as [`Replica::is_safe`] of [`Hints::waits`] says of the sequence.
+    /// Takes a hint; it is as safe as `Replica::is_safe` of [`Hints::waits`] says of the sequence.
     ///
     /// # Errors
     /// Nothing was taken: too many bytes are held, or the store's reason.
@@ -388,7 +388,7 @@ impl<S: Store> Hints<S> {
     /// that is kept of the key, and keeps the record as a counted hint for `spot`. [`Hints::encoded`] is the object.
     ///
     /// # Errors
-    /// As [`Hints::keep`], and what [`Replica::write`] refuses.
+    /// As [`Hints::keep`], and what `Replica::write` refuses.
     pub fn write(
         &mut self,
         now: Now,
