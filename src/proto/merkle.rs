@@ -183,9 +183,12 @@ impl Branch {
 }
 
 impl MerkleTree {
-    /// A record came under this path.
-    pub fn put(&mut self, path: u32, item_hash: u64) {
-        self.change(path, Change { old: Digest::default(), new: Digest::of(item_hash) });
+    /// A record came under this path. Returns its leaf, if that asks to be split: as often as it has so many
+    /// keys more, so that one which cannot be split does not ask for each of them.
+    pub fn put(&mut self, path: u32, item_hash: u64) -> Option<NodeName> {
+        let (level, keys) = self.change(path, Change { old: Digest::default(), new: Digest::of(item_hash) });
+        let asks = level < LEVEL_MAX && keys > SPLIT_ABOVE && keys % SPLIT_ABOVE == 1;
+        asks.then(|| NodeName::of(path, level))
     }
 
     /// A record took the place of another.
@@ -200,23 +203,25 @@ impl MerkleTree {
         self.change(path, Change { old: Digest::of(item_hash), new: Digest::default() });
     }
 
-    fn change(&mut self, path: u32, change: Change) {
+    /// Returns the level of the leaf, and its keys.
+    fn change(&mut self, path: u32, change: Change) -> (u32, u32) {
         self.root = change.on(self.root);
         let mut keys = self.root.keys;
         let mut place = &mut self.top;
         for level in 0..LEVEL_MAX {
             if keys < JOIN_BELOW {
                 self.heap -= place.take().map_or(0, |branch| branch.heap_bytes());
-                return;
+                return (level, keys);
             }
-            let Some(branch) = place else { return };
+            let Some(branch) = place else { return (level, keys) };
             let digit = digit(path, level);
             let child = change.on(branch.child(digit));
             branch.set(digit, child);
             keys = child.keys;
-            let Some(below) = &mut branch.below else { return };
+            let Some(below) = &mut branch.below else { return (level + 1, keys) };
             place = &mut below[digit];
         }
+        (LEVEL_MAX, keys)
     }
 
     /// All of it.
@@ -259,14 +264,6 @@ impl MerkleTree {
             place = branch.below(digit);
         }
         (NodeName::of(path, LEVEL_MAX), digest)
-    }
-
-    /// The leaf of a path, to which a key was just added, if it asks to be split: as often as it has so many
-    /// keys more, so that one which cannot be split does not ask for each of them.
-    pub fn crowded(&self, path: u32) -> Option<NodeName> {
-        let (name, digest) = self.leaf(path);
-        (name.level < LEVEL_MAX && digest.keys > SPLIT_ABOVE && digest.keys % SPLIT_ABOVE == 1)
-            .then_some(name)
     }
 
     /// All leaves that have too many keys.
@@ -648,8 +645,10 @@ mod tests {
     #[test]
     fn a_split_that_does_not_add_up_is_refused() {
         let mut grown = Grown::default();
-        (0..=SPLIT_ABOVE).for_each(|at| grown.put(at << 15, u64::from(at) + 1));
-        let leaf = grown.tree.crowded(0).expect("more keys than a leaf has");
+        (0..SPLIT_ABOVE).for_each(|at| grown.put(at << 15, u64::from(at) + 1));
+        assert!(grown.tree.all_crowded().is_empty());
+        grown.put(5, 7);
+        let leaf = grown.tree.all_crowded()[0];
         assert_eq!(leaf, NodeName::ROOT);
         let mut children: [Digest; FANOUT] = core::array::from_fn(|digit| grown.digest(leaf.child(digit)));
         children[3].sum ^= 1;

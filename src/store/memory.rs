@@ -149,10 +149,7 @@ impl MemoryStore {
     /// A key is new: notes it in its tree, whose leaf is split if it has become crowded.
     fn plant(&mut self, key: &KeyRef<'_>, item_hash: u64) {
         let path = self.path(key);
-        let crowded = self.trees.change(key.partition, key.keyspace, |tree| {
-            tree.put(path, item_hash);
-            tree.crowded(path)
-        });
+        let crowded = self.trees.change(key.partition, key.keyspace, |tree| tree.put(path, item_hash));
         if let Some(leaf) = crowded {
             let children = self.children(key.partition, key.keyspace, leaf);
             self.trees.change(key.partition, key.keyspace, |tree| tree.split(leaf, &children));

@@ -162,6 +162,8 @@ pub struct Found {
 /// Where a record lies whose header is wanted.
 #[derive(Clone, Copy, Debug)]
 pub struct Place {
+    /// Who asks, in words of the one who does: several may ask for one record.
+    pub asker: u32,
     /// The segment's number.
     pub number: u64,
     /// Where in it.
@@ -175,6 +177,8 @@ pub struct Place {
 /// A key's own record, by its header, which nobody has checked.
 #[derive(Clone, Copy, Debug)]
 pub struct Seen {
+    /// See [`Place`].
+    pub asker: u32,
     /// See [`Place`].
     pub partition: u16,
     /// See [`Place`].
@@ -343,7 +347,7 @@ impl<D: Disk> Crew<D> {
     pub fn see(&mut self, mut places: Vec<Place>) -> Option<Vec<Seen>> {
         places.sort_unstable_by_key(|place| (place.number, place.offset));
         let mut seen = Vec::with_capacity(places.len());
-        for Place { number, offset, partition, fingerprint } in places {
+        for Place { asker, number, offset, partition, fingerprint } in places {
             let is_open = self.reading.as_ref().is_some_and(|(open, _)| *open == number);
             if !is_open {
                 self.reading = Some((number, self.disk.open(&file_path(number)).ok()?));
@@ -352,7 +356,7 @@ impl<D: Disk> Crew<D> {
             let mut bytes = [UNREADABLE; record::BEGINNING_LENGTH];
             read_as_possible(file, offset, &mut bytes);
             if let Some((keyspace, item_hash)) = record::glance(&bytes) {
-                seen.push(Seen { partition, fingerprint, keyspace, item_hash });
+                seen.push(Seen { asker, partition, fingerprint, keyspace, item_hash });
             }
         }
         Some(seen)

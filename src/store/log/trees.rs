@@ -35,6 +35,8 @@ pub struct Tending {
     /// Partition and keyspace of trees with a leaf that asks to be split.
     crowded: BTreeSet<(u16, u16)>,
     splits: Vec<Split>,
+    /// The number of the last of them.
+    last: u32,
     audit: Option<Audit>,
     /// Whose look is under way.
     looking: Option<Looking>,
@@ -58,6 +60,8 @@ enum Looking {
 /// A leaf that is split.
 #[derive(Debug)]
 struct Split {
+    /// Its number among all, as [`Place::asker`].
+    number: u32,
     partition: u16,
     keyspace: u16,
     leaf: NodeName,
@@ -67,6 +71,10 @@ struct Split {
 }
 
 impl Split {
+    fn is_of(&self, partition: u16, keyspace: u16, leaf: NodeName) -> bool {
+        (self.partition, self.keyspace, self.leaf) == (partition, keyspace, leaf)
+    }
+
     fn count(&mut self, spot: Spot, keyspace: u16, old: Digest, new: Digest) {
         let is_ours = (self.partition, self.keyspace) == (spot.partition, keyspace);
         if is_ours && self.leaf.paths().contains(&spot.fingerprint) {
@@ -74,6 +82,14 @@ impl Split {
             self.children[digit] = self.children[digit].without(old).with(new);
         }
     }
+}
+
+/// Records that are asked for.
+struct Asked {
+    asker: u32,
+    partition: u16,
+    /// Their fingerprints.
+    range: Range<u32>,
 }
 
 /// A partition whose trees are added up anew.
@@ -146,10 +162,7 @@ impl<D: Disk> LogStore<D> {
         let path = spot.fingerprint;
         let is_crowded = self.trees.change(spot.partition, keyspace, |tree| {
             match (old, new) {
-                (None, Some(new)) => {
-                    tree.put(path, new);
-                    return tree.crowded(path).is_some();
-                }
+                (None, Some(new)) => return tree.put(path, new).is_some(),
                 (Some(old), Some(new)) => tree.replace(path, old, new),
                 (Some(old), None) => tree.remove(path, old),
                 (None, None) => {}
@@ -213,13 +226,21 @@ impl<D: Disk> LogStore<D> {
             && let Some((partition, keyspace)) = self.tending.crowded.pop_first()
         {
             let Some(tree) = self.trees.tree(partition, keyspace) else { continue };
-            let mut leaves = tree.all_crowded().into_iter();
+            // One whose listing goes on from before asks again with new keys.
+            let mut leaves = tree.all_crowded();
+            let begun = |leaf: &NodeName| {
+                self.tending.splits.iter().any(|split| split.is_of(partition, keyspace, *leaf))
+            };
+            leaves.retain(|leaf| !begun(leaf));
+            let mut leaves = leaves.into_iter();
             while budget > 0
                 && let Some(leaf) = leaves.next()
             {
                 let cursor = leaf.paths().start;
                 let children = [Digest::default(); FANOUT];
-                self.tending.splits.push(Split { partition, keyspace, leaf, cursor, children });
+                self.tending.last = self.tending.last.wrapping_add(1);
+                let number = self.tending.last;
+                self.tending.splits.push(Split { number, partition, keyspace, leaf, cursor, children });
                 self.list_split(self.tending.splits.len() - 1, &mut budget, places);
             }
             if leaves.next().is_some() {
@@ -230,10 +251,11 @@ impl<D: Disk> LogStore<D> {
     }
 
     fn list_split(&mut self, at: usize, budget: &mut usize, places: &mut Vec<Place>) {
-        let Split { partition, leaf, cursor, .. } = self.tending.splits[at];
+        let Split { number, partition, leaf, cursor, .. } = self.tending.splits[at];
         let mut seen = Vec::new();
         let end = leaf.paths().end;
-        let cursor = self.list(partition, cursor..end, budget, places, &mut seen);
+        let asked = Asked { asker: number, partition, range: cursor..end };
+        let cursor = self.list(&asked, budget, places, &mut seen);
         let split = &mut self.tending.splits[at];
         split.cursor = cursor;
         for seen in seen {
@@ -246,12 +268,12 @@ impl<D: Disk> LogStore<D> {
     /// Ends between two fingerprints; returns before which.
     fn list(
         &self,
-        partition: u16,
-        range: Range<u32>,
+        asked: &Asked,
         budget: &mut usize,
         places: &mut Vec<Place>,
         staged: &mut Vec<Seen>,
     ) -> u32 {
+        let Asked { asker, partition, ref range } = *asked;
         let mut last = None;
         for (fingerprint, location) in self.index.iter(partition, range.start) {
             if fingerprint >= range.end {
@@ -264,9 +286,9 @@ impl<D: Disk> LogStore<D> {
             *budget = budget.saturating_sub(1);
             let Some((entry, offset)) = self.segments.locate(location) else { continue };
             if offset < entry.staged_from {
-                places.push(Place { number: entry.plan.number, offset, partition, fingerprint });
+                places.push(Place { asker, number: entry.plan.number, offset, partition, fingerprint });
             } else if let Some((keyspace, item_hash)) = self.glance_at(location) {
-                staged.push(Seen { partition, fingerprint, keyspace, item_hash });
+                staged.push(Seen { asker, partition, fingerprint, keyspace, item_hash });
             }
         }
         range.end
@@ -301,8 +323,8 @@ impl<D: Disk> LogStore<D> {
         }
         let Some(Audit { partition, cursor, .. }) = self.tending.audit else { return false };
         let mut seen = Vec::new();
-        let range = cursor..NodeName::ROOT.paths().end;
-        let cursor = self.list(partition, range, &mut { LOOK_RECORDS }, places, &mut seen);
+        let asked = Asked { asker: 0, partition, range: cursor..NodeName::ROOT.paths().end };
+        let cursor = self.list(&asked, &mut { LOOK_RECORDS }, places, &mut seen);
         if let Some(audit) = &mut self.tending.audit {
             audit.cursor = cursor;
             for seen in seen {
@@ -329,7 +351,7 @@ impl<D: Disk> LogStore<D> {
             }
             return;
         };
-        for Seen { partition, fingerprint, keyspace, item_hash } in seen {
+        for Seen { asker, partition, fingerprint, keyspace, item_hash } in seen {
             let spot = Spot { partition, fingerprint };
             let (old, new) = (Digest::default(), Digest::of(item_hash));
             match looking {
@@ -337,8 +359,8 @@ impl<D: Disk> LogStore<D> {
                     self.tending.audit.iter_mut().for_each(|audit| audit.count(spot, keyspace, old, new));
                 }
                 _ => {
-                    let splits = self.tending.splits.iter_mut();
-                    splits.for_each(|split| split.count(spot, keyspace, old, new));
+                    let split = self.tending.splits.iter_mut().find(|split| split.number == asker);
+                    split.into_iter().for_each(|split| split.count(spot, keyspace, old, new));
                 }
             }
         }

@@ -132,10 +132,7 @@ impl<D: Disk> Reader<'_, D> {
     fn change_tree(&mut self, spot: Spot, keyspace: u16, old: Option<u64>, new: Option<u64>) {
         let Spot { partition, fingerprint } = spot;
         let crowded = self.trees.change(partition, keyspace, |tree| match (old, new) {
-            (None, Some(new)) => {
-                tree.put(fingerprint, new);
-                tree.crowded(fingerprint)
-            }
+            (None, Some(new)) => tree.put(fingerprint, new),
             (Some(old), Some(new)) => {
                 tree.replace(fingerprint, old, new);
                 None

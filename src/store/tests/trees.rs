@@ -182,6 +182,30 @@ fn a_leaf_is_split_when_the_worker_has_read_its_records() {
     }
 }
 
+/// A listing that takes several looks, while keys are added that have the leaf ask again.
+#[test]
+fn a_large_leaf_is_split_although_it_asks_again_meanwhile() {
+    let mut log = Log::new(8, LogOptions { segment_size: 4 << 20, staging_limit: 64 << 20, ..options() });
+    for _ in 0..20_000 {
+        log.change(40_000);
+    }
+    log.store.flush(Durability::Interval);
+    work(&log.store);
+    for _ in 0..40 {
+        for _ in 0..400 {
+            log.change(40_000);
+        }
+        work(&log.store);
+        log.turn();
+    }
+    for _ in 0..200 {
+        work(&log.store);
+        log.turn();
+    }
+    check_trees(&log.store);
+    assert!(log.store.trees().crowded().is_empty());
+}
+
 #[test]
 fn a_checkpoint_has_the_trees_of_shards_that_it_copied_at_different_times() {
     let options = LogOptions {
