@@ -558,7 +558,7 @@ impl<S: Store> Node<S> {
         if self.cluster_deadline() <= now.mono {
             self.handle_cluster_timeout(now);
         }
-        if self.exchanges.deadline(&self.config) <= now.mono {
+        if self.exchanges.deadline(&self.config, &self.peers) <= now.mono {
             self.carry_on_exchange(now);
         }
         self.handle_hints_timeout(now);
@@ -603,7 +603,7 @@ impl<S: Store> Node<S> {
     pub fn deadline(&self) -> Instant {
         let requests = self.coordinator.deadline().min(self.hello_at);
         let store = self.replica.sync_deadline().min(self.replica.store().deadline());
-        let exchange = self.exchanges.deadline(&self.config);
+        let exchange = self.exchanges.deadline(&self.config, &self.peers);
         let store = store.min(self.hints_deadline()).min(exchange);
         requests.min(store).min(self.sweep.deadline(&self.replica)).min(self.cluster_deadline())
     }

@@ -12,6 +12,7 @@ use super::{Cluster, put};
 fn always(config: &mut Config) {
     config.exchange_interval = Some(Duration::from_secs(1));
     config.partitions = 16;
+    config.hint_bytes_max = Some(0);
 }
 
 fn alone() -> Options {

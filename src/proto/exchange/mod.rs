@@ -143,11 +143,12 @@ impl Exchanges {
         }
     }
 
-    /// When [`Exchanges::carry_on`] is due although nothing else happens.
-    pub fn deadline(&self, config: &Config) -> Instant {
+    /// When [`Exchanges::carry_on`] is due although nothing else happens: never, as long as nobody is there.
+    pub fn deadline(&self, config: &Config, peers: &Peers) -> Instant {
         match &self.running {
             _ if config.exchange_interval.is_none() => Instant::NEVER,
-            None => self.next_at,
+            None if peers.slots().any(|slot| peers.usable(slot)) => self.next_at,
+            None => Instant::NEVER,
             Some(exchange) if exchange.waits() => exchange.due,
             Some(_) => self.pace_at,
         }
