@@ -17,6 +17,7 @@ PLANTED=scripts/planted.txt
 BUGS=(ack_before_append actor_reuse epoch_trust merge_context_one_side count_failed torn_tail shed_early tokens_no_skip)
 MEMBERSHIP_BUGS=(flip_early union_quorum one_source drop_unverified stale_frames gapped_copy fork_accepted removed_rejoins
     wiped_keeper)
+EXCHANGE_BUGS=(takes_only complete_early unsure_offered)
 SLOPPY_BUGS=(hint_aged hint_replaced hint_undurable fallback_actor)
 STORE_BUGS=(replay_order tombstone_rule checksum_seed manifest_order)
 SEARCHED=500
@@ -72,21 +73,24 @@ replay_planted() {
         # shellcheck disable=SC2046
         "$clean" sim $(where "$world") --seed "$seed" >/dev/null 2>&1 || fail "seed $seed fails with nothing planted"
     done <"$PLANTED"
-    for name in "${BUGS[@]}" "${STORE_BUGS[@]}" "${MEMBERSHIP_BUGS[@]}" "${SLOPPY_BUGS[@]}"; do
+    for name in "${BUGS[@]}" "${STORE_BUGS[@]}" "${MEMBERSHIP_BUGS[@]}" "${SLOPPY_BUGS[@]}" "${EXCHANGE_BUGS[@]}"; do
         grep -q "^$name " "$PLANTED" || fail "no seed is recorded for $name"
     done
 }
 
+# The world or the profile in which a planted bug is looked for.
+world_of() {
+    case " ${STORE_BUGS[*]} " in *" $1 "*) printf store && return ;; esac
+    case " ${MEMBERSHIP_BUGS[*]} " in *" $1 "*) printf membership && return ;; esac
+    case " ${SLOPPY_BUGS[*]} " in *" $1 "*) printf sloppy && return ;; esac
+    case " ${EXCHANGE_BUGS[*]} " in *" $1 "*) printf exchange && return ;; esac
+}
+
 search_planted() {
     local name world program found
-    for name in "${BUGS[@]}" "${STORE_BUGS[@]}" "${MEMBERSHIP_BUGS[@]}" "${SLOPPY_BUGS[@]}"; do
+    for name in "${BUGS[@]}" "${STORE_BUGS[@]}" "${MEMBERSHIP_BUGS[@]}" "${SLOPPY_BUGS[@]}" "${EXCHANGE_BUGS[@]}"; do
         program=$(build "$name") || exit 1
-        case " ${STORE_BUGS[*]} | ${MEMBERSHIP_BUGS[*]} | ${SLOPPY_BUGS[*]} " in
-        *" $name "*'|'*'|'*) world=store ;;
-        *'|'*" $name "*'|'*) world=membership ;;
-        *'|'*'|'*" $name "*) world=sloppy ;;
-        *) world= ;;
-        esac
+        world=$(world_of "$name")
         found=$(search "$program" "$world")
         printf 'planted %s: %s\n' "$name" "${found:-not found in $SEARCHED seeds}"
         [ -n "$found" ] || fail "planted $name is not found within $SEARCHED seeds"
@@ -104,6 +108,7 @@ case ${1:-} in
     "$clean" sim --profile rot --seeds 0..150 >/dev/null || fail '150 seeds of a cluster with a disk that rots'
     "$clean" sim --profile membership --seeds 0..300 >/dev/null || fail '300 seeds of a cluster whose members change'
     "$clean" sim --profile sloppy --seeds 0..150 >/dev/null || fail '150 seeds of a cluster whose fallbacks stand in'
+    "$clean" sim --profile exchange --seeds 0..100 >/dev/null || fail '100 seeds of a cluster whose copies are compared'
     "$clean" sim --seeds 0..100 --twice --partial >/dev/null || fail '100 seeds twice'
     replay_planted
     ;;
@@ -113,6 +118,7 @@ soak)
     "$clean" sim --profile rot --seeds "0..${2:-20000}" || fail "${2:-20000} seeds of a cluster with a disk that rots"
     "$clean" sim --profile membership --seeds "0..${2:-20000}" || fail "${2:-20000} seeds of a cluster whose members change"
     "$clean" sim --profile sloppy --seeds "0..${2:-20000}" || fail "${2:-20000} seeds of a cluster whose fallbacks stand in"
+    "$clean" sim --profile exchange --seeds "0..${2:-20000}" || fail "${2:-20000} seeds of a cluster whose copies are compared"
     search_planted
     ;;
 record)
