@@ -240,11 +240,10 @@ impl Config {
         if self.client_deadline.is_zero() || self.client_deadline > limits::DEADLINE_MAX {
             return fail("timeout-ms", format!("{:?} is outside 1 ms to 1 h", self.client_deadline));
         }
-        if self.hint_age_max.is_zero() {
-            return fail("hint-age", "0 leaves no time".into());
-        }
-        if self.sweep_interval.is_zero() {
-            return fail("sweep-interval", "0 leaves no time".into());
+        for (setting, time) in [("sweep-interval", self.sweep_interval), ("hint-age", self.hint_age_max)] {
+            if time.is_zero() {
+                return fail(setting, "0 leaves no time".into());
+            }
         }
         if self.siblings_max == 0 || self.in_flight_max == 0 || self.replica_deadline.is_zero() {
             return fail("limits", "0 is no limit".into());
@@ -296,7 +295,7 @@ mod tests {
     #[test]
     fn each_wrong_setting_is_named() {
         type Change = fn(&mut Config);
-        let table: [(&str, Change); 18] = [
+        let table: [(&str, Change); 19] = [
             ("members", |c| c.members.clear()),
             ("members", |c| c.members[0].name = "a b".into()),
             ("members", |c| c.members.push(c.members[0].clone())),
@@ -321,6 +320,7 @@ mod tests {
                 c.members.push(MemberSpec::new("b", ""));
             }),
             ("sweep-interval", |c| c.sweep_interval = Duration::ZERO),
+            ("hint-age", |c| c.hint_age_max = Duration::ZERO),
         ];
         for (setting, change) in table {
             let mut config = Config::new("a");

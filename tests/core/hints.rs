@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use quorate::proto::cluster::{Change, Order};
 use quorate::proto::error::Outcome;
-use quorate::proto::hints::Figures;
-use quorate::proto::io::{Operation, Options};
+use quorate::proto::hints::{Figures, Spot};
+use quorate::proto::io::{MemberId, Operation, Options};
 use quorate::proto::message::{Acks, Hint, Message};
 
 use super::{Cluster, put, set, values, with_context};
@@ -149,6 +149,48 @@ fn hints_of_two_coordinators_are_merged() {
 }
 
 #[test]
+fn a_hint_that_holds_more_than_was_sent_is_not_removed() {
+    let mut cluster = Cluster::new(4, |_| {}, 0);
+    let (replicas, others) = placed(&cluster);
+    let (writer, target, keeper) = (replicas[0], replicas[2], others[0]);
+    cluster.isolate(target);
+    assert_eq!(cluster.ask(writer, KEY, put("milk", None), sloppy(3)).outcome, Outcome::Ok);
+    // Only keeper and target meet again; what is delivered is not acknowledged yet.
+    cluster.cut.retain(|lane| *lane != (target, keeper) && *lane != (keeper, target));
+    let (keeper_id, target_id) = (cluster.ids[keeper], cluster.ids[target]);
+    cluster.nodes[target].handle_peer_up(cluster.now, keeper_id);
+    cluster.nodes[keeper].handle_peer_up(cluster.now, target_id);
+    cluster.run();
+    let now = cluster.now;
+    cluster.nodes[keeper].handle_timeout(now);
+    cluster.carry_once();
+    // Meanwhile the hint comes to hold more.
+    cluster.begin(writer, KEY, put("eggs", None), sloppy(3));
+    cluster.drain(writer);
+    for (from, to, frames) in std::mem::take(&mut cluster.wire) {
+        let from = cluster.ids[from];
+        cluster.nodes[to].handle_frames(now, from, &frames).unwrap();
+    }
+    cluster.run();
+    assert_eq!((figures(&cluster).records, cluster.counter(keeper, "hints_delivered")), (1, 0));
+    cluster.wait_for_hints();
+    assert_eq!(cluster.counter(keeper, "hints_delivered"), 1);
+    assert_eq!(cluster.own_values(target), ["eggs", "milk"]);
+}
+
+#[test]
+fn a_hint_names_its_target_and_key() {
+    let name = |prefix: &[u8], key: &[u8]| [prefix, &[3, 0], key].concat();
+    for key in [&b""[..], b"cart"] {
+        let spot = Spot { target: MemberId(0xab), keyspace: 3, key };
+        assert_eq!(Spot::of(&name(b"{00000000000000ab}", key)), Some(spot));
+    }
+    for bad in [&b"{00000000000000xb}"[..], b"(00000000000000ab}", b"{00000000000000ab)", b"{00"] {
+        assert_eq!(Spot::of(&name(bad, b"")), None, "{bad:?}");
+    }
+}
+
+#[test]
 fn what_a_coordinator_keeps_for_want_of_another_machine_does_not_count() {
     let mut cluster = Cluster::new(3, |_| {}, 0);
     cluster.isolate(2);
@@ -225,7 +267,7 @@ fn a_hint_for_nobody_or_by_a_replica_is_not_taken() {
     let (outsider, target) = (cluster.ids[others[0]], cluster.ids[replicas[2]]);
     let before = figures(&cluster).records;
     cluster.say(replicas[0], others[0], &hint(outsider, b""));
-    cluster.say(replicas[0], others[0], &hint(quorate::proto::io::MemberId(7), b""));
+    cluster.say(replicas[0], others[0], &hint(MemberId(7), b""));
     cluster.say(others[0], replicas[0], &hint(target, b""));
     assert_eq!(figures(&cluster).records, before);
 }

@@ -245,20 +245,9 @@ impl Messages<'_> {
             }
             "Probe" => send(Message::Probe { number: boundary(rng) as u32 }, &mut frame),
             "Probed" => send(Message::Probed { number: boundary(rng) as u32 }, &mut frame),
-            "Hint" => {
+            "Hint" | "Hinted" | "FetchHint" => {
                 let object = encoded_object(rng, self.facts);
-                let target = MemberId(if rng.one_in(2) { detail } else { rng.next_u64() });
-                let acks = Acks { stored: rng.one_in(2), durable: rng.one_in(2) };
-                let is_counted = rng.one_in(2);
-                let hint = Hint { target, is_counted, keyspace, key: &key, acks, object: &object };
-                send(Message::Hint(hint), &mut frame);
-            }
-            "Hinted" => {
-                let stored = [Stored::Stored, Stored::Durable, Stored::Full][rng.below(3) as usize];
-                send(Message::Hinted(Hinted { target: MemberId(detail), stored }), &mut frame);
-            }
-            "FetchHint" => {
-                send(Message::FetchHint(FetchHint { keyspace, key: &key, known: detail }), &mut frame);
+                send(hint(KINDS[kind], rng, (keyspace, detail), (&key, &object)), &mut frame);
             }
             "Scanned" => {
                 let mut keys = Vec::new();
@@ -544,4 +533,25 @@ fn encoded_request(rng: &mut Rng, key: &[u8]) -> Vec<u8> {
         bend(rng, &mut bytes, b"\x00\x00\x02k1");
     }
     bytes
+}
+
+/// A message about hints.
+fn hint<'a>(
+    kind: &str,
+    rng: &mut Rng,
+    (keyspace, detail): (u16, u64),
+    (key, object): (&'a [u8], &'a [u8]),
+) -> Message<'a> {
+    let target = MemberId(if rng.one_in(2) { detail } else { rng.next_u64() });
+    match kind {
+        "Hint" => {
+            let acks = Acks { stored: rng.one_in(2), durable: rng.one_in(2) };
+            Message::Hint(Hint { target, is_counted: rng.one_in(2), keyspace, key, acks, object })
+        }
+        "Hinted" => {
+            let stored = [Stored::Stored, Stored::Durable, Stored::Full][rng.below(3) as usize];
+            Message::Hinted(Hinted { target, stored })
+        }
+        _ => Message::FetchHint(FetchHint { keyspace, key, known: detail }),
+    }
 }

@@ -19,8 +19,6 @@
 
 mod delivery;
 mod patrol;
-#[cfg(test)]
-mod tests;
 
 pub use self::delivery::Road;
 
@@ -66,7 +64,7 @@ impl<'a> Spot<'a> {
     /// What the key of a record in the log of hints names; `None` if it is none.
     pub fn of(name: &'a [u8]) -> Option<Spot<'a>> {
         let (prefix, key) = name.split_at_checked(PREFIX)?;
-        let digits = prefix.strip_prefix(b"{")?.get(..16)?;
+        let digits = prefix[..18].strip_prefix(b"{")?.strip_suffix(b"}")?;
         let target = u64::from_str_radix(core::str::from_utf8(digits).ok()?, 16).ok()?;
         let keyspace = u16::from_le_bytes([prefix[18], prefix[19]]);
         Some(Spot { target: MemberId(target), keyspace, key })
