@@ -7,6 +7,7 @@ use quorate::proto::error::Outcome;
 use quorate::proto::hints::{Figures, Spot};
 use quorate::proto::io::{MemberId, Operation, Options};
 use quorate::proto::message::{Acks, Hint, Message};
+use quorate::proto::version::{Actor, Dot, Epoch, Hlc, Object, Sibling, VectorClock};
 
 use super::{Cluster, put, set, values, with_context};
 
@@ -256,20 +257,27 @@ fn a_release_that_knows_no_hints_is_given_none() {
 
 #[test]
 fn a_hint_for_nobody_or_by_a_replica_is_not_taken() {
-    let mut cluster = Cluster::new(4, |_| {}, 0);
+    let mut cluster = Cluster::new(5, |_| {}, 0);
     let (replicas, others) = placed(&cluster);
-    let acks = Acks::default();
-    let hint = |target, object| {
-        Message::Hint(Hint { target, is_counted: true, keyspace: 0, key: KEY.as_bytes(), acks, object })
-    };
+    let dot = Dot { actor: Actor { generation: 1, epoch: Epoch { nonce: 1, number: 1 } }, counter: 1 };
+    let value = b"v"[..].into();
+    let mut object = Object::default();
+    let sibling = Sibling { dot, hlc: Hlc(1), tombstone: false, expires_ms: None, value };
+    object.write(&VectorClock::new(), |_| false, sibling);
+    let mut bytes = Vec::new();
+    object.encode(&mut bytes);
+    let (key, acks) = (KEY.as_bytes(), Acks::default());
+    let hint =
+        |target| Message::Hint(Hint { target, is_counted: true, keyspace: 0, key, acks, object: &bytes });
+    let (outsider, target) = (cluster.ids[others[1]], cluster.ids[replicas[2]]);
+    for target in [outsider, cluster.ids[others[0]], MemberId(7)] {
+        cluster.say(replicas[0], others[0], &hint(target));
+    }
+    cluster.say(others[0], replicas[0], &hint(target));
+    assert_eq!(figures(&cluster).records, 0);
     cluster.isolate(replicas[2]);
-    cluster.ask(replicas[0], KEY, set("milk"), sloppy(3));
-    let (outsider, target) = (cluster.ids[others[0]], cluster.ids[replicas[2]]);
-    let before = figures(&cluster).records;
-    cluster.say(replicas[0], others[0], &hint(outsider, b""));
-    cluster.say(replicas[0], others[0], &hint(MemberId(7), b""));
-    cluster.say(others[0], replicas[0], &hint(target, b""));
-    assert_eq!(figures(&cluster).records, before);
+    cluster.say(replicas[0], others[0], &hint(target));
+    assert_eq!(figures(&cluster).records, 1, "one for a replica is");
 }
 
 #[test]
