@@ -14,11 +14,13 @@ use quorate::proto::node::Node;
 use quorate::proto::rng::Rng;
 use quorate::proto::store::Store;
 use quorate::proto::time::{Instant, Now, WallTime};
-use quorate::proto::version::{Dot, Hlc, Object, Sibling, VectorClock};
+use quorate::proto::version::{Context, Dot, Hlc, Object, Sibling};
 use quorate::store::MemoryStore;
 
 #[path = "core/avoided.rs"]
 mod avoided;
+#[path = "core/counters.rs"]
+mod counters;
 #[path = "core/exchange.rs"]
 mod exchange;
 #[path = "core/faulty.rs"]
@@ -639,13 +641,13 @@ fn close_ends_every_request() {
 fn a_peer_that_claims_the_last_event_there_is_stops_no_write() {
     let mut cluster = Cluster::new(2, |_| {}, 0);
     let dot = cluster.ask(0, "k", set("v"), with_context()).dot.unwrap();
-    let mut seen = VectorClock::new();
-    seen.raise(dot.actor, u64::MAX - 1);
+    let mut seen = Context::default();
+    seen.clock.raise(dot.actor, u64::MAX - 1);
     let dot = Dot { actor: dot.actor, counter: u64::MAX };
     let hlc = Hlc::from_millis(1);
     let sibling = Sibling { dot, hlc, tombstone: false, expires_ms: None, value: b"last".into() };
     let (mut object, mut bytes) = (Object::default(), Vec::new());
-    object.write(&seen, |_| false, sibling);
+    object.write(&seen, sibling);
     object.encode(&mut bytes);
     let message = Message::Replicate { keyspace: 0, key: b"k", acks: Acks::default(), object: &bytes };
     cluster.say(1, 0, &message);

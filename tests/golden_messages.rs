@@ -12,14 +12,15 @@ use std::path::PathBuf;
 
 use quorate::proto::cluster::{Change, Topology};
 use quorate::proto::config::{Config, MemberSpec};
-use quorate::proto::io::MemberId;
+use quorate::proto::io::{Add, Edit, MemberId, Operation, Options, Request};
 use quorate::proto::keepers::{Answer, Ask, Ballot, Choice, Seat, Vote};
 use quorate::proto::keys::ClusterKeys;
 use quorate::proto::message::{
     Acks, Compare, Compared, Envelope, FetchHint, Fetched, Forward, Hello, Hint, Hinted, Message, Progress,
-    Seen, Stored, decode_frame, decode_records, put_digest, put_record,
+    Seen, Stored, decode_frame, decode_records, decode_request, encode_request, put_digest, put_record,
 };
 use quorate::proto::ring::Mode;
+use quorate::proto::version::{Actor, Context, Dot, Epoch, Hlc, Object, Sibling, is_counted};
 use quorate::proto::wire::WireError;
 
 const WRITE: &str = "QUORATE_GOLDEN_WRITE";
@@ -32,13 +33,15 @@ fn keys() -> ClusterKeys {
     ClusterKeys::derive("golden", &[7; 32])
 }
 
-/// A cluster of one that has staged one change of every kind that it can.
+/// A cluster of one, founded at level 1, that has staged one change of every kind that it can.
 fn topology() -> Topology {
     let mut config = Config::new("A");
     (config.placement, config.partitions) = (Mode::Balanced, 1);
     config.members[0].generation = 0xa1;
     config.members[0].address = "127.0.0.1:7380".into();
-    let mut topology = Topology::found(&config, &keys());
+    let mut founded = Topology::found(&config, &keys()).encode();
+    founded[3] = 1;
+    let mut topology = Topology::decode(&founded, &keys()).expect("it differs in its level");
     for change in [
         Change::Join(MemberSpec { generation: 0xb1, ..MemberSpec::new("B", "127.0.0.1:7381") }),
         Change::Weight("A".into(), 3),
@@ -89,6 +92,31 @@ fn inner(name: &str) -> Vec<u8> {
             Answer { version, ballot, vote }.encode(&mut bytes);
         }
     }
+    bytes
+}
+
+/// A number on which two actors have counted, and on another one before it.
+fn counted() -> Vec<u8> {
+    let actor = |number| Actor { generation: 0xa1, epoch: Epoch { nonce: 7, number } };
+    let mut object = Object::default();
+    let put = |object: &mut Object<'static>, value: &'static [u8; 2]| {
+        let dot = Dot { actor: actor(1), counter: object.context().counter(actor(1)) + 1 };
+        let seen = Context::of(object);
+        let expires_ms = Some(1 << 41);
+        object.write(&seen, Sibling { dot, hlc: Hlc(3), tombstone: false, expires_ms, value: value.into() });
+    };
+    let count = |object: &mut Object<'static>, number, by| {
+        let dot = Dot { actor: actor(number), counter: object.context().counter(actor(number)) + 1 };
+        let plan = object.plan_count(by, 0).expect("a number");
+        object.count(plan, dot, Hlc(4), 0);
+    };
+    put(&mut object, b"10");
+    count(&mut object, 2, 300);
+    put(&mut object, b"20");
+    count(&mut object, 2, -5);
+    count(&mut object, 3, 1);
+    let mut bytes = Vec::new();
+    object.encode(&mut bytes);
     bytes
 }
 
@@ -157,6 +185,18 @@ fn samples(visit: &mut dyn FnMut(&str, Message<'_>)) {
     visit("hint", Message::Hint(hint));
     visit("hinted", Message::Hinted(Hinted { target, stored: Stored::Durable }));
     visit("fetch hint", Message::FetchHint(FetchHint { keyspace: 1, key: b"k", known: 9 }));
+    let object = counted();
+    visit("replicate counted", Message::Replicate { keyspace: 1, key: b"k", acks, object: &object });
+    for (name, operation) in [
+        ("forward add", Operation::Add(Add::By { by: -7, id: Some(9) })),
+        ("forward put of a number", Operation::Add(Add::To { to: 8, context: b"token" })),
+        ("forward add of a fraction", Operation::Edit(Edit::AddFloat(b"0.5"))),
+    ] {
+        let mut request = Vec::new();
+        let options = Options { w: Some(1), ..Options::default() };
+        encode_request(&Request { keyspace: 1, key: b"k", operation, options }, &mut request);
+        visit(name, Message::Forward(Forward { request: &request, ..forward }));
+    }
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -179,6 +219,16 @@ fn holds_inside(message: &Message<'_>) -> bool {
             let mut again = Vec::new();
             Answer::decode(bytes).expect("an answer").encode(&mut again);
             again == *bytes
+        }
+        Message::Replicate { object, .. } if is_counted(object) => {
+            let mut again = Vec::new();
+            Object::decode(object).expect("an object").encode(&mut again);
+            again == *object
+        }
+        Message::Forward(forward) if forward.request.len() > 1 => {
+            let mut again = Vec::new();
+            encode_request(&decode_request(forward.request).expect("a request"), &mut again);
+            again == forward.request
         }
         Message::Topology(bytes) => Topology::decode(bytes, &keys()).expect("a topology").encode() == *bytes,
         Message::Join { change, .. } => Change::decode(change).expect("a change").encode() == *change,

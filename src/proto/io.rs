@@ -101,6 +101,8 @@ pub enum Operation<'a> {
     /// Read R replicas, then write what [`Edit`] makes of the newest sibling, superseding all that was
     /// read. Carried out by one coordinator; not atomic across coordinators.
     Edit(Edit<'a>),
+    /// Count: see [`Add`]. The reply shows the value after it, as its coordinator's copy has it.
+    Add(Add<'a>),
     /// One page of a partition-ordered scan over the whole keyspace (see [`ScanPage`]).
     Scan {
         /// Where to continue: 0, or [`ScanPage::next`] of the page before.
@@ -110,6 +112,25 @@ pub enum Operation<'a> {
     },
     /// Looks at the cluster or changes it. Has no key, and is carried out by the node that is asked.
     Cluster(Order),
+}
+
+/// An increment of a number; an absent key is 0. Two that do not know of each other both count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Add<'a> {
+    /// By this much.
+    By {
+        /// The difference.
+        by: i64,
+        /// Names it, so that it counts once at its coordinator, however often it is asked for there.
+        id: Option<u64>,
+    },
+    /// By the difference from the number that was read to this one. Counts once.
+    To {
+        /// The number.
+        to: i64,
+        /// The token of the read.
+        context: &'a [u8],
+    },
 }
 
 /// A read-modify-write, decided by the coordinator on the value it read.
@@ -126,6 +147,8 @@ pub enum Edit<'a> {
     },
     /// Appends to the value (an absent key is empty); keeps the expiry. [`Reply::length`] is the new length.
     Append(&'a [u8]),
+    /// Adds a decimal fraction to the value (an absent key is 0); keeps the expiry. The reply shows the sum.
+    AddFloat(&'a [u8]),
     /// Deletes a live value. [`Reply::applied`] tells whether there was one.
     Delete,
     /// Changes only the expiry of a live value, under a condition.
@@ -192,12 +215,25 @@ pub struct Achieved {
     pub fallbacks: u8,
 }
 
+/// What a value is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[repr(u8)]
+pub enum Kind {
+    /// Bytes that somebody wrote.
+    #[default]
+    Bytes = 0,
+    /// A number in decimal, to which something was counted.
+    Counter = 1,
+}
+
 /// One version as a caller sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SiblingView {
     /// The value.
     pub value: Vec<u8>,
-    /// Its dot.
+    /// What it is. Replies that were forwarded do not tell.
+    pub kind: Kind,
+    /// Its dot; of a counter, that of the latest event in it.
     pub dot: Dot,
     /// When it was written, by its coordinator's hybrid clock.
     pub hlc: Hlc,
@@ -222,7 +258,7 @@ pub struct Reply {
     /// What was achieved.
     pub achieved: Achieved,
     /// Live siblings: of a read, or an edit that changed nothing, all that the view shows; of an edit that
-    /// wrote, the newest value it met.
+    /// wrote, the newest value it met; of an increment, the value after it.
     pub siblings: Vec<SiblingView>,
     /// A context token, if it was asked for and the key has (or had) a version.
     pub context: Option<Vec<u8>>,

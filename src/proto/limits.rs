@@ -52,6 +52,8 @@ pub const PEER_QUEUE_MAX: usize = 64 << 20;
 pub const FORWARD_WINDOW: u64 = 4_096;
 /// Largest answer kept for a forward's retransmission, in bytes.
 pub const FORWARD_ANSWER_MAX: usize = 16 << 10;
+/// Answers that a coordinator keeps of named increments, of each kind of name.
+pub const ONCE_WINDOW: usize = 4_096;
 /// Keys in one page of a scan.
 pub const SCAN_PAGE_MAX: u32 = 1_024;
 /// How long a client's request may take by default.

@@ -412,7 +412,8 @@ impl<S: Store> Node<S> {
     /// What a peer that can be reached knows of messages, if it is not all that this release does.
     pub fn set_peer_level(&mut self, peer: MemberId, level: u8) {
         if let Some(slot) = self.peer_slot(peer) {
-            self.peers.peer_mut(slot).level = level;
+            let peer = self.peers.peer_mut(slot);
+            (peer.level, peer.said) = (level, level);
         }
     }
 

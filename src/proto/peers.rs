@@ -30,6 +30,8 @@ pub struct Peer {
     pub latency: Latency,
     /// What it knows of messages.
     pub level: u8,
+    /// What it last said that it knows of them, connected or not.
+    pub said: u8,
     /// The highest version of a topology that it was seen to follow on this connection.
     pub version: u64,
     /// The highest version that it was told of on this connection.
@@ -50,6 +52,7 @@ impl Peer {
             avoided: false,
             latency: Latency::default(),
             level: LEVEL,
+            said: LEVEL,
             version: 0,
             told: 0,
             outbox: Vec::new(),

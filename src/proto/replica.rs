@@ -15,7 +15,7 @@ use super::store::{
     Durability, Identity, KeyRef, LocalPart, Lookup, NewRecord, Record, Sequence, Store, StoreError, Ticket,
 };
 use super::time::{Instant, Now, WallTime};
-use super::version::{Actor, Context, Dot, Epoch, Hlc, HybridClock, Object, Sibling};
+use super::version::{Actor, Context, CountError, Dot, Epoch, Hlc, HybridClock, Object, Sibling};
 use super::wire::WireError;
 
 /// Why a record was not read or written. Nothing was changed.
@@ -34,6 +34,8 @@ pub enum Refusal {
     Overloaded,
     /// The wall clock lies too far behind what was issued before.
     ClockTooFar,
+    /// Nothing can be counted on what is here.
+    Count(CountError),
 }
 
 /// What a lookup of our own copy gave.
@@ -67,6 +69,25 @@ pub struct NewVersion<'a> {
     pub expires_ms: Option<u64>,
 }
 
+/// What a coordinated write does to our copy.
+#[derive(Clone, Copy, Debug)]
+pub enum Effect<'a> {
+    /// Puts a version in the place of others.
+    Version(Cover<'a>, NewVersion<'a>),
+    /// Counts by this much.
+    Count(i64),
+}
+
+impl Effect<'_> {
+    /// How many bytes it adds to an object, but for its context.
+    pub(super) fn size(&self) -> usize {
+        match self {
+            Effect::Version(_, new) => new.value.len(),
+            Effect::Count(_) => 0,
+        }
+    }
+}
+
 /// A coordinated write, appended here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Written {
@@ -74,8 +95,10 @@ pub struct Written {
     pub sequence: Sequence,
     /// The event.
     pub dot: Dot,
-    /// What its writer has now seen.
-    pub seen: Context,
+    /// What its writer has now seen; nothing, if it has counted.
+    pub seen: Option<Context>,
+    /// The value after it, if it has counted.
+    pub value: Option<i64>,
 }
 
 /// What was shed of a record.
@@ -289,7 +312,7 @@ impl<S: Store> Replica<S> {
     /// See [`Refusal`].
     pub fn apply(&mut self, now: Now, key: &KeyRef<'_>, bytes: &[u8]) -> Result<Sequence, Refusal> {
         let incoming = Object::decode(bytes).map_err(Refusal::Malformed)?;
-        let newest = incoming.newest().map(|sibling| sibling.hlc);
+        let newest = incoming.newest();
         let (record, is_suspect) = held(&self.store, key, &mut self.counters)?;
         let local = record.as_ref().and_then(|record| Object::decode(&record.object).ok());
         let put = match (&record, local) {
@@ -328,21 +351,28 @@ impl<S: Store> Replica<S> {
         Ok(sequence)
     }
 
-    /// Issues a dot for a new version and appends the record. [`Replica::encoded`] is then the object to
+    /// Issues a dot for a new version or an increment and appends the record. [`Replica::encoded`] is then the object to
     /// send to the other replicas.
     ///
     /// # Errors
     /// See [`Refusal`].
-    pub fn write(
+    pub fn write(&mut self, now: Now, key: &KeyRef<'_>, effect: Effect<'_>) -> Result<Written, Refusal> {
+        if self.read_only() {
+            return Err(Refusal::Store(StoreError::ReadOnly));
+        }
+        match effect {
+            Effect::Version(cover, new) => self.put(now, key, cover, new),
+            Effect::Count(by) => self.count(now, key, by),
+        }
+    }
+
+    fn put(
         &mut self,
         now: Now,
         key: &KeyRef<'_>,
         cover: Cover<'_>,
         new: NewVersion<'_>,
     ) -> Result<Written, Refusal> {
-        if self.read_only() {
-            return Err(Refusal::Store(StoreError::ReadOnly));
-        }
         let hlc = self.prepare_dot(now)?;
         let record = trusted(&self.store, key, &mut self.counters)?;
         let held = record.as_ref().and_then(|record| Object::decode(&record.object).ok());
@@ -353,7 +383,7 @@ impl<S: Store> Replica<S> {
             Cover::Context(context) => context.clone(),
         };
         let warned = self.check_siblings(&object, &seen, new.value.len())?;
-        let (actor, fresh) = self.actor(epoch, &object, &seen);
+        let (actor, fresh) = self.actor(epoch, &object, &seen, |_| true);
         let last = object.context().counter(actor).max(seen.clock.counter(actor));
         let Some(counter) = last.checked_add(1) else {
             // A peer has claimed the last event of an epoch that we had not begun: the next one is taken.
@@ -363,7 +393,7 @@ impl<S: Store> Replica<S> {
         let dot = Dot { actor, counter };
         let NewVersion { tombstone, value, expires_ms } = new;
         let sibling = Sibling { dot, hlc, tombstone, expires_ms, value: value.into() };
-        object.write(&seen.clock, |old| seen.covers(old), sibling);
+        object.write(&seen, sibling);
         self.encoded.clear();
         object.encode(&mut self.encoded);
         let local = LocalPart { epoch: Some(actor.epoch) };
@@ -372,17 +402,54 @@ impl<S: Store> Replica<S> {
         drop(record);
         let expires_ms = new.expires_ms;
         let sequence = self.store.put(key, &new).map_err(Refusal::Store)?;
+        self.counters.sibling_warnings += u64::from(warned);
+        self.note_dot(now, sequence, expires_ms, fresh);
+        let mut seen = seen;
+        // What was read is not what is there now.
+        seen.number = None;
+        seen.see(dot);
+        Ok(Written { sequence, dot, seen: Some(seen), value: None })
+    }
+
+    fn count(&mut self, now: Now, key: &KeyRef<'_>, by: i64) -> Result<Written, Refusal> {
+        let hlc = self.prepare_dot(now)?;
+        let record = trusted(&self.store, key, &mut self.counters)?;
+        let held = record.as_ref().and_then(|record| Object::decode(&record.object).ok());
+        let epoch = record.as_ref().and_then(|record| record.local.epoch).filter(|_| held.is_some());
+        let mut object = held.unwrap_or_default();
+        let wall_ms = now.wall.0;
+        let plan = object.plan_count(by, wall_ms).map_err(Refusal::Count)?;
+        let may = |actor| object.may_count(actor, plan, wall_ms);
+        let (actor, fresh) = self.actor(epoch, &object, &Context::default(), may);
+        let counter = object.context().counter(actor).checked_add(1).filter(|_| may(actor));
+        let Some(counter) = counter else {
+            // A peer has claimed to know of an epoch that we had not begun: the next one is taken.
+            self.spare_epoch = None;
+            return Err(Refusal::Overloaded);
+        };
+        let dot = Dot { actor, counter };
+        object.count(plan, dot, hlc, wall_ms);
+        self.encoded.clear();
+        object.encode(&mut self.encoded);
+        let local = LocalPart { epoch: Some(actor.epoch) };
+        let new = new_record(&self.hash_key, key, local, &object, &self.encoded);
+        drop(object);
+        drop(record);
+        let expires_ms = new.expires_ms;
+        let sequence = self.store.put(key, &new).map_err(Refusal::Store)?;
+        self.note_dot(now, sequence, expires_ms, fresh);
+        Ok(Written { sequence, dot, seen: None, value: Some(plan.value) })
+    }
+
+    /// A dot was put.
+    fn note_dot(&mut self, now: Now, sequence: Sequence, expires_ms: Option<u64>, fresh: bool) {
         if fresh {
             self.spare_epoch = None;
             self.counters.epochs += 1;
         }
-        self.counters.sibling_warnings += u64::from(warned);
         let issued = self.clock.tick(now.wall);
         self.store.note_hlc(issued.0);
         self.note_put(now, sequence, expires_ms);
-        let mut seen = seen;
-        seen.see(dot);
-        Ok(Written { sequence, dot, seen })
     }
 
     /// Drops the bytes of what expired before a wall-clock time, and rewrites the record with everything else as
@@ -463,9 +530,15 @@ impl<S: Store> Replica<S> {
     }
 
     /// Rule V2: the epoch in use continues only if nothing it issued can have been lost here, no client
-    /// knows more of it than we do, and it has an event left. Otherwise the spare one begins; says whether
+    /// knows more of it than we do, it has an event left, and it may issue this one. Otherwise the spare one begins; says whether
     /// it did.
-    fn actor(&self, epoch: Option<Epoch>, object: &Object<'_>, seen: &Context) -> (Actor, bool) {
+    fn actor(
+        &self,
+        epoch: Option<Epoch>,
+        object: &Object<'_>,
+        seen: &Context,
+        may: impl Fn(Actor) -> bool,
+    ) -> (Actor, bool) {
         let generation = self.identity.generation;
         let current = epoch.filter(|epoch| epoch.nonce == self.identity.nonce || self.trusts(epoch));
         if let Some(epoch) = current {
@@ -473,7 +546,7 @@ impl<S: Store> Replica<S> {
             let last = object.context().counter(actor);
             let known = seen.dots.iter().filter(|dot| dot.actor == actor).map(|dot| dot.counter).max();
             let known = known.unwrap_or(0).max(seen.clock.counter(actor));
-            if known <= last && last < u64::MAX {
+            if known <= last && last < u64::MAX && may(actor) {
                 return (actor, false);
             }
         }

@@ -57,6 +57,8 @@ pub struct Routes {
     is_seated: bool,
     /// All members, in the order of the topology.
     machines: Vec<Machine>,
+    /// What all members know, if they have decided on it.
+    level: Option<u8>,
     /// Which partitions have two sets.
     moving: Vec<bool>,
     /// The version at which each partition last got other sets, as far as this node followed.
@@ -149,6 +151,7 @@ impl Routes {
             unread,
             machines,
             is_seated: topology.is_seated(own.0, own.1),
+            level: topology.is_kept().then(|| topology.level()),
             moving: Vec::new(),
             since: vec![topology.version(); reading.partitions() as usize],
         };
@@ -221,6 +224,11 @@ impl Routes {
     /// Whether a machine is a member that holds data.
     pub fn holds_data(&self, slot: u16) -> bool {
         self.machines.iter().any(|machine| machine.slot == slot && machine.weight > 0)
+    }
+
+    /// What all members know of messages and objects, where the cluster has decided on it.
+    pub fn level(&self) -> Option<u8> {
+        self.level
     }
 
     /// The version that it was made of.

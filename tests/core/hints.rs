@@ -7,7 +7,7 @@ use quorate::proto::error::Outcome;
 use quorate::proto::hints::{Figures, Spot};
 use quorate::proto::io::{MemberId, Operation, Options};
 use quorate::proto::message::{Acks, Hint, Message};
-use quorate::proto::version::{Actor, Dot, Epoch, Hlc, Object, Sibling, VectorClock};
+use quorate::proto::version::{Actor, Context, Dot, Epoch, Hlc, Object, Sibling};
 
 use super::{Cluster, put, set, values, with_context};
 
@@ -263,7 +263,7 @@ fn a_hint_for_nobody_or_by_a_replica_is_not_taken() {
     let value = b"v"[..].into();
     let mut object = Object::default();
     let sibling = Sibling { dot, hlc: Hlc(1), tombstone: false, expires_ms: None, value };
-    object.write(&VectorClock::new(), |_| false, sibling);
+    object.write(&Context::default(), sibling);
     let mut bytes = Vec::new();
     object.encode(&mut bytes);
     let (key, acks) = (KEY.as_bytes(), Acks::default());

@@ -6,7 +6,7 @@ use quorate::proto::message::{Acks, Envelope, Message, Stored, decode_frame, spl
 use quorate::proto::node::Node;
 use quorate::proto::store::Store;
 use quorate::proto::time::{Instant, Now, WallTime};
-use quorate::proto::version::{Actor, Dot, Epoch, Hlc, Object, Sibling, VectorClock};
+use quorate::proto::version::{Actor, Context, Dot, Epoch, Hlc, Object, Sibling};
 use quorate::store::MemoryStore;
 
 use super::faulty::Faulty;
@@ -28,7 +28,7 @@ fn a_read_only_replica_answers_every_copy_of_what_it_could_not_save() {
     let dot = Dot { actor: Actor { generation: 1, epoch: Epoch { nonce: 1, number: 1 } }, counter: 1 };
     let value = b"v"[..].into();
     let sibling = Sibling { dot, hlc: Hlc(1), tombstone: false, expires_ms: None, value };
-    object.write(&VectorClock::new(), |_| false, sibling);
+    object.write(&Context::default(), sibling);
     let mut bytes = Vec::new();
     object.encode(&mut bytes);
     let acks = Acks { stored: true, durable: true };

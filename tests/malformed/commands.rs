@@ -211,7 +211,7 @@ impl Commands<'_> {
 
     /// A context of the key as text: a good one, one with a bent inside under a good MAC, or none at all.
     fn context(&self, key: &[u8], clock: &VectorClock, rng: &mut Rng) -> Vec<u8> {
-        let mut context = Context { clock: clock.clone(), dots: Vec::new() };
+        let mut context = Context { clock: clock.clone(), ..Context::default() };
         for _ in 0..pick(rng, 3) {
             context.dots.push(sibling_dot(rng, self.facts));
         }

@@ -6,8 +6,8 @@ use std::collections::VecDeque;
 use std::sync::Mutex;
 
 use quorate::proto::io::{
-    Blind, Edit, ExpiryEdit, ExpiryWhen, MemberId, Operation, Options, Presence, Reply, Request, SiblingView,
-    View,
+    Add, Blind, Edit, ExpiryEdit, ExpiryWhen, Kind, MemberId, Operation, Options, Presence, Reply, Request,
+    SiblingView, View,
 };
 use quorate::proto::keys::ClusterKeys;
 use quorate::proto::message::{
@@ -15,7 +15,7 @@ use quorate::proto::message::{
     encode_reply, encode_request, seal,
 };
 use quorate::proto::rng::Rng;
-use quorate::proto::version::{Actor, Dot, Epoch, Hlc, Object, Sibling, Value, VectorClock};
+use quorate::proto::version::{Actor, Context, Dot, Epoch, Hlc, Object, Sibling, Value, VectorClock};
 use quorate::proto::wire::{put_bytes, put_varint};
 use quorate::proto::{error::Outcome, io::Achieved};
 
@@ -158,12 +158,12 @@ impl Recent {
         let (key, mut object) = self.pick(rng)?;
         let &(actor, counter) = object.context().entries().get(pick(rng, object.context().len()))?;
         if counter < u64::MAX {
-            let mut seen = VectorClock::new();
-            seen.raise(actor, if rng.one_in(20) { u64::MAX - 1 } else { counter });
-            let dot = Dot { actor, counter: seen.counter(actor) + 1 };
+            let mut seen = Context::default();
+            seen.clock.raise(actor, if rng.one_in(20) { u64::MAX - 1 } else { counter });
+            let dot = Dot { actor, counter: seen.clock.counter(actor) + 1 };
             let sibling =
                 Sibling { dot, hlc: Hlc(1), tombstone: false, expires_ms: None, value: b"v".into() };
-            object.write(&seen, |_| false, sibling);
+            object.write(&seen, sibling);
         }
         let mut bytes = Vec::new();
         object.encode(&mut bytes);
@@ -352,7 +352,13 @@ impl Messages<'_> {
         for _ in 0..pick(rng, 3) {
             let (dot, hlc) = (sibling_dot(rng, self.facts), Hlc(boundary(rng)));
             let expires_ms = rng.one_in(2).then(|| boundary(rng));
-            reply.siblings.push(SiblingView { value: noise(rng, 9), dot, hlc, expires_ms });
+            reply.siblings.push(SiblingView {
+                value: noise(rng, 9),
+                kind: Kind::Bytes,
+                dot,
+                hlc,
+                expires_ms,
+            });
         }
         reply
     }
@@ -460,6 +466,17 @@ pub fn clock(rng: &mut Rng, facts: &Facts) -> VectorClock {
     clock
 }
 
+/// Counts far out as an actor's next event, if it can.
+fn count(rng: &mut Rng, object: &mut Object<'_>, dot: Dot) -> bool {
+    let by = boundary(rng).cast_signed();
+    let next = object.context().counter(dot.actor) + 1 == dot.counter;
+    let plan = object.plan_count(by, 0).ok().filter(|&plan| next && object.may_count(dot.actor, plan, 0));
+    if let Some(plan) = plan {
+        object.count(plan, dot, Hlc(1), 0);
+    }
+    plan.is_some()
+}
+
 fn encoded_object(rng: &mut Rng, facts: &Facts) -> Vec<u8> {
     let mut object = Object::default();
     for _ in 0..pick(rng, 4) {
@@ -467,8 +484,11 @@ fn encoded_object(rng: &mut Rng, facts: &Facts) -> Vec<u8> {
         if object.context().counter(dot.actor) >= dot.counter {
             continue;
         }
-        let mut seen = VectorClock::new();
-        seen.raise(dot.actor, dot.counter - 1);
+        if rng.one_in(3) && count(rng, &mut object, dot) {
+            continue;
+        }
+        let mut seen = Context::default();
+        seen.clock.raise(dot.actor, dot.counter - 1);
         let hlc = if rng.one_in(8) {
             Hlc(boundary(rng))
         } else {
@@ -481,7 +501,7 @@ fn encoded_object(rng: &mut Rng, facts: &Facts) -> Vec<u8> {
         } else {
             noise(rng, if tombstone { 0 } else { 8 }).into()
         };
-        object.write(&seen, |_| false, Sibling { dot, hlc, tombstone, expires_ms, value });
+        object.write(&seen, Sibling { dot, hlc, tombstone, expires_ms, value });
     }
     let mut bytes = Vec::new();
     object.encode(&mut bytes);
@@ -517,7 +537,7 @@ fn encoded_request(rng: &mut Rng, key: &[u8]) -> Vec<u8> {
     let when = *one_of(rng, &[Presence::Any, Presence::Absent, Presence::Present]);
     let expires =
         [ExpiryWhen::Always, ExpiryWhen::None, ExpiryWhen::Some, ExpiryWhen::Later, ExpiryWhen::Sooner];
-    let operation = match rng.below(8) {
+    let operation = match rng.below(11) {
         0 => Operation::Get,
         1 => Operation::Put { value: &value, context, blind, expires_ms: rng.one_in(2).then_some(u64::MAX) },
         2 => Operation::Delete { context, blind },
@@ -525,6 +545,9 @@ fn encoded_request(rng: &mut Rng, key: &[u8]) -> Vec<u8> {
         4 => Operation::Edit(Edit::Append(&value)),
         5 => Operation::Edit(Edit::Delete),
         6 => Operation::Edit(Edit::Expire { expiry, when: *one_of(rng, &expires) }),
+        7 => Operation::Add(Add::By { by: boundary(rng).cast_signed(), id: rng.one_in(2).then_some(7) }),
+        8 => Operation::Add(Add::To { to: boundary(rng).cast_signed(), context: b"no context" }),
+        9 => Operation::Edit(Edit::AddFloat(&value)),
         _ => Operation::Scan { cursor: rng.next_u64(), limit: boundary(rng) as u32 },
     };
     let mut bytes = Vec::new();

@@ -1,7 +1,7 @@
 //! Looks at the frames of an input as the node will: which decoders they reach, and whether they are
 //! bound to end the stream.
 
-use quorate::proto::io::{Edit, Operation};
+use quorate::proto::io::{Add, Edit, Operation};
 use quorate::proto::keys::ClusterKeys;
 use quorate::proto::message::{Fetched, Message, decode_frame, decode_reply, decode_request, split_frame};
 use quorate::proto::version::Object;
@@ -81,6 +81,9 @@ fn look_inside(message: &Message<'_>, keys: &ClusterKeys, fate: &mut Fate) {
                     Operation::Delete { .. } => "delete",
                     Operation::Edit(Edit::Set { .. }) => "set",
                     Operation::Edit(Edit::Append(_)) => "append",
+                    Operation::Edit(Edit::AddFloat(_)) => "add of a fraction",
+                    Operation::Add(Add::By { .. }) => "add",
+                    Operation::Add(Add::To { .. }) => "put of a number",
                     Operation::Edit(Edit::Delete) => "edit delete",
                     Operation::Edit(Edit::Expire { .. }) => "expire",
                     Operation::Scan { .. } => "scan",

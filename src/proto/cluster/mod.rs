@@ -39,7 +39,7 @@ use super::io::{MemberId, Reply, RequestId};
 use super::keepers::{Answer, Ask, Seat};
 use super::keys::ClusterKeys;
 use super::limits;
-use super::message::{LEVEL_OF_TOPOLOGIES, Message, Progress};
+use super::message::{LEVEL, Message, Progress};
 use super::peers::Peers;
 use super::replica::Replica;
 use super::ring::Layout;
@@ -243,8 +243,7 @@ impl Cluster {
 
     /// Whether the topology has a step before it that the cluster takes by itself.
     fn is_moving(&self) -> bool {
-        self.topology.next().is_some()
-            || (self.topology.is_kept() && self.topology.level() < LEVEL_OF_TOPOLOGIES)
+        self.topology.next().is_some() || (self.topology.is_kept() && self.topology.level() < LEVEL)
     }
 
     /// What this node last said of its progress.

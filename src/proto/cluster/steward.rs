@@ -7,7 +7,7 @@ use super::orders::{Asker, Pending, Step};
 use super::{Cluster, Scene};
 use crate::proto::io::MemberId;
 use crate::proto::limits;
-use crate::proto::message::{LEVEL_OF_TOPOLOGIES, Progress};
+use crate::proto::message::{LEVEL, Progress};
 use crate::proto::ring::LayoutMember;
 use crate::proto::store::Store;
 use crate::proto::time::Instant;
@@ -49,11 +49,11 @@ impl Cluster {
     /// What every member knows, if it is more than the cluster uses: all must be here to say so.
     fn next_level<S: Store>(&self, scene: &Scene<'_, S>) -> Option<Step> {
         let topology = &self.topology;
-        if !topology.is_kept() || topology.level() >= LEVEL_OF_TOPOLOGIES {
+        if !topology.is_kept() || topology.level() >= LEVEL {
             return None;
         }
         let level_of = |member: &LayoutMember| match scene.peers.slot_of(member.id) {
-            None => Some(LEVEL_OF_TOPOLOGIES),
+            None => Some(LEVEL),
             Some(slot) => scene.peers.usable(slot).then(|| scene.peers.peer(slot).level),
         };
         let levels: Option<Vec<u8>> = topology.members().into_iter().map(level_of).collect();

@@ -3,7 +3,7 @@
 use super::{Change, Topology};
 use crate::proto::config::{Config, MemberSpec};
 use crate::proto::keys::ClusterKeys;
-use crate::proto::message::{LEVEL, LEVEL_OF_TOPOLOGIES};
+use crate::proto::message::LEVEL;
 use crate::proto::ring::Mode;
 
 fn keys() -> ClusterKeys {
@@ -42,7 +42,7 @@ fn moved(topology: &Topology, change: Change) -> Topology {
 #[test]
 fn a_transition_is_staged_committed_flipped_and_finished() {
     let (first, config) = founded(&["a", "b", "c"]);
-    assert_eq!((first.version(), first.keepers().len(), first.level()), (1, 3, LEVEL_OF_TOPOLOGIES));
+    assert_eq!((first.version(), first.keepers().len(), first.level()), (1, 3, LEVEL));
     let moving = moved(&first, Change::Join(member("d", 4)));
     assert_eq!((moving.version(), moving.current().members().len()), (3, 3));
     assert_eq!(moving.latest().members().len(), 4);
@@ -100,8 +100,8 @@ fn what_a_later_release_writes_is_refused_as_such() {
     let error = Topology::decode(&first.encode(), &keys()).unwrap_err();
     assert!(error.to_string().contains("a later release"), "{error}");
     first.level = 0;
-    let raised = first.raise(LEVEL_OF_TOPOLOGIES, &keys());
-    assert_eq!((raised.level(), raised.version()), (LEVEL_OF_TOPOLOGIES, 2));
+    let raised = first.raise(LEVEL, &keys());
+    assert_eq!((raised.level(), raised.version()), (LEVEL, 2));
 }
 
 #[test]

@@ -19,7 +19,7 @@ use crate::proto::io::MemberId;
 use crate::proto::keepers::{Choice, KEEPERS_MAX, Seat};
 use crate::proto::keys::ClusterKeys;
 use crate::proto::limits;
-use crate::proto::message::{LEVEL, LEVEL_OF_TOPOLOGIES};
+use crate::proto::message::LEVEL;
 use crate::proto::ring::{Layout, LayoutMember, Mode};
 use crate::proto::wire::{Reader, WireError, put_bytes, put_varint};
 
@@ -54,7 +54,7 @@ impl Topology {
         Topology {
             era: 0,
             version: 1,
-            level: LEVEL_OF_TOPOLOGIES,
+            level: LEVEL,
             base: 0,
             hash: layout.hash(),
             keepers: Vec::new(),

@@ -1,7 +1,8 @@
 //! What a read-modify-write makes of the value it read. Pure.
 
+use super::float;
 use crate::proto::io::{Edit, ExpiryEdit, ExpiryWhen, Presence};
-use crate::proto::version::Sibling;
+use crate::proto::version::Row;
 
 /// What is to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,11 +18,13 @@ pub enum Change {
     },
     /// A tombstone, superseding everything read.
     Tombstone,
+    /// Nothing: it makes no sense on this value.
+    Refused(&'static str),
 }
 
-/// Decides an edit on the newest live sibling, if there is one.
-pub fn decide(edit: &Edit<'_>, live: Option<&Sibling<'_>>) -> Change {
-    let expiry_now = live.and_then(|sibling| sibling.expires_ms);
+/// Decides an edit on the newest live row, if there is one.
+pub fn decide(edit: &Edit<'_>, live: Option<&Row<'_>>) -> Change {
+    let expiry_now = live.and_then(|row| row.expires_ms);
     match *edit {
         Edit::Set { value, when, expiry } => {
             let applies = match when {
@@ -35,13 +38,17 @@ pub fn decide(edit: &Edit<'_>, live: Option<&Sibling<'_>>) -> Change {
             Change::Value { value: value.to_vec(), expires_ms: edited(expiry, expiry_now) }
         }
         Edit::Append(tail) => {
-            let head = live.map_or(&[][..], Sibling::bytes);
+            let head = live.map_or(&[][..], |row| &row.value);
             Change::Value { value: [head, tail].concat(), expires_ms: expiry_now }
         }
+        Edit::AddFloat(by) => match float::sum(live.map(|row| &*row.value), by) {
+            Ok(value) => Change::Value { value, expires_ms: expiry_now },
+            Err(why) => Change::Refused(why),
+        },
         Edit::Delete if live.is_some() => Change::Tombstone,
         Edit::Expire { expiry, when } => match live {
-            Some(sibling) if expiry_applies(when, expiry_now, expiry) => {
-                Change::Value { value: sibling.bytes().to_vec(), expires_ms: edited(expiry, expiry_now) }
+            Some(row) if expiry_applies(when, expiry_now, expiry) => {
+                Change::Value { value: row.value.to_vec(), expires_ms: edited(expiry, expiry_now) }
             }
             _ => Change::None,
         },
@@ -76,10 +83,19 @@ mod tests {
     use super::*;
     use crate::proto::version::{Actor, Dot, Epoch, Hlc};
 
-    fn live(value: &str, expires_ms: Option<u64>) -> Sibling<'_> {
+    fn live(value: &str, expires_ms: Option<u64>) -> Row<'_> {
         let actor = Actor { generation: 1, epoch: Epoch { nonce: 1, number: 1 } };
         let dot = Dot { actor, counter: 1 };
-        Sibling { dot, hlc: Hlc(1), tombstone: false, expires_ms, value: value.as_bytes().into() }
+        Row {
+            value: value.as_bytes().into(),
+            dot,
+            hlc: Hlc(1),
+            expires_ms,
+            tombstone: false,
+            is_live: true,
+            base: Some(dot),
+            counts: Vec::new(),
+        }
     }
 
     fn value(value: &str, expires_ms: Option<u64>) -> Change {
@@ -115,8 +131,8 @@ mod tests {
             (persist.clone(), Some(&old), value("old", None)),
             (persist, Some(&eternal), Change::None),
         ];
-        for (edit, sibling, change) in table {
-            assert_eq!(decide(&edit, sibling), change, "{edit:?}");
+        for (edit, row, change) in table {
+            assert_eq!(decide(&edit, row), change, "{edit:?}");
         }
     }
 }

@@ -99,6 +99,11 @@ impl<S: Store> Turn<'_, S> {
             };
             return self.finish(index, Reply::bare(outcome));
         };
+        self.forward_to(index, operation, to);
+    }
+
+    /// Hands a write to one machine, which can be reached.
+    pub(super) fn forward_to(&mut self, index: usize, operation: &Operation<'_>, to: u16) {
         if self.peers.peer(to).level < LEVEL_OF_HINTS {
             // It would refuse what it does not know; strictly it does no less than was asked for.
             self.coordinator.slots[index].options.sloppy = false;

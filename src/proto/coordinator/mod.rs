@@ -4,13 +4,17 @@
 //! file of its name. A slot ends with exactly one reply. Steps look up first and change afterwards, so a
 //! step that meets a cold read is parked and simply taken again.
 
+mod add;
 mod edit;
+mod float;
 mod forward;
 mod hedge;
 mod moved;
+mod once;
 mod quorum;
 mod read;
 mod scan;
+mod shown;
 mod stand_in;
 mod tally;
 mod timer;
@@ -21,8 +25,10 @@ use std::collections::{BTreeMap, VecDeque};
 pub use self::scan::scan_partition;
 pub use self::tally::Ranks;
 
+use self::add::Once;
 use self::forward::Forwards;
 use self::hedge::Hedging;
+use self::once::Window;
 use self::quorum::Quorum;
 use self::read::Reading;
 use self::scan::Scanning;
@@ -112,6 +118,8 @@ struct Slot {
     reply: Option<Box<Reply>>,
     dot: Option<Dot>,
     token: Option<Vec<u8>>,
+    /// What its answer is kept by.
+    once: Option<Once>,
 }
 
 impl Slot {
@@ -149,6 +157,10 @@ pub struct Coordinator {
     forwards: Forwards,
     /// Requests that wait for a cold read.
     parked: BTreeMap<Ticket, Vec<u64>>,
+    /// What was made of numbers that were read.
+    numbers: Window,
+    /// What was named by its caller.
+    named: Window,
     /// Turns the choice of replicas to read from.
     rotor: usize,
     hedging: Hedging,
@@ -206,6 +218,7 @@ impl Coordinator {
             reply: None,
             dot: None,
             token: None,
+            once: None,
         });
         self.slots.len() - 1
     }
@@ -288,6 +301,9 @@ impl<S: Store> Turn<'_, S> {
         if matches!(operation, Operation::Get) {
             return self.start_read(index);
         }
+        if let Operation::Add(add) = operation {
+            return self.begin_add(index, operation, add);
+        }
         if self.own_readable_rank(index).is_none() || self.replica.read_only() {
             return self.forward(index, operation);
         }
@@ -368,6 +384,9 @@ impl<S: Store> Turn<'_, S> {
         }
         if self.routes.version() == 0 {
             return Err(Outcome::WrongLayout);
+        }
+        if self.is_too_new(&request.operation) {
+            return bad("a member of the cluster is of a release that cannot count");
         }
         let write = !matches!(request.operation, Operation::Get | Operation::Scan { .. });
         let quorum = self.quorum(request.keyspace, partition, &request.options, write)?;
@@ -483,6 +502,7 @@ impl<S: Store> Turn<'_, S> {
     /// Gives the reply and frees the slot.
     fn finish(&mut self, index: usize, reply: Reply) {
         let origin = self.coordinator.slots[index].origin;
+        self.coordinator.end_once(index, &reply);
         self.free(index);
         self.answer(origin, reply);
     }
@@ -640,5 +660,6 @@ fn outcome_of(refusal: &Refusal) -> Outcome {
             Outcome::Overloaded
         }
         Refusal::Malformed(_) => Outcome::Incomplete,
+        Refusal::Count(error) => add::outcome_of_count(*error),
     }
 }

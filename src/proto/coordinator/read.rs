@@ -8,14 +8,14 @@
 use super::tally::{Ranks, Verdict, holders_needed};
 use super::{Phase, Turn};
 use crate::proto::error::Outcome;
-use crate::proto::io::{Achieved, Operation, Reply, SiblingView, View};
+use crate::proto::io::{Achieved, Operation, Reply, View};
 use crate::proto::limits;
 use crate::proto::message::{Acks, Fetched, Message, decode_request};
 use crate::proto::replica::{Held, Refusal, Waiter};
 use crate::proto::routes::RANKS_MAX;
 use crate::proto::store::Store;
 use crate::proto::time::Instant;
-use crate::proto::version::{Context, Dot, Object, Sibling};
+use crate::proto::version::Object;
 
 /// What the replicas of a key have said so far.
 #[derive(Debug, Default)]
@@ -37,16 +37,16 @@ pub(super) struct Reading {
     /// R answers are in.
     pub(super) complete: bool,
     /// They were read for an edit, which found nothing to change.
-    unchanged: bool,
+    pub(super) unchanged: bool,
     /// What each rank holds, by item hash; 0 for no record.
-    hashes: [u64; RANKS_MAX],
+    pub(super) hashes: [u64; RANKS_MAX],
     /// What each rank was told that we have.
     known: [u64; RANKS_MAX],
     /// The merge of all answers, encoded; empty if `merged_hash` is 0.
     pub(super) merged: Vec<u8>,
     pub(super) merged_hash: u64,
     /// For the majority view: the encoded object behind each hash.
-    versions: Vec<(u64, Vec<u8>)>,
+    pub(super) versions: Vec<(u64, Vec<u8>)>,
 }
 
 impl Reading {
@@ -563,119 +563,13 @@ impl<S: Store> Turn<'_, S> {
     }
 
     /// How many replicas of the set that reads are on have answered.
-    fn read_by(&self, index: usize) -> u8 {
+    pub(super) fn read_by(&self, index: usize) -> u8 {
         self.coordinator.slots[index].reading.answered.and(self.replicas(index).reads).len()
     }
 
     /// In how many places fallbacks have answered.
-    fn fallbacks(&self, index: usize) -> u8 {
+    pub(super) fn fallbacks(&self, index: usize) -> u8 {
         let slot = &self.coordinator.slots[index];
         slot.reading.answered.and(slot.stand_ins.ranks()).len()
-    }
-
-    /// What the caller sees of what was read.
-    fn read_reply(&self, index: usize, unrepaired: bool) -> Reply {
-        let slot = &self.coordinator.slots[index];
-        let mut reply = Reply::bare(Outcome::NotFound);
-        reply.achieved = Achieved {
-            asked: slot.quorum.r,
-            acked: self.read_by(index),
-            durable: 0,
-            fallbacks: self.fallbacks(index),
-        };
-        reply.weak = slot.quorum.weak || reply.achieved.fallbacks > 0;
-        reply.unrepaired = unrepaired;
-        let object = if slot.reading.merged_hash == 0 {
-            Object::default()
-        } else {
-            Object::decode(&slot.reading.merged).expect("it was decoded before")
-        };
-        let wall_ms = self.now.wall.0;
-        let live = |sibling: &&Sibling<'_>| sibling.is_live(wall_ms);
-        let majority = match slot.options.view {
-            View::Majority => majority(&slot.reading, slot.quorum.n),
-            View::All | View::Latest => None,
-        };
-        let no_majority = slot.options.view == View::Majority && majority.is_none();
-        let shown = match (&majority, slot.options.view) {
-            (Some(sibling), _) => sibling.iter().filter(live).map(view_of).collect(),
-            (None, View::Latest) => object.latest(wall_ms).into_iter().map(view_of).collect(),
-            (None, View::All | View::Majority) => {
-                object.siblings().iter().filter(live).map(view_of).collect::<Vec<_>>()
-            }
-        };
-        let was_shown = |dot: Dot| shown.iter().any(|sibling| sibling.dot == dot);
-        reply.hid_siblings = object.siblings().iter().filter(live).any(|sibling| !was_shown(sibling.dot));
-        reply.outcome = match (no_majority, shown.is_empty()) {
-            (true, _) => Outcome::NoMajority,
-            (false, true) => Outcome::NotFound,
-            (false, false) => Outcome::Ok,
-        };
-        if slot.options.want_context {
-            // A tombstone hides nothing, so a context covers it; but the majority view has settled nothing
-            // that lies outside its version.
-            let covered = |sibling: &Sibling<'_>| match &majority {
-                Some(version) => version.as_ref().is_some_and(|version| version.dot == sibling.dot),
-                None => was_shown(sibling.dot) || !sibling.is_live(wall_ms),
-            };
-            let dots: Vec<Dot> = object
-                .siblings()
-                .iter()
-                .filter(|sibling| covered(sibling))
-                .map(|sibling| sibling.dot)
-                .collect();
-            let mut context = Context::of_shown(&object, |dot| dots.contains(&dot));
-            // What a majority holds may be superseded by what the others hold, and lie beside the clock.
-            if let Some(Some(version)) = &majority
-                && !context.covers(version.dot)
-            {
-                context.dots.push(version.dot);
-                context.dots.sort_unstable();
-            }
-            reply.context =
-                Some(context.token(&self.keys.token, slot.keyspace, &slot.key, reply.hid_siblings));
-        }
-        reply.siblings = shown;
-        // An edit that changed nothing is a read that succeeded.
-        if slot.reading.unchanged && reply.outcome == Outcome::NotFound {
-            reply.outcome = Outcome::Ok;
-        }
-        reply
-    }
-}
-
-/// The version that at least ⌊N/2⌋+1 replicas returned, the newest if there are several; `Some(None)` if that
-/// is "no record".
-fn majority(reading: &Reading, n: u8) -> Option<Option<Sibling<'_>>> {
-    let needed = n / 2 + 1;
-    let returned = |test: &dyn Fn(u64) -> bool| {
-        let ranks = (0..RANKS_MAX).filter(|&rank| reading.answered.contains(rank));
-        ranks.filter(|&rank| test(reading.hashes[rank])).count() as u8
-    };
-    if returned(&|hash| hash == 0) >= needed {
-        return Some(None);
-    }
-    let versions: Vec<(u64, Object<'_>)> = reading
-        .versions
-        .iter()
-        .filter_map(|(hash, bytes)| Object::decode(bytes).ok().map(|object| (*hash, object)))
-        .collect();
-    let has = |hash: u64, dot: Dot| {
-        let mut same = versions.iter().filter(|(version, _)| *version == hash);
-        same.any(|(_, object)| object.siblings().iter().any(|sibling| sibling.dot == dot))
-    };
-    let siblings = versions.iter().flat_map(|(_, object)| object.siblings());
-    let held = siblings.filter(|sibling| returned(&|hash| has(hash, sibling.dot)) >= needed);
-    held.max_by_key(|sibling| (sibling.hlc, !sibling.tombstone, sibling.dot))
-        .map(|sibling| Some(sibling.clone()))
-}
-
-/// A live sibling as a caller sees it.
-pub(super) fn view_of(sibling: &Sibling<'_>) -> SiblingView {
-    SiblingView {
-        value: sibling.bytes().to_vec(),
-        dot: sibling.dot,
-        hlc: sibling.hlc,
-        expires_ms: sibling.expires_ms,
     }
 }

@@ -10,7 +10,7 @@ use super::{Origin, Phase, Ranks, Turn};
 use crate::proto::hints::Spot;
 use crate::proto::io::{MemberId, Operation};
 use crate::proto::message::{Acks, FetchHint, Fetched, Hint, Hinted, LEVEL_OF_HINTS, Message, Stored};
-use crate::proto::replica::{Cover, Held, NewVersion, Refusal, Released, Waiter, Written};
+use crate::proto::replica::{Effect, Held, Refusal, Released, Waiter, Written};
 use crate::proto::routes::RANKS_MAX;
 use crate::proto::store::{Durability, Sequence, Store};
 use crate::proto::version::Object;
@@ -271,18 +271,13 @@ impl<S: Store> Turn<'_, S> {
     }
 
     /// Issues a dot and keeps the record: in our own copy, or among the hints of the replica we stand in for.
-    pub(super) fn append(
-        &mut self,
-        index: usize,
-        cover: Cover<'_>,
-        new: NewVersion<'_>,
-    ) -> Result<Written, Refusal> {
+    pub(super) fn append(&mut self, index: usize, effect: Effect<'_>) -> Result<Written, Refusal> {
         let (targets, own) = (self.targets(index), self.peers.own());
         let slot = &mut self.coordinator.slots[index];
         // Those that a read before it asked may stand in for others now.
         slot.stand_ins = StandIns::default();
         let Some(rank) = slot.stands_for else {
-            return self.replica.write(self.now, &slot.key_ref(), cover, new);
+            return self.replica.write(self.now, &slot.key_ref(), effect);
         };
         let spot = Spot { target: targets[rank], keyspace: slot.keyspace, key: &slot.key };
         slot.stand_ins.set(rank, own);
@@ -293,7 +288,7 @@ impl<S: Store> Turn<'_, S> {
             .slot_of(targets[rank])
             .map_or(generation, |slot| self.peers.peer(slot).generation.unwrap_or(generation ^ 1));
         self.hints.follow_clock(self.now, self.replica.next_hlc(self.now));
-        let written = self.hints.write(self.now, (generation, &targets), &spot, (cover, new))?;
+        let written = self.hints.write(self.now, (generation, &targets), &spot, effect)?;
         self.replica.follow_clock(self.now, self.hints.waits().next_hlc(self.now));
         Ok(written)
     }

@@ -1,12 +1,14 @@
 //! Writing: issue the dot here, append, send the same bytes to the other replicas, count.
 
+use super::add::Once;
 use super::edit::{Change, decide};
+use super::shown::view_of;
 use super::tally::Verdict;
 use super::{Phase, Turn, outcome_of};
 use crate::proto::error::Outcome;
-use crate::proto::io::{Achieved, Blind, Edit, Operation, Reply};
+use crate::proto::io::{Achieved, Blind, Edit, Kind, Operation, Reply, SiblingView};
 use crate::proto::message::{Acks, Message, decode_request};
-use crate::proto::replica::{Cover, NewVersion, Refusal};
+use crate::proto::replica::{Cover, Effect, NewVersion, Refusal};
 use crate::proto::store::{Durability, Store};
 use crate::proto::version::{Context, Object};
 
@@ -36,7 +38,7 @@ impl<S: Store> Turn<'_, S> {
             (None, Blind::Supersede) => Cover::All,
             (None, Blind::Siblings) => Cover::Context(&empty),
         };
-        if let Err(Refusal::Pending(ticket)) = self.write(index, cover, new) {
+        if let Err(Refusal::Pending(ticket)) = self.write(index, Effect::Version(cover, new), None) {
             self.keep_request(index, operation);
             self.park(index, ticket);
         }
@@ -70,6 +72,10 @@ impl<S: Store> Turn<'_, S> {
         }
         let wall_ms = self.now.wall.0;
         let request = decode_request(request).expect("we encoded it");
+        if let Operation::Add(add) = &request.operation {
+            // What was read is all that can be known: a refusal of it stands.
+            return self.start_add(index, add).map(|()| true);
+        }
         let held = self.own_record(index)?;
         let object = Object::decode(&held).unwrap_or_default();
         let live = object.latest(wall_ms);
@@ -82,8 +88,12 @@ impl<S: Store> Turn<'_, S> {
             }
         };
         let mut reply = Reply::bare(Outcome::Ok);
-        let (value, expires_ms, tombstone) = match decide(edit, live) {
+        let (value, expires_ms, tombstone) = match decide(edit, live.as_ref()) {
             Change::None => return Ok(false),
+            Change::Refused(why) => {
+                self.finish(index, Reply::bare(Outcome::BadArgument(why.into())));
+                return Ok(true);
+            }
             Change::Tombstone => (Vec::new(), None, true),
             Change::Value { value, expires_ms } => (value, expires_ms, false),
         };
@@ -95,39 +105,60 @@ impl<S: Store> Turn<'_, S> {
         }
         reply.applied = true;
         reply.length = value.len() as u64;
-        reply.siblings.extend(live.map(super::read::view_of));
+        if matches!(edit, Edit::AddFloat(_)) {
+            reply.siblings.push(SiblingView { value: value.clone(), ..SiblingView::default() });
+        } else {
+            reply.siblings.extend(live.as_ref().map(view_of));
+        }
         self.coordinator.slots[index].reply = Some(Box::new(reply));
-        self.write(index, Cover::All, NewVersion { tombstone, value: &value, expires_ms })?;
+        let new = NewVersion { tombstone, value: &value, expires_ms };
+        self.write(index, Effect::Version(Cover::All, new), None)?;
         Ok(true)
     }
 
-    /// Appends here, then sends to the others. Ends the request if that cannot even begin; the only error
-    /// returned is a cold read, and then nothing was done.
-    fn write(&mut self, index: usize, cover: Cover<'_>, new: NewVersion<'_>) -> Result<(), Refusal> {
+    /// Appends here, then sends to the others; `once` is what an increment is known by. Ends the request if that cannot even begin; the only errors
+    /// returned are a cold read, and that our copy has no number though others may; then nothing was done.
+    pub(super) fn write(
+        &mut self,
+        index: usize,
+        effect: Effect<'_>,
+        once: Option<Once>,
+    ) -> Result<(), Refusal> {
         let quorum = self.coordinator.slots[index].quorum;
         let replicas = self.replicas(index);
         if let Some(outcome) = self.lack_of_replicas(index) {
             self.finish(index, Reply::bare(outcome));
             return Ok(());
         }
-        let written = match self.append(index, cover, new) {
+        let is_alone = !self.coordinator.slots[index].reading.complete;
+        let written = match self.append(index, effect) {
             Ok(written) => written,
             Err(refusal @ Refusal::Pending(_)) => return Err(refusal),
+            Err(refusal @ Refusal::Count(_)) if is_alone => return Err(refusal),
             Err(refusal) => {
                 self.finish(index, Reply::bare(outcome_of(&refusal)));
                 return Ok(());
             }
         };
         let key = self.coordinator.slots[index].key_ref();
-        let token = self.coordinator.slots[index]
-            .options
-            .want_context
-            .then(|| written.seen.token(&self.keys.token, key.keyspace, key.key, false));
+        // An increment has seen nothing: its dot stands for all that its actor has counted.
+        let token = written.seen.filter(|_| self.coordinator.slots[index].options.want_context);
+        let token = token.map(|seen| seen.token(&self.keys.token, key.keyspace, key.key, false));
+        if once.is_some() {
+            self.coordinator.open_once(index, once);
+        }
         let id = self.wire_id(index);
         let durability = self.config.keyspace(self.coordinator.slots[index].keyspace).durability;
         let slot = &mut self.coordinator.slots[index];
         slot.phase = Phase::Writing;
         slot.dot = Some(written.dot);
+        if let Some(value) = written.value {
+            let (value, dot) = (value.to_string().into_bytes(), written.dot);
+            let mut reply = Reply::bare(Outcome::Ok);
+            reply.applied = true;
+            reply.siblings.push(SiblingView { value, kind: Kind::Counter, dot, ..SiblingView::default() });
+            slot.reply = Some(Box::new(reply));
+        }
         slot.token = token;
         slot.tally = quorum.tally(&replicas);
         let message = Message::Replicate {

@@ -30,7 +30,7 @@ use super::config::Config;
 use super::io::MemberId;
 use super::keys::Key;
 use super::limits;
-use super::replica::{Cover, Held, NewVersion, Refusal, Released, Replica, Waiter, Written};
+use super::replica::{Effect, Held, Refusal, Released, Replica, Waiter, Written};
 use super::ring;
 use super::store::{Durability, KeyRef, Sequence, Store, StoreError};
 use super::time::{Instant, Now};
@@ -392,9 +392,9 @@ impl<S: Store> Hints<S> {
         now: Now,
         (generation, targets): (u64, &[MemberId]),
         spot: &Spot<'_>,
-        (cover, new): (Cover<'_>, NewVersion<'_>),
+        effect: Effect<'_>,
     ) -> Result<Written, Refusal> {
-        let asked = (PREFIX + spot.key.len() + new.value.len()) as u64;
+        let asked = (PREFIX + spot.key.len() + effect.size()) as u64;
         let fits = self.figures.bytes + asked <= self.bytes_max && PREFIX + spot.key.len() <= limits::KEY_MAX;
         if !fits || self.is_discarded {
             self.counters.refused += 1;
@@ -407,7 +407,7 @@ impl<S: Store> Hints<S> {
         self.copy.act_as(generation);
         let name = spot.name();
         let key = self.key_ref(true, &name);
-        let written = self.change(&key, |copy| copy.write(now, &key, cover, new))?;
+        let written = self.change(&key, |copy| copy.write(now, &key, effect))?;
         self.counters.made += 1;
         Ok(written)
     }

@@ -22,6 +22,7 @@ pub use hint::{FetchHint, Hint, Hinted};
 pub use request::{decode_reply, decode_request, encode_reply, encode_request};
 
 use super::limits;
+use super::version::is_counted;
 use super::wire::{Reader, WireError, put_bytes, put_varint};
 
 /// Bytes of a frame before its body.
@@ -30,15 +31,14 @@ pub const HEADER: usize = 32;
 pub const VERSION: u8 = 1;
 
 /// What this release knows of messages. At level 0 there are requests between members of a list; level 1 adds
-/// probes, topologies and transfers; level 2 adds hints and the exchange.
+/// probes, topologies and transfers; level 2 adds hints, the exchange and counters.
 pub const LEVEL: u8 = 2;
 
-/// The level that a cluster's topology asks of its members. Hints and the exchange ask for none: who knows them is told
-/// by each stream, so a member that does not may still join.
-pub const LEVEL_OF_TOPOLOGIES: u8 = 1;
-
-/// The level of messages from which on a node keeps hints for others.
+/// From this level on a node keeps hints for others. Each stream says which level its ends know.
 pub const LEVEL_OF_HINTS: u8 = 2;
+
+/// From this level on objects have counts, and requests make them: all members have to know it.
+pub const LEVEL_OF_COUNTS: u8 = 2;
 
 /// What every frame says beside its message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -277,6 +277,11 @@ impl<'a> Message<'a> {
     pub fn level(&self) -> u8 {
         match self {
             Message::Compare(compare) if compare.keyspace.is_some() => 2,
+            Message::Replicate { object, .. } | Message::Fetched(Fetched::Record(object))
+                if is_counted(object) =>
+            {
+                LEVEL_OF_COUNTS
+            }
             other => match other.kind() {
                 0..10 => 0,
                 10..20 => 1,

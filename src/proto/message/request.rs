@@ -5,8 +5,8 @@ use std::borrow::Cow;
 
 use crate::proto::error::Outcome;
 use crate::proto::io::{
-    Achieved, Blind, Edit, ExpiryEdit, ExpiryWhen, Operation, Options, Presence, Reply, Request, SiblingView,
-    View,
+    Achieved, Add, Blind, Edit, ExpiryEdit, ExpiryWhen, Kind, Operation, Options, Presence, Reply, Request,
+    SiblingView, View,
 };
 use crate::proto::limits;
 use crate::proto::version::{Actor, Dot, Epoch, Hlc};
@@ -57,6 +57,21 @@ pub fn encode_request(request: &Request<'_>, out: &mut Vec<u8>) {
             out.push(7);
             put_varint(out, *cursor);
             put_varint(out, u64::from(*limit));
+        }
+        Operation::Add(Add::By { by, id }) => {
+            out.push(8);
+            out.extend_from_slice(&by.to_le_bytes());
+            out.push(u8::from(id.is_some()));
+            out.extend_from_slice(&id.unwrap_or(0).to_le_bytes());
+        }
+        Operation::Add(Add::To { to, context }) => {
+            out.push(9);
+            out.extend_from_slice(&to.to_le_bytes());
+            put_bytes(out, context);
+        }
+        Operation::Edit(Edit::AddFloat(by)) => {
+            out.push(10);
+            put_bytes(out, by);
         }
         // Carried out where it was asked: no peer takes one.
         Operation::Cluster(_) => out.push(u8::MAX),
@@ -145,6 +160,19 @@ fn read_operation<'a>(reader: &mut Reader<'a>) -> Result<Operation<'a>, WireErro
             let limit = u32::try_from(reader.varint("limit")?).map_err(|_| WireError { what: "limit" })?;
             Operation::Scan { cursor, limit }
         }
+        8 => {
+            let by = reader.u64("increment")?.cast_signed();
+            let (has_id, id) = (reader.u8("id")?, reader.u64("id")?);
+            if has_id > 1 || (has_id == 0 && id > 0) {
+                return Err(WireError { what: "id" });
+            }
+            Operation::Add(Add::By { by, id: (has_id == 1).then_some(id) })
+        }
+        9 => {
+            let to = reader.u64("number")?.cast_signed();
+            Operation::Add(Add::To { to, context: reader.bytes(limits::CONTEXT_MAX, "context")? })
+        }
+        10 => Operation::Edit(Edit::AddFloat(reader.bytes(limits::VALUE_MAX, "increment")?)),
         _ => return Err(WireError { what: "operation" }),
     })
 }
@@ -248,7 +276,7 @@ pub fn decode_reply(bytes: &[u8]) -> Result<Reply, WireError> {
             ExpiryEdit::Keep => return Err(WireError { what: "expiry" }),
         };
         let value = reader.bytes(limits::VALUE_MAX, "value")?.to_vec();
-        reply.siblings.push(SiblingView { value, dot, hlc, expires_ms });
+        reply.siblings.push(SiblingView { value, kind: Kind::Bytes, dot, hlc, expires_ms });
     }
     reader.end("reply end")?;
     Ok(reply)
@@ -337,6 +365,10 @@ mod tests {
             Operation::Edit(Edit::Delete),
             Operation::Edit(Edit::Expire { expiry: ExpiryEdit::At(9), when: ExpiryWhen::Sooner }),
             Operation::Scan { cursor: u64::MAX, limit: 7 },
+            Operation::Add(Add::By { by: -7, id: None }),
+            Operation::Add(Add::By { by: i64::MAX, id: Some(9) }),
+            Operation::Add(Add::To { to: i64::MIN, context: b"token" }),
+            Operation::Edit(Edit::AddFloat(b"1.5")),
         ]
     }
 
@@ -373,8 +405,13 @@ mod tests {
         ] {
             let mut reply = Reply::bare(outcome);
             reply.achieved = Achieved { asked: 3, acked: 2, durable: 1, fallbacks: 0 };
-            reply.siblings =
-                vec![SiblingView { value: b"v".to_vec(), dot, hlc: Hlc(9), expires_ms: Some(1) }];
+            reply.siblings = vec![SiblingView {
+                value: b"v".to_vec(),
+                kind: Kind::Bytes,
+                dot,
+                hlc: Hlc(9),
+                expires_ms: Some(1),
+            }];
             reply.context = Some(b"token".to_vec());
             reply.dot = Some(dot);
             reply.weak = true;

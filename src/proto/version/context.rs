@@ -3,21 +3,30 @@
 //! ```text
 //! token    version u8 = 1 | MAC key id u8 | flags u8 | entries varint | (actor, counter)…
 //!          | dots varint | (actor, counter)… | MAC 16 B
+//!          version u8 = 2 | the same, with totals varint | (actor, added, taken)… and the number in front
+//!          of the MAC
+//! flags    1 the view hid siblings | 2 there is a number
+//! number   value i64 | nonce u64 | read at u64 | member u64 | boot u64
 //! ```
+//!
+//! Version 2 is only made where something was counted, or a number was read.
 //!
 //! The MAC is SipHash-2-4-128 under the cluster's token key over keyspace, whole key and token, so a
 //! token is good for one key of one cluster: a forged or foreign one would swallow later writes.
 
 use super::actor::Dot;
 use super::clock::VectorClock;
+use super::count::ActorTotals;
 use super::object::{Object, put_actor, read_actor};
 use crate::proto::keys::Key;
 use crate::proto::limits;
 use crate::proto::wire::{Reader, WireError, put_varint};
 
 const VERSION: u8 = 1;
+const VERSION_COUNTS: u8 = 2;
 const KEY_ID: u8 = 1;
 const FLAG_HID_SIBLINGS: u8 = 1;
+const FLAG_NUMBER: u8 = 2;
 const MAC: usize = 16;
 
 /// What a client has seen of a key.
@@ -25,25 +34,61 @@ const MAC: usize = 16;
 pub struct Context {
     /// Everything up to these counters.
     pub clock: VectorClock,
-    /// Events beyond the clock, sorted: shown siblings whose actor also wrote one that was not shown.
+    /// Events beyond the clock, sorted: shown items whose actor also wrote one that was not shown.
     pub dots: Vec<Dot>,
+    /// What was counted by the events that it covers.
+    pub totals: ActorTotals,
+    /// The one number that was shown, if there was just one.
+    pub number: Option<NumberRead>,
+}
+
+/// A number that was read, to be replaced by what is then a difference from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NumberRead {
+    /// The number.
+    pub value: i64,
+    /// Random: names this reading, so that what is made of it counts once.
+    pub nonce: u64,
+    /// When it was read, by the wall clock of whoever read it.
+    pub read_ms: u64,
+    /// The member that may carry it out.
+    pub member: u64,
+    /// Its boot: another one does not know what this one has carried out.
+    pub boot: u64,
 }
 
 impl Context {
     /// What a reader has seen to whom everything was shown.
     pub fn of(object: &Object<'_>) -> Context {
-        Context { clock: object.context().clone(), dots: Vec::new() }
+        let mut totals = object.covered().clone();
+        for count in object.counts() {
+            totals.raise(count.dot.actor, count.totals);
+        }
+        Context { clock: object.context().clone(), totals, ..Context::default() }
     }
 
-    /// What a reader has seen to whom only the siblings for which `shown` holds were shown (trap T20): all
-    /// that is superseded, and these.
+    /// What a reader has seen to whom only the items for which `shown` holds were shown (trap T20): all that is
+    /// superseded, and these.
+    ///
+    /// A hidden sibling hides its own event. A hidden count hides all events of its actor, as it says by which of
+    /// them it came to be what it is no more.
     pub fn of_shown(object: &Object<'_>, shown: impl Fn(Dot) -> bool) -> Context {
-        let mut context = Context::of(object);
+        let mut context = Context { totals: object.covered().clone(), ..Context::default() };
+        context.clock = object.context().clone();
         for hidden in object.siblings().iter().filter(|sibling| !shown(sibling.dot)) {
             context.clock.lower(hidden.dot.actor, hidden.dot.counter - 1);
         }
-        let dots = object.siblings().iter().map(|sibling| sibling.dot);
+        for count in object.counts() {
+            if shown(count.dot) {
+                context.totals.raise(count.dot.actor, count.totals);
+            } else {
+                context.clock.lower(count.dot.actor, 0);
+            }
+        }
+        let siblings = object.siblings().iter().map(|sibling| sibling.dot);
+        let dots = siblings.chain(object.counts().iter().map(|count| count.dot));
         context.dots = dots.filter(|&dot| shown(dot) && !context.clock.covers(dot)).collect();
+        context.dots.sort_unstable();
         context
     }
 
@@ -65,7 +110,11 @@ impl Context {
     /// The opaque token for a client.
     pub fn token(&self, mac_key: &Key, keyspace: u16, key: &[u8], hid_siblings: bool) -> Vec<u8> {
         let mut token = Vec::with_capacity(64);
-        token.extend_from_slice(&[VERSION, KEY_ID, if hid_siblings { FLAG_HID_SIBLINGS } else { 0 }]);
+        let is_plain = self.totals.is_empty() && self.number.is_none();
+        let hid_siblings = if hid_siblings { FLAG_HID_SIBLINGS } else { 0 };
+        let has_number = if self.number.is_some() { FLAG_NUMBER } else { 0 };
+        token.push(if is_plain { VERSION } else { VERSION_COUNTS });
+        token.extend_from_slice(&[KEY_ID, hid_siblings | has_number]);
         put_varint(&mut token, self.clock.len() as u64);
         for &(actor, counter) in self.clock.entries() {
             put_actor(&mut token, actor);
@@ -75,6 +124,15 @@ impl Context {
         for dot in &self.dots {
             put_actor(&mut token, dot.actor);
             put_varint(&mut token, dot.counter);
+        }
+        if !is_plain {
+            self.totals.encode(&mut token);
+        }
+        if let Some(number) = self.number {
+            token.extend_from_slice(&number.value.to_le_bytes());
+            for field in [number.nonce, number.read_ms, number.member, number.boot] {
+                token.extend_from_slice(&field.to_le_bytes());
+            }
         }
         let mac = mac(mac_key, keyspace, key, &token);
         token.extend_from_slice(&mac);
@@ -96,8 +154,8 @@ impl Context {
         }
         let (body, theirs) = token.split_last_chunk::<MAC>().ok_or("cut off")?;
         match *body {
-            [VERSION, KEY_ID, ..] => {}
-            [VERSION, _, ..] => return Err("made under another key"),
+            [VERSION | VERSION_COUNTS, KEY_ID, _, ..] => {}
+            [VERSION | VERSION_COUNTS, _, ..] => return Err("made under another key"),
             _ => return Err("not a context of this version"),
         }
         let differing =
@@ -105,7 +163,7 @@ impl Context {
         if differing != 0 {
             return Err("not made for this key by this cluster");
         }
-        read_body(&body[3..]).map_err(|error| error.what)
+        read_body(body).map_err(|error| error.what)
     }
 }
 
@@ -116,6 +174,8 @@ fn mac(mac_key: &Key, keyspace: u16, key: &[u8], body: &[u8]) -> [u8; MAC] {
 
 fn read_body(body: &[u8]) -> Result<Context, WireError> {
     let mut reader = Reader::new(body);
+    let (version, _, flags) =
+        (reader.u8("context version")?, reader.u8("context key")?, reader.u8("context flags")?);
     let mut context = Context::default();
     for _ in 0..reader.varint("context length")? {
         let actor = read_actor(&mut reader)?;
@@ -126,6 +186,15 @@ fn read_body(body: &[u8]) -> Result<Context, WireError> {
     for _ in 0..reader.varint("dot count")? {
         let actor = read_actor(&mut reader)?;
         context.dots.push(Dot { actor, counter: reader.varint("dot counter")? });
+    }
+    if version == VERSION_COUNTS {
+        context.totals = ActorTotals::read(&mut reader)?;
+    }
+    if version == VERSION_COUNTS && flags & FLAG_NUMBER != 0 {
+        let mut field = || reader.u64("number");
+        let value = field()?.cast_signed();
+        let (nonce, read_ms, member, boot) = (field()?, field()?, field()?, field()?);
+        context.number = Some(NumberRead { value, nonce, read_ms, member, boot });
     }
     reader.end("context end")?;
     Ok(context)

@@ -2,13 +2,19 @@
 //!
 //! ```text
 //! object   version u8 = 1 | entries varint | entry… | siblings varint | sibling…
+//!          version u8 = 2 | the same | counts varint | count… | covered varint | covered…
 //! entry    generation u64 | nonce u64 | number varint | counter varint         (sorted by actor)
 //! sibling  entry index varint | counter varint | hlc u64 | flags u8 | expiry u64 if flagged
 //!          | length varint | value, or value hash u64 if shed                 (sorted by dot)
 //! flags    1 tombstone | 2 expires | 4 shed: only with 2 and without 1
+//! count    entry index varint | counter varint | hlc u64 | flags u8: 1 based
+//!          | entry index varint, counter varint of its base if based
+//!          | added varint | taken varint                                       (sorted by actor)
+//! covered  generation u64 | nonce u64 | number varint | added varint | taken varint   (sorted by actor)
 //! ```
 //!
-//! Equal objects have equal bytes, and the same bytes travel between nodes and lie in the log. One thing only
+//! Version 2 is that of an object on which something was counted ([`count`](super::count)); every other one keeps
+//! its bytes and its hash. Equal objects have equal bytes, and the same bytes travel between nodes and lie in the log. One thing only
 //! may differ between equal replicas: a value that has expired may be *shed*, its bytes dropped and their
 //! hash kept. Item hashes do not tell the two forms apart, no reader sees either, and where they meet the
 //! whole one stays.
@@ -17,12 +23,15 @@ use std::borrow::Cow;
 
 use super::actor::{Actor, Dot, Epoch};
 use super::clock::VectorClock;
+use super::context::Context;
+use super::count::{ActorTotals, Count};
 use super::hlc::Hlc;
 use crate::proto::keys::Key;
 use crate::proto::limits;
 use crate::proto::wire::{Reader, WireError, put_bytes, put_varint};
 
 const VERSION: u8 = 1;
+const VERSION_COUNTS: u8 = 2;
 const FLAG_TOMBSTONE: u8 = 1;
 const FLAG_EXPIRES: u8 = 2;
 const FLAG_SHED: u8 = 4;
@@ -136,12 +145,15 @@ impl Sibling<'_> {
     }
 }
 
-/// Everything a key holds. Invariant: the context covers the dot of every sibling; siblings are sorted, and
-/// none of them stands for another.
+/// Everything a key holds. Invariant: the context covers the dot of every item; siblings are sorted, and
+/// none of them stands for another; an actor has one count at most.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Object<'a> {
-    context: VectorClock,
-    siblings: Vec<Sibling<'a>>,
+    pub(super) context: VectorClock,
+    pub(super) siblings: Vec<Sibling<'a>>,
+    /// By actor.
+    pub(super) counts: Vec<Count>,
+    pub(super) covered: ActorTotals,
 }
 
 impl<'a> Object<'a> {
@@ -155,54 +167,51 @@ impl<'a> Object<'a> {
         &self.siblings
     }
 
-    /// Drops the siblings that `covered` names, adds `seen` to the context, and adds `sibling`, whose dot
-    /// must be a new event: the effect of a coordinated write.
+    /// Drops the items that `seen` covers, adds it to the context, and adds `sibling`, whose dot must be a new
+    /// event: the effect of a coordinated write.
     ///
     /// # Panics
     /// If the dot is not the actor's next event here.
-    pub fn write(&mut self, seen: &VectorClock, mut covered: impl FnMut(Dot) -> bool, sibling: Sibling<'a>) {
-        self.siblings.retain(|old| !covered(old.dot));
-        self.context.merge(seen);
+    pub fn write(&mut self, seen: &Context, sibling: Sibling<'a>) {
+        self.siblings.retain(|old| !seen.covers(old.dot));
+        self.cover_counts(seen);
+        self.context.merge(&seen.clock);
         assert_eq!(self.context.counter(sibling.dot.actor) + 1, sibling.dot.counter, "a dot is issued once");
         self.context.raise(sibling.dot.actor, sibling.dot.counter);
         let at = self.siblings.partition_point(|old| *old < sibling);
         self.siblings.insert(at, sibling);
     }
 
-    /// Merges another copy into this one (rule V3): a sibling stays if both have it, or the other side's
+    /// Merges another copy into this one (rule V3): an item stays if both have it, or the other side's
     /// context does not cover its dot; the context is the pointwise maximum. Commutative, associative and
     /// idempotent. A version that is whole on one side and shed on the other is one, and stays whole: no
     /// bytes are lost but by [`Object::shed`]. Returns whether one dot was met with two contents, which no
     /// correct history makes: both are kept, and the caller raises the alarm.
     pub fn merge(&mut self, other: Object<'a>) -> bool {
-        let mut merged = Vec::with_capacity(self.siblings.len() + other.siblings.len());
-        for sibling in self.siblings.drain(..) {
-            let theirs = other.siblings.iter().any(|sib| sib.dot == sibling.dot);
-            if theirs || !other.context.covers(sibling.dot) {
-                merged.push(sibling);
-            }
-        }
-        let kept = merged.len();
-        for sibling in other.siblings {
-            let ours = merged[..kept].iter().any(|sib| sib.dot == sibling.dot);
-            if ours || !self.context.covers(sibling.dot) {
-                merged.push(sibling);
-            }
-        }
-        put_in_order(&mut merged);
+        let (counts, has_clash) = self.merged_counts(&other);
+        let stays = |sibling: &Sibling<'_>| self.holds(sibling.dot) || !self.context.covers(sibling.dot);
+        let mut theirs = other.siblings.iter().map(stays).collect::<Vec<bool>>().into_iter();
+        self.siblings.retain(|sibling| other.holds(sibling.dot) || !other.context.covers(sibling.dot));
+        self.siblings.extend(other.siblings.into_iter().filter(|_| theirs.next() == Some(true)));
+        put_in_order(&mut self.siblings);
+        self.counts = counts;
+        self.covered.merge(&other.covered);
         #[cfg(not(mutant = "merge_context_one_side"))]
         self.context.merge(&other.context);
         #[cfg(mutant = "merge_context_one_side")]
-        for sibling in &merged {
+        for sibling in &self.siblings {
             self.context.raise(sibling.dot.actor, sibling.dot.counter);
         }
-        self.siblings = merged;
-        self.siblings.windows(2).any(|pair| pair[0].dot == pair[1].dot)
+        let is_both = |sibling: &Sibling<'_>| self.counts.iter().any(|count| count.dot == sibling.dot);
+        has_clash
+            || self.siblings.iter().any(is_both)
+            || self.siblings.windows(2).any(|pair| pair[0].dot == pair[1].dot)
     }
 
     /// Whether merging this into `held` gives just this, so that its bytes can be stored as they came.
     pub fn supersedes(&self, held: &Object<'_>) -> bool {
         self.context.descends(&held.context)
+            && self.counts_supersede(held)
             && self.siblings.iter().all(|sibling| {
                 !held.context.covers(sibling.dot) || held.siblings.iter().any(|ours| sibling.stands_for(ours))
             })
@@ -233,27 +242,24 @@ impl<'a> Object<'a> {
 
     /// Whether it only says that the key is deleted.
     pub fn is_delete(&self) -> bool {
-        self.siblings.iter().all(|sibling| sibling.tombstone)
+        self.counts.is_empty() && self.siblings.iter().all(|sibling| sibling.tombstone)
     }
 
     /// Whether nothing in it can be shown any more, by whatever clock.
     pub fn is_dead(&self) -> bool {
-        self.siblings.iter().all(|sibling| sibling.tombstone || sibling.is_shed())
+        self.counts.iter().all(|count| self.base_of(count).is_some())
+            && self.siblings.iter().all(|sibling| sibling.tombstone || sibling.is_shed())
     }
 
-    /// The newest live sibling by hybrid timestamp, then dot.
-    pub fn latest(&self, wall_ms: u64) -> Option<&Sibling<'a>> {
-        self.siblings.iter().filter(|sib| sib.is_live(wall_ms)).max_by_key(|sib| (sib.hlc, sib.dot))
-    }
-
-    /// The newest sibling, dead ones included; among equal timestamps a tombstone loses.
-    pub fn newest(&self) -> Option<&Sibling<'a>> {
-        self.siblings.iter().max_by_key(|sib| (sib.hlc, !sib.tombstone, sib.dot))
+    /// The timestamp of the newest item.
+    pub fn newest(&self) -> Option<Hlc> {
+        let siblings = self.siblings.iter().map(|sibling| sibling.hlc);
+        siblings.chain(self.counts.iter().map(|count| count.hlc)).max()
     }
 
     /// Appends the encoding.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        out.push(VERSION);
+        out.push(if self.has_counted() { VERSION_COUNTS } else { VERSION });
         put_varint(out, self.context.len() as u64);
         for &(actor, counter) in self.context.entries() {
             put_actor(out, actor);
@@ -261,9 +267,7 @@ impl<'a> Object<'a> {
         }
         put_varint(out, self.siblings.len() as u64);
         for sibling in &self.siblings {
-            let entry = self.context.entries().binary_search_by_key(&sibling.dot.actor, |entry| entry.0);
-            put_varint(out, entry.expect("the context covers every sibling") as u64);
-            put_varint(out, sibling.dot.counter);
+            self.put_event(out, sibling.dot);
             out.extend_from_slice(&sibling.hlc.0.to_le_bytes());
             let expires = if sibling.expires_ms.is_some() { FLAG_EXPIRES } else { 0 };
             let shed = if sibling.is_shed() { FLAG_SHED } else { 0 };
@@ -276,6 +280,16 @@ impl<'a> Object<'a> {
                 Value::Shed(hash) => out.extend_from_slice(&hash.to_le_bytes()),
             }
         }
+        if self.has_counted() {
+            self.encode_counts(out);
+        }
+    }
+
+    /// Appends an event that the context covers.
+    pub(super) fn put_event(&self, out: &mut Vec<u8>, dot: Dot) {
+        let entry = self.context.entries().binary_search_by_key(&dot.actor, |entry| entry.0);
+        put_varint(out, entry.expect("the context covers every item") as u64);
+        put_varint(out, dot.counter);
     }
 
     /// Reads an encoding; values stay borrowed.
@@ -285,7 +299,8 @@ impl<'a> Object<'a> {
     /// without an expiry or beside itself.
     pub fn decode(bytes: &'a [u8]) -> Result<Object<'a>, WireError> {
         let mut reader = Reader::new(bytes);
-        if reader.u8("object version")? != VERSION {
+        let version = reader.u8("object version")?;
+        if !matches!(version, VERSION | VERSION_COUNTS) {
             return Err(WireError { what: "object version" });
         }
         let mut object = Object::default();
@@ -301,6 +316,9 @@ impl<'a> Object<'a> {
                 return Err(WireError { what: "sibling order" });
             }
             object.siblings.push(sibling);
+        }
+        if version == VERSION_COUNTS {
+            object.read_counts(&mut reader)?;
         }
         reader.end("object end")?;
         Ok(object)
@@ -327,6 +345,7 @@ impl<'a> Object<'a> {
             }
             canonical.push(u8::from(sibling.tombstone) | u8::from(sibling.expires_ms.is_some()) << 1);
         }
+        self.hash_counts(&mut canonical);
         // 0 stands for "no record" wherever item hashes are compared.
         key.hash64(&[&canonical]).max(1)
     }
@@ -334,7 +353,7 @@ impl<'a> Object<'a> {
     /// A copy that borrows nothing.
     pub fn into_owned(self) -> Object<'static> {
         let siblings = self.siblings.into_iter().map(Sibling::into_owned).collect();
-        Object { context: self.context, siblings }
+        Object { context: self.context, siblings, counts: self.counts, covered: self.covered }
     }
 }
 
@@ -345,13 +364,7 @@ fn put_in_order(siblings: &mut Vec<Sibling<'_>>) {
 }
 
 fn read_sibling<'a>(reader: &mut Reader<'a>, context: &VectorClock) -> Result<Sibling<'a>, WireError> {
-    let entry = reader.varint("sibling actor")?;
-    let counter = reader.varint("sibling counter")?;
-    let entry = usize::try_from(entry).ok().and_then(|entry| context.entries().get(entry));
-    let &(actor, seen) = entry.ok_or(WireError { what: "sibling actor" })?;
-    if counter == 0 || counter > seen {
-        return Err(WireError { what: "sibling counter" });
-    }
+    let dot = read_event(reader, context, "sibling actor", "sibling counter")?;
     let hlc = Hlc(reader.u64("sibling timestamp")?);
     let flags = reader.u8("sibling flags")?;
     let shed = flags & FLAG_SHED != 0;
@@ -366,7 +379,28 @@ fn read_sibling<'a>(reader: &mut Reader<'a>, context: &VectorClock) -> Result<Si
         Value::from(reader.bytes(limits::VALUE_MAX, "sibling value")?)
     };
     let tombstone = flags & FLAG_TOMBSTONE != 0;
-    Ok(Sibling { dot: Dot { actor, counter }, hlc, tombstone, expires_ms, value })
+    Ok(Sibling { dot, hlc, tombstone, expires_ms, value })
+}
+
+/// Reads an event that the context covers, by the number of its actor's entry.
+pub(super) fn read_event(
+    reader: &mut Reader<'_>,
+    context: &VectorClock,
+    actor: &'static str,
+    counter: &'static str,
+) -> Result<Dot, WireError> {
+    let entry = usize::try_from(reader.varint(actor)?).ok();
+    let entry = entry.and_then(|entry| context.entries().get(entry)).ok_or(WireError { what: actor });
+    let (&(actor, seen), number) = (entry?, reader.varint(counter)?);
+    if number == 0 || number > seen {
+        return Err(WireError { what: counter });
+    }
+    Ok(Dot { actor, counter: number })
+}
+
+/// Whether an encoded object is one that no release reads of before there were counters.
+pub fn is_counted(object: &[u8]) -> bool {
+    object.first() == Some(&VERSION_COUNTS)
 }
 
 /// Appends an actor.

@@ -9,16 +9,16 @@ fn hash_key() -> Key {
     ClusterKeys::derive("c", &ClusterKeys::PUBLIC).hash
 }
 
-fn actor(number: u64) -> Actor {
+pub(super) fn actor(number: u64) -> Actor {
     Actor { generation: 7, epoch: Epoch { nonce: 3, number } }
 }
 
 /// Writes as replica `number` does: covering what `context` has seen.
-fn write(object: &mut Object<'static>, number: u64, context: &Context, value: &str) {
+pub(super) fn write(object: &mut Object<'static>, number: u64, context: &Context, value: &str) {
     write_expiring(object, number, context, value, None);
 }
 
-fn write_expiring(
+pub(super) fn write_expiring(
     object: &mut Object<'static>,
     number: u64,
     context: &Context,
@@ -34,10 +34,10 @@ fn write_expiring(
         expires_ms,
         value: value.as_bytes().to_vec().into(),
     };
-    object.write(&context.clock.clone(), |dot| context.covers(dot), sibling);
+    object.write(context, sibling);
 }
 
-fn merged(a: &Object<'static>, b: &Object<'static>) -> Object<'static> {
+pub(super) fn merged(a: &Object<'static>, b: &Object<'static>) -> Object<'static> {
     let mut all = a.clone();
     assert!(!all.merge(b.clone()), "one dot never has two contents here");
     all
@@ -53,10 +53,23 @@ fn item_hash(object: &Object<'_>) -> u64 {
     object.item_hash(&hash_key(), 0, b"k")
 }
 
+/// Counts as replica `number` does, if it may.
+pub(super) fn count(object: &mut Object<'static>, number: u64, by: i64, wall_ms: u64) -> Option<i64> {
+    let plan = object.plan_count(by, wall_ms).ok()?;
+    let actor = actor(number);
+    if !object.may_count(actor, plan, wall_ms) {
+        return None;
+    }
+    let counter = object.context().counter(actor) + 1;
+    object.count(plan, Dot { actor, counter }, Hlc(counter), wall_ms);
+    Some(plan.value)
+}
+
 /// Three replicas after a random history. A step is (kind, replica, other). Every other value expires, a while
-/// after the step that writes it, and replicas with clocks of their own shed some of them.
+/// after the step that writes it, and replicas with clocks of their own shed some of them; every third is a
+/// number, to which replicas count.
 fn replicas() -> impl Strategy<Value = Vec<Object<'static>>> {
-    proptest::collection::vec((0..5_u8, 0..3_usize, 0..3_usize), 0..24).prop_map(|steps| {
+    proptest::collection::vec((0..7_u8, 0..3_usize, 0..3_usize), 0..24).prop_map(|steps| {
         let mut replicas = vec![Object::default(); 3];
         let mut seen = vec![Context::default(); 3];
         for (at, (kind, one, other)) in steps.into_iter().enumerate() {
@@ -64,13 +77,16 @@ fn replicas() -> impl Strategy<Value = Vec<Object<'static>>> {
                 0 => seen[other] = Context::of(&replicas[one]),
                 1 => replicas[one] = merged(&replicas[one], &replicas[other]),
                 2 => replicas[one] = shed(&replicas[one], (at + 5 * other) as u64),
+                3 | 4 => {
+                    count(&mut replicas[one], one as u64, at as i64 - 5, (at + 2 * other) as u64);
+                }
                 _ => {
                     // A client that is ahead of this replica's own actor would need a fresh epoch.
                     let ahead = seen[other].clock.counter(actor(one as u64));
                     if ahead <= replicas[one].context().counter(actor(one as u64)) {
                         let context = seen[other].clone();
                         let expires_ms = (at % 2 == 0).then_some(at as u64 + 3);
-                        let value = format!("v{at}");
+                        let value = if at % 3 == 0 { at.to_string() } else { format!("v{at}") };
                         write_expiring(&mut replicas[one], one as u64, &context, &value, expires_ms);
                     }
                 }
@@ -153,16 +169,24 @@ proptest! {
     #[test]
     fn a_context_of_some_siblings_covers_these_and_what_is_superseded(replicas in replicas(), mask in 0..8_u32) {
         let all = merged(&merged(&replicas[0], &replicas[1]), &replicas[2]);
-        let shown: Vec<Dot> = all.siblings().iter().enumerate()
-            .filter(|(at, _)| mask >> (at % 3) & 1 == 1).map(|(_, sib)| sib.dot).collect();
+        let dots = all.siblings().iter().map(|sib| sib.dot).chain(all.counts().iter().map(|count| count.dot));
+        let dots: Vec<Dot> = dots.collect();
+        let shown: Vec<Dot> = dots.iter().enumerate()
+            .filter(|(at, _)| mask >> (at % 3) & 1 == 1).map(|(_, dot)| *dot).collect();
         let context = Context::of_shown(&all, |dot| shown.contains(&dot));
-        for sibling in all.siblings() {
-            prop_assert_eq!(context.covers(sibling.dot), shown.contains(&sibling.dot));
+        for &dot in &dots {
+            prop_assert_eq!(context.covers(dot), shown.contains(&dot));
+        }
+        for hidden in all.counts().iter().filter(|count| !shown.contains(&count.dot)) {
+            prop_assert_eq!(context.clock.counter(hidden.dot.actor), 0);
+            prop_assert_eq!(context.totals.of(hidden.dot.actor), all.covered().of(hidden.dot.actor));
         }
         for replica in &replicas {
             for old in replica.siblings().iter().filter(|old| all.siblings().iter().all(|sib| sib.dot != old.dot)) {
                 let hidden = all.siblings().iter().any(|sib| {
                     sib.dot.actor == old.dot.actor && sib.dot.counter < old.dot.counter && !shown.contains(&sib.dot)
+                }) || all.counts().iter().any(|count| {
+                    count.dot.actor == old.dot.actor && !shown.contains(&count.dot)
                 });
                 prop_assert!(hidden || context.covers(old.dot));
             }

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use crate::proto::cluster::{Order, Overview};
 use crate::proto::error::Outcome;
 use crate::proto::io::{
-    Achieved, Edit, ExpiryEdit, ExpiryWhen, Operation, Options, Presence, Reply, Request, ScanPage,
-    SiblingView,
+    Achieved, Add, Edit, ExpiryEdit, ExpiryWhen, Kind, Operation, Options, Presence, Reply, Request,
+    ScanPage, SiblingView,
 };
 use crate::proto::node::{MemberStatus, Owners, Status};
 use crate::proto::time::{Instant, Now, WallTime};
-use crate::proto::version::{Actor, Dot, Epoch, Hlc};
+use crate::proto::version::{Actor, Dot, Epoch, Hlc, integer};
 
 use crate::resp::session::{Backend, Next, Place, ServerInfo, Session, Settings};
 
@@ -59,7 +59,7 @@ impl Fake {
     }
 
     fn sibling(&self, (value, expires_ms): Value) -> SiblingView {
-        SiblingView { value, dot: self.dot(), hlc: Hlc(77), expires_ms }
+        SiblingView { value, kind: Kind::Bytes, dot: self.dot(), hlc: Hlc(77), expires_ms }
     }
 
     fn write(&mut self, reply: &mut Reply, at: (u16, Vec<u8>), value: Option<Value>) {
@@ -100,6 +100,21 @@ impl Fake {
             }
             Operation::Delete { .. } => self.write(&mut reply, at, None),
             Operation::Edit(edit) => self.edit(&mut reply, at, found, edit),
+            Operation::Add(add) => {
+                let (old, expires_ms) = found.unwrap_or((b"0".to_vec(), None));
+                let (old, by) = match *add {
+                    Add::By { by, .. } => (integer(&old), by),
+                    Add::To { to, .. } => (Some(0), to),
+                };
+                let Some(number) = old.and_then(|old| old.checked_add(by)) else {
+                    return Reply::bare(Outcome::BadArgument(
+                        "value is not an integer or out of range".into(),
+                    ));
+                };
+                let value = (number.to_string().into_bytes(), expires_ms);
+                reply.siblings = vec![SiblingView { kind: Kind::Counter, ..self.sibling(value.clone()) }];
+                self.write(&mut reply, at, Some(value));
+            }
             Operation::Scan { cursor, limit } => {
                 reply.page = Some(Box::new(self.page(request, *cursor, *limit)))
             }
@@ -129,6 +144,11 @@ impl Fake {
                 let mut value = found.map_or(Vec::new(), |value| value.0);
                 value.extend_from_slice(tail);
                 reply.length = value.len() as u64;
+                self.write(reply, at, Some((value, kept)));
+            }
+            Edit::AddFloat(by) => {
+                let value = [b"sum with ".as_slice(), by].concat();
+                reply.siblings = vec![self.sibling((value.clone(), kept))];
                 self.write(reply, at, Some((value, kept)));
             }
             Edit::Delete if found.is_some() => self.write(reply, at, None),

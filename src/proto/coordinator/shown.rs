@@ -1,0 +1,137 @@
+//! What the caller of a read is shown of what was read, and the context that goes with it.
+
+use super::Turn;
+use super::read::Reading;
+use crate::proto::error::Outcome;
+use crate::proto::io::{Achieved, Kind, Reply, SiblingView, View};
+use crate::proto::routes::RANKS_MAX;
+use crate::proto::store::Store;
+use crate::proto::version::{Context, Dot, Object, Row};
+
+/// What a majority of the replicas returned.
+#[derive(Debug, PartialEq, Eq)]
+enum Majority {
+    /// No record.
+    Nothing,
+    /// This, dead or alive.
+    Row(Row<'static>),
+    /// Nothing in common.
+    None,
+}
+
+impl<S: Store> Turn<'_, S> {
+    /// The answer to a read.
+    pub(super) fn read_reply(&self, index: usize, unrepaired: bool) -> Reply {
+        let slot = &self.coordinator.slots[index];
+        let mut reply = Reply::bare(Outcome::NotFound);
+        reply.achieved = Achieved {
+            asked: slot.quorum.r,
+            acked: self.read_by(index),
+            durable: 0,
+            fallbacks: self.fallbacks(index),
+        };
+        reply.weak = slot.quorum.weak || reply.achieved.fallbacks > 0;
+        reply.unrepaired = unrepaired;
+        let object = if slot.reading.merged_hash == 0 {
+            Object::default()
+        } else {
+            Object::decode(&slot.reading.merged).expect("it was decoded before")
+        };
+        let wall_ms = self.now.wall.0;
+        let rows = object.rows(wall_ms);
+        let majority = match slot.options.view {
+            View::Majority => Some(majority(&slot.reading, slot.quorum.n, wall_ms)),
+            View::All | View::Latest => None,
+        };
+        let no_majority = majority == Some(Majority::None);
+        let live = rows.iter().filter(|row| row.is_live);
+        let shown: Vec<&Row<'_>> = match (&majority, slot.options.view) {
+            (Some(Majority::Row(row)), _) => Some(row).filter(|row| row.is_live).into_iter().collect(),
+            (Some(Majority::Nothing), _) => Vec::new(),
+            (_, View::Latest) => live.max_by_key(|row| row.age()).into_iter().collect(),
+            (..) => live.collect(),
+        };
+        let was_shown = |dot: Dot| shown.iter().any(|row| row.has(dot));
+        reply.hid_siblings = rows.iter().filter(|row| row.is_live).any(|row| !row.dots().all(was_shown));
+        reply.outcome = match (no_majority, shown.is_empty()) {
+            (true, _) => Outcome::NoMajority,
+            (false, true) => Outcome::NotFound,
+            (false, false) => Outcome::Ok,
+        };
+        if slot.options.want_context {
+            let mut context = context_of(&object, &rows, majority.as_ref(), &shown);
+            if let [row] = shown[..] {
+                context.number = self.number_read(index, row);
+            }
+            reply.context =
+                Some(context.token(&self.keys.token, slot.keyspace, &slot.key, reply.hid_siblings));
+        }
+        reply.siblings = shown.into_iter().map(view_of).collect();
+        // An edit that changed nothing is a read that succeeded.
+        if slot.reading.unchanged && reply.outcome == Outcome::NotFound {
+            reply.outcome = Outcome::Ok;
+        }
+        reply
+    }
+}
+
+/// The context of what was shown. What is dead hides nothing, so it is covered; but the majority view has
+/// settled nothing that lies outside its version.
+fn context_of(
+    object: &Object<'_>,
+    rows: &[Row<'_>],
+    majority: Option<&Majority>,
+    shown: &[&Row<'_>],
+) -> Context {
+    let covered: Vec<Dot> = match majority {
+        Some(Majority::Row(row)) => row.dots().collect(),
+        Some(Majority::Nothing) => Vec::new(),
+        Some(Majority::None) | None => {
+            shown.iter().copied().chain(rows.iter().filter(|row| !row.is_live)).flat_map(Row::dots).collect()
+        }
+    };
+    let mut context = Context::of_shown(object, |dot| covered.contains(&dot));
+    // What a majority holds may be superseded by what the others hold, and lie beside the clock.
+    if let Some(Majority::Row(row)) = majority {
+        context.dots.extend(row.dots().filter(|&dot| !context.covers(dot)).collect::<Vec<_>>());
+        context.dots.sort_unstable();
+        row.counts.iter().for_each(|count| context.totals.raise(count.dot.actor, count.totals));
+    }
+    context
+}
+
+/// The version that at least ⌊N/2⌋+1 replicas returned, the newest if there are several.
+fn majority(reading: &Reading, n: u8, wall_ms: u64) -> Majority {
+    let needed = n / 2 + 1;
+    let returned = |test: &dyn Fn(u64) -> bool| {
+        let ranks = (0..RANKS_MAX).filter(|&rank| reading.answered.contains(rank));
+        ranks.filter(|&rank| test(reading.hashes[rank])).count() as u8
+    };
+    if returned(&|hash| hash == 0) >= needed {
+        return Majority::Nothing;
+    }
+    let versions: Vec<(u64, Object<'_>)> = reading
+        .versions
+        .iter()
+        .filter_map(|(hash, bytes)| Object::decode(bytes).ok().map(|object| (*hash, object)))
+        .collect();
+    let rows: Vec<(u64, Row<'_>)> = versions
+        .iter()
+        .flat_map(|(hash, object)| object.rows(wall_ms).into_iter().map(|row| (*hash, row)))
+        .collect();
+    let has = |hash: u64, row: &Row<'_>| rows.iter().any(|(of, other)| *of == hash && other.is_same(row));
+    let held = rows.iter().filter(|(_, row)| returned(&|hash| has(hash, row)) >= needed);
+    let newest = held.max_by_key(|(_, row)| row.age());
+    newest.map_or(Majority::None, |(_, row)| Majority::Row(row.clone().into_owned()))
+}
+
+/// A live row as a caller sees it.
+pub(super) fn view_of(row: &Row<'_>) -> SiblingView {
+    SiblingView {
+        value: row.value.to_vec(),
+        kind: if row.counts.is_empty() { Kind::Bytes } else { Kind::Counter },
+        dot: row.dot,
+        hlc: row.hlc,
+        expires_ms: row.expires_ms,
+    }
+}

@@ -1,0 +1,151 @@
+//! What a reader is shown of an object: a row for each sibling, and one for what was counted without any.
+//!
+//! A live sibling that is a number is the base of a counter: its row shows the sum of it, of what was counted on
+//! it, and of what was counted on nothing that is here. The latter counts for each such base, as nobody has
+//! said which of them stays; where there is none it has a row of its own, and counts from 0.
+
+use std::borrow::Cow;
+
+use super::actor::Dot;
+use super::count::{Count, integer};
+use super::hlc::Hlc;
+use super::object::{Object, Sibling, Value};
+
+/// One value as a reader sees it, dead ones included.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row<'o> {
+    /// The bytes, or the sum in decimal; empty if it is dead.
+    pub value: Cow<'o, [u8]>,
+    /// The latest event in it.
+    pub dot: Dot,
+    /// When that was, by its coordinator's hybrid clock.
+    pub hlc: Hlc,
+    /// Absolute expiry in wall-clock milliseconds.
+    pub expires_ms: Option<u64>,
+    /// It is the row of a delete.
+    pub tombstone: bool,
+    /// It has a value now.
+    pub is_live: bool,
+    /// The sibling that it is of; none for what was counted without one.
+    pub base: Option<Dot>,
+    /// The counts in it.
+    pub counts: Vec<Count>,
+}
+
+impl<'o> Row<'o> {
+    fn of<'a: 'o>(sibling: &'o Sibling<'a>, wall_ms: u64) -> Row<'o> {
+        let is_live = sibling.is_live(wall_ms);
+        let value = match &sibling.value {
+            Value::Whole(bytes) if is_live => Cow::Borrowed(&**bytes),
+            _ => Cow::Borrowed(&[][..]),
+        };
+        Row {
+            value,
+            dot: sibling.dot,
+            hlc: sibling.hlc,
+            expires_ms: sibling.expires_ms,
+            tombstone: sibling.tombstone,
+            is_live,
+            base: Some(sibling.dot),
+            counts: Vec::new(),
+        }
+    }
+
+    /// Whether it is of this item.
+    pub fn has(&self, dot: Dot) -> bool {
+        self.base == Some(dot) || self.counts.iter().any(|count| count.dot == dot)
+    }
+
+    /// The dots of its items.
+    pub fn dots(&self) -> impl Iterator<Item = Dot> {
+        self.base.into_iter().chain(self.counts.iter().map(|count| count.dot))
+    }
+
+    /// The number that it shows, if it shows one. A sum of what was counted on several machines may have left the
+    /// range of 64 bits.
+    pub fn number(&self) -> Option<i128> {
+        if self.counts.is_empty() {
+            return integer(&self.value).map(i128::from);
+        }
+        core::str::from_utf8(&self.value).ok()?.parse().ok()
+    }
+
+    /// Whether it is the same version as another one, of whatever copy.
+    pub fn is_same(&self, other: &Row<'_>) -> bool {
+        let is_plain = self.counts.is_empty() && other.counts.is_empty();
+        self.dots().eq(other.dots()) && (is_plain || self.value == other.value)
+    }
+
+    /// A copy that borrows nothing.
+    pub fn into_owned(self) -> Row<'static> {
+        Row { value: Cow::Owned(self.value.into_owned()), ..self }
+    }
+
+    /// What orders rows of which one is to be shown.
+    pub fn age(&self) -> (Hlc, bool, Dot) {
+        (self.hlc, !self.tombstone, self.dot)
+    }
+
+    fn take(&mut self, sum: i128, counts: Vec<Count>) {
+        self.value = Cow::Owned(sum.to_string().into_bytes());
+        if let Some(last) = counts.iter().max_by_key(|count| (count.hlc, count.dot))
+            && (last.hlc, last.dot) > (self.hlc, self.dot)
+        {
+            (self.hlc, self.dot) = (last.hlc, last.dot);
+        }
+        self.counts = counts;
+    }
+}
+
+impl Object<'_> {
+    /// All rows, dead ones included, as of a wall-clock time.
+    pub fn rows(&self, wall_ms: u64) -> Vec<Row<'_>> {
+        let mut rows: Vec<Row<'_>> = self.siblings.iter().map(|sibling| Row::of(sibling, wall_ms)).collect();
+        if self.counts.is_empty() {
+            return rows;
+        }
+        let (named, loose): (Vec<Count>, Vec<Count>) =
+            self.counts.iter().partition(|count| self.base_of(count).is_some());
+        let mut has_base = false;
+        for row in &mut rows {
+            let mut counts: Vec<Count> =
+                named.iter().filter(|count| count.base == row.base).copied().collect();
+            match integer(&row.value) {
+                Some(number) if row.is_live => {
+                    has_base = true;
+                    counts.extend(&loose);
+                    let sum = i128::from(number) + counts.iter().map(|count| self.net(count)).sum::<i128>();
+                    if !counts.is_empty() {
+                        row.take(sum, counts);
+                    }
+                }
+                _ => row.counts = counts,
+            }
+        }
+        if let Some(first) = loose.first().filter(|_| !has_base) {
+            let mut row = Row {
+                value: Cow::Borrowed(&[]),
+                dot: first.dot,
+                hlc: first.hlc,
+                expires_ms: None,
+                tombstone: false,
+                is_live: true,
+                base: None,
+                counts: Vec::new(),
+            };
+            row.take(loose.iter().map(|count| self.net(count)).sum(), loose);
+            rows.push(row);
+        }
+        rows
+    }
+
+    /// The newest live row by hybrid timestamp, then dot.
+    pub fn latest(&self, wall_ms: u64) -> Option<Row<'_>> {
+        if self.counts.is_empty() {
+            let live = self.siblings.iter().filter(|sibling| sibling.is_live(wall_ms));
+            return live.max_by_key(|sib| (sib.hlc, sib.dot)).map(|sibling| Row::of(sibling, wall_ms));
+        }
+        let rows = self.rows(wall_ms).into_iter().filter(|row| row.is_live);
+        rows.max_by_key(|row| (row.hlc, row.dot))
+    }
+}
