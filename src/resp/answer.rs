@@ -7,10 +7,11 @@
 use core::fmt::Write as _;
 
 use crate::proto::error::Outcome;
-use crate::proto::io::{Reply, SiblingView};
+use crate::proto::io::{Kind, Reply, SiblingView};
 use crate::proto::time::WallTime;
 
 use super::cluster;
+use super::number::integer;
 use super::reply::{Protocol, Writer};
 use super::text::{context_text, dot_text};
 
@@ -27,6 +28,8 @@ pub enum Shape {
     Applied,
     /// The new length.
     Length,
+    /// The value, which is a number.
+    Integer,
     /// The value's length.
     ValueLength,
     /// `string` or `none`.
@@ -37,6 +40,8 @@ pub enum Shape {
     QuorumRead,
     /// All of a write: dot, context, what was achieved.
     QuorumWrite,
+    /// All of a count: value, dot, what was achieved.
+    QuorumCount,
     /// A part of how the cluster is.
     Cluster(cluster::Part),
 }
@@ -79,11 +84,16 @@ pub fn write(shape: Shape, reply: &Reply, protocol: Protocol, wall: WallTime, ou
         },
         Shape::Applied => writer.integer(i64::from(reply.applied)),
         Shape::Length => writer.count(reply.length),
+        Shape::Integer => match newest.and_then(|sibling| integer(&sibling.value)) {
+            Some(number) => writer.integer(number),
+            None => writer.null(),
+        },
         Shape::ValueLength => writer.count(newest.map_or(0, |sibling| sibling.value.len() as u64)),
         Shape::Type => writer.simple(if newest.is_some() { "string" } else { "none" }),
         Shape::Expiry(form) => writer.integer(expiry(newest, form, wall)),
         Shape::QuorumRead => quorum_read(&mut writer, reply),
         Shape::QuorumWrite => quorum_write(&mut writer, reply),
+        Shape::QuorumCount => quorum_count(&mut writer, reply),
         Shape::Cluster(part) => match &reply.overview {
             Some(overview) => cluster::write(&mut writer, part, overview),
             None => writer.null(),
@@ -114,7 +124,10 @@ fn quorum_read(writer: &mut Writer<'_>, reply: &Reply) {
         writer.bulk(b"value");
         writer.bulk(&sibling.value);
         writer.bulk(b"type");
-        writer.bulk(b"bytes");
+        writer.bulk(match sibling.kind {
+            Kind::Bytes => b"bytes",
+            Kind::Counter => b"counter",
+        });
         writer.bulk(b"dot");
         writer.bulk(dot_text(&sibling.dot).as_bytes());
         writer.bulk(b"hlc");
@@ -137,6 +150,22 @@ fn quorum_write(writer: &mut Writer<'_>, reply: &Reply) {
     optional(writer, reply.dot.as_ref().map(dot_text));
     writer.bulk(b"context");
     optional(writer, reply.context.as_deref().map(context_text));
+    achieved(writer, reply);
+    if reply.weak {
+        writer.bulk(b"weak");
+        writer.boolean(true);
+    }
+}
+
+fn quorum_count(writer: &mut Writer<'_>, reply: &Reply) {
+    writer.map(6 + usize::from(reply.weak));
+    writer.bulk(b"value");
+    match reply.siblings.first().and_then(|sibling| integer(&sibling.value)) {
+        Some(number) => writer.integer(number),
+        None => writer.null(),
+    }
+    writer.bulk(b"dot");
+    optional(writer, reply.dot.as_ref().map(dot_text));
     achieved(writer, reply);
     if reply.weak {
         writer.bulk(b"weak");

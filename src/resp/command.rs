@@ -11,7 +11,7 @@ use super::overlap::Access;
 use super::parse::Args;
 use super::reply::Writer;
 use super::session::{Handled, Refusal, Session, Turn};
-use super::{about, cluster, connection, expiry, quorum, refused, store, strings, walk};
+use super::{about, cluster, connection, counters, expiry, quorum, refused, store, strings, walk};
 
 /// A command.
 #[derive(Debug)]
@@ -134,6 +134,11 @@ static COMMANDS: &[Command] = &[
     on_key("psetex", 4, EDIT, strings::set_millis),
     on_key("setnx", 3, EDIT, strings::set_absent),
     on_key("append", 3, EDIT, strings::append),
+    on_key("incr", 2, EDIT, counters::increment),
+    on_key("decr", 2, EDIT, counters::decrement),
+    on_key("incrby", 3, EDIT, counters::increment_by),
+    on_key("decrby", 3, EDIT, counters::decrement_by),
+    on_key("incrbyfloat", 3, EDIT, counters::increment_by_float),
     on_key("strlen", 2, READ, strings::length),
     on_key("type", 2, READ, strings::kind),
     on_key("expire", -3, EDIT, expiry::expire),
@@ -148,6 +153,7 @@ static COMMANDS: &[Command] = &[
     on_key("q.get", -2, READ, quorum::get),
     on_key("q.put", -3, WRITE, quorum::put),
     on_key("q.del", -2, WRITE, quorum::delete),
+    on_key("q.counter", -2, EDIT, counters::counter),
     on_key("q.owners", 2, NONE, quorum::owners),
     row("q.status", 1, NONE, Keys::None, Run::Once(quorum::status)),
     row("q.store", -2, NONE, Keys::None, Run::Once(store::store)),

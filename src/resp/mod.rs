@@ -16,6 +16,7 @@ pub mod client;
 mod cluster;
 mod command;
 mod connection;
+mod counters;
 mod expiry;
 mod glob;
 pub mod limits;

@@ -7,12 +7,18 @@
 //! Q.PUT key value [CONTEXT c] [SUPERSEDE] [TTL ms] [W w] [PW n] [DW d] [SLOPPY] [TIMEOUT ms]
 //! Q.DEL key [CONTEXT c] [SUPERSEDE] [W w] [PW n] [DW d] [SLOPPY] [TIMEOUT ms]
 //!   → dot, context, acked, asked, durable, fallbacks, and weak when it is so
+//! Q.COUNTER key [BY n] [ID id] [W w] [PW n] [DW d] [SLOPPY] [TIMEOUT ms]
+//! Q.COUNTER key CONTEXT c TO n [W w] [PW n] [DW d] [SLOPPY] [TIMEOUT ms]
+//!   → value, dot, acked, asked, durable, fallbacks, and weak when it is so
 //! Q.OWNERS key → partition, owners
 //! Q.STATUS → what the node knows of itself and its cluster
 //! ```
 //!
 //! A `Q.PUT` without a context supersedes nothing unless it says `SUPERSEDE`. A `Q.DEL` without one would
 //! delete nothing then, so its coordinator reads R replicas first and deletes what they hold.
+//!
+//! A `Q.COUNTER` with a context makes the number that was read the one it names: it adds the difference, once. With
+//! an `ID` it counts once at its coordinator.
 
 use core::time::Duration;
 
@@ -147,7 +153,7 @@ pub(super) fn flag(writer: &mut Writer<'_>, name: &str, value: bool) {
 
 /// An option's name.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Word {
+pub(super) enum Word {
     R,
     W,
     Pr,
@@ -159,10 +165,13 @@ enum Word {
     Ttl,
     Sloppy,
     Timeout,
+    By,
+    To,
+    Id,
 }
 
-fn option(args: Args<'_>, at: usize) -> Result<Word, Refusal> {
-    const WORDS: [(&str, Word); 11] = [
+pub(super) fn option(args: Args<'_>, at: usize) -> Result<Word, Refusal> {
+    const WORDS: [(&str, Word); 14] = [
         ("R", Word::R),
         ("W", Word::W),
         ("PR", Word::Pr),
@@ -174,12 +183,15 @@ fn option(args: Args<'_>, at: usize) -> Result<Word, Refusal> {
         ("TTL", Word::Ttl),
         ("SLOPPY", Word::Sloppy),
         ("TIMEOUT", Word::Timeout),
+        ("BY", Word::By),
+        ("TO", Word::To),
+        ("ID", Word::Id),
     ];
     WORDS.into_iter().find_map(|(name, word)| args.is(at, name).then_some(word)).ok_or(SYNTAX)
 }
 
 /// Options that reads and writes share. Returns how many arguments it took.
-fn shared(word: Word, args: Args<'_>, at: usize, options: &mut Options) -> Result<usize, Refusal> {
+pub(super) fn shared(word: Word, args: Args<'_>, at: usize, options: &mut Options) -> Result<usize, Refusal> {
     match word {
         Word::Sloppy => {
             options.sloppy = true;
@@ -199,7 +211,7 @@ fn shared(word: Word, args: Args<'_>, at: usize, options: &mut Options) -> Resul
 }
 
 /// Sets an option that took its name and one argument.
-fn set<T>(option: &mut Option<T>, value: T) -> usize {
+pub(super) fn set<T>(option: &mut Option<T>, value: T) -> usize {
     *option = Some(value);
     2
 }
@@ -211,6 +223,27 @@ fn view(name: &[u8]) -> Result<View, Refusal> {
         b"majority" => Ok(View::Majority),
         _ => Err("ERR VIEW is one of all, latest, majority".into()),
     }
+}
+
+/// How many replicas a write asks for. Returns how many arguments it took: none, if it says something else.
+pub(super) fn write_count(
+    word: Word,
+    args: Args<'_>,
+    at: usize,
+    options: &mut Options,
+) -> Result<usize, Refusal> {
+    Ok(match word {
+        Word::W => set(&mut options.w, count_at(args, at + 1)?),
+        Word::Pw => set(&mut options.pw, count_at(args, at + 1)?),
+        Word::Dw => set(&mut options.dw, count_at(args, at + 1)?),
+        _ => 0,
+    })
+}
+
+/// The context at `at`.
+pub(super) fn context_at(args: Args<'_>, at: usize) -> Result<Vec<u8>, Refusal> {
+    let context = context_from_text(args.get(at).ok_or(SYNTAX)?);
+    context.ok_or("BADCONTEXT it is no unpadded base64url text of a context".into())
 }
 
 struct WriteOptions {
@@ -226,21 +259,16 @@ fn write_options(args: Args<'_>, from: usize, has_ttl: bool) -> Result<WriteOpti
     let mut at = from;
     while at < args.len() {
         at += match option(args, at)? {
-            Word::W => set(&mut write.options.w, count_at(args, at + 1)?),
-            Word::Pw => set(&mut write.options.pw, count_at(args, at + 1)?),
-            Word::Dw => set(&mut write.options.dw, count_at(args, at + 1)?),
             Word::Ttl if has_ttl => set(&mut write.ttl, integer_at(args, at + 1)?),
             Word::Supersede => {
                 write.blind = Blind::Supersede;
                 1
             }
-            Word::Context => {
-                let text = args.get(at + 1).ok_or(SYNTAX)?;
-                let context = context_from_text(text);
-                let refusal = "BADCONTEXT it is no unpadded base64url text of a context";
-                set(&mut write.context, context.ok_or(refusal)?)
-            }
-            word => shared(word, args, at, &mut write.options)?,
+            Word::Context => set(&mut write.context, context_at(args, at + 1)?),
+            word => match write_count(word, args, at, &mut write.options)? {
+                0 => shared(word, args, at, &mut write.options)?,
+                taken => taken,
+            },
         };
     }
     Ok(write)

@@ -48,7 +48,6 @@ const FAMILIES: &[(&str, &[&str])] = &[
         ],
     ),
     ("no node sees every command of the cluster", &["monitor"]),
-    ("counters are not built yet", &["incr", "decr", "incrby", "decrby", "incrbyfloat"]),
     (
         "parts of values are not built yet; read and write the whole value",
         &["getrange", "setrange", "substr", "lcs"],

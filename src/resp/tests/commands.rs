@@ -53,6 +53,63 @@ fn strings_are_written_and_read() {
 }
 
 #[test]
+fn numbers_are_counted_as_redis_counts_them() {
+    let range = "-ERR value is not an integer or out of range~";
+    let mut client = Client::new();
+    check(
+        &mut client,
+        &[
+            ("INCR n", ":1~"),
+            ("incrby n 41", ":42~"),
+            ("DECR n", ":41~"),
+            ("DECRBY n -9", ":50~"),
+            ("INCRBY n -60", ":-10~"),
+            ("GET n", "$3~-10~"),
+            ("INCRBY n x", range),
+            ("INCRBY n 1.5", range),
+            ("INCRBY n 9223372036854775808", range),
+            ("DECRBY n -9223372036854775808", "-ERR decrement would overflow~"),
+            ("INCR", "-ERR wrong number of arguments for 'incr' command~"),
+            ("DECRBY n", "-ERR wrong number of arguments for 'decrby' command~"),
+            ("SET t text", "+OK~"),
+            ("INCR t", range),
+            ("INCRBYFLOAT n 0.5", "$12~sum with 0.5~"),
+        ],
+    );
+    let mut client = Client::new();
+    for (line, number, operation) in [
+        ("Q.COUNTER n", 1, "Add(By { by: 1, id: None })"),
+        (
+            "Q.COUNTER n BY -4 ID 18446744073709551615",
+            -3,
+            "Add(By { by: -4, id: Some(18446744073709551615) })",
+        ),
+        ("Q.COUNTER n CONTEXT _w TO 8 W 1 DW 1 PW 1 TIMEOUT 9", 8, "Add(To { to: 8, context: [255] })"),
+    ] {
+        let answer = client.line(line).replace("\r\n", "~");
+        assert!(answer.starts_with(&format!("*12~$5~value~:{number}~$3~dot~$")), "{line}: {answer}");
+        let achieved = "~$5~acked~:2~$5~asked~:2~$7~durable~:1~$9~fallbacks~:0~";
+        assert!(answer.ends_with(achieved), "{line}: {answer}");
+        assert_eq!(client.fake.submitted.last().unwrap().operation, operation);
+    }
+    let options = client.fake.submitted.last().unwrap().options;
+    assert_eq!((options.w, options.dw, options.pw, options.want_context), (Some(1), Some(1), Some(1), false));
+    for wrong in [
+        "Q.COUNTER n BY 1 TO 2",
+        "Q.COUNTER n TO 2",
+        "Q.COUNTER n CONTEXT _w",
+        "Q.COUNTER n CONTEXT _w TO 2 ID 1",
+        "Q.COUNTER n R 1",
+        "Q.COUNTER n TTL 1",
+        "Q.COUNTER n BY",
+    ] {
+        assert_eq!(client.line(wrong), "-ERR syntax error\r\n", "{wrong}");
+    }
+    assert!(client.line("Q.COUNTER n ID -1").starts_with("-ERR value is not an integer"));
+    assert!(client.line("Q.COUNTER n CONTEXT ! TO 1").starts_with("-BADCONTEXT"));
+}
+
+#[test]
 fn expiry_is_absolute_and_told_as_redis_tells_it() {
     let mut client = Client::new();
     let at = (WALL + 10_000) / 1_000;

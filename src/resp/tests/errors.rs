@@ -208,7 +208,6 @@ fn what_redis_has_and_we_have_not_is_refused_with_a_reason() {
         ("hset a b c", "hashes"),
         ("ZADD a 1 b", "sorted sets"),
         ("XADD a", "streams"),
-        ("INCR a", "counters"),
         ("CLUSTER SLOTS", "slots"),
         ("SAVE", "log"),
         ("CONFIG SET a b", "started"),
