@@ -41,7 +41,10 @@ fn float(text: &[u8]) -> Option<f64> {
     if text.len() > TEXT_MAX || !text.iter().all(known) {
         return None;
     }
-    core::str::from_utf8(text).ok()?.parse().ok().filter(|number: &f64| !number.is_nan())
+    // Beyond the range of 64 bits is no number, unless it says that it is infinite.
+    let is_word = text.iter().any(|byte| byte.eq_ignore_ascii_case(&b'n'));
+    let number: f64 = core::str::from_utf8(text).ok()?.parse().ok()?;
+    Some(number).filter(|number| number.is_finite() || (is_word && number.is_infinite()))
 }
 
 /// The number in units of the last decimal, if it is a multiple of that and not too large.
@@ -91,6 +94,7 @@ mod tests {
             (Some(" 1"), "1", Err("value is not a valid float")),
             (Some(""), "1", Err("value is not a valid float")),
             (Some("1"), "nan", Err("value is not a valid float")),
+            (Some("1"), "1e5000", Err("value is not a valid float")),
             (Some("1"), "inf", Err("increment would produce NaN or Infinity")),
         ] {
             let sum = sum(value.map(str::as_bytes), by.as_bytes());
