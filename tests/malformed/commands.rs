@@ -129,6 +129,13 @@ const FORMS: &[&str] = &[
     "multi",
     "subscribe {name}",
     "incr {k}",
+    "decr {k}",
+    "decrby {k} {n}",
+    "incrby {k} {n}",
+    "incrbyfloat {k} {n}",
+    "q.counter {k}",
+    "q.counter {k} by {n} id {n} w 1",
+    "q.counter {k} context {c} to {n} timeout {n}",
     "nosuch {v} {v}",
 ];
 
