@@ -19,6 +19,7 @@ MEMBERSHIP_BUGS=(flip_early union_quorum one_source drop_unverified stale_frames
     wiped_keeper)
 EXCHANGE_BUGS=(takes_only complete_early unsure_offered)
 SLOPPY_BUGS=(hint_aged hint_replaced hint_undurable fallback_actor)
+COUNTER_BUGS=(covered_forgotten covered_added count_plain_actor)
 STORE_BUGS=(replay_order tombstone_rule checksum_seed manifest_order)
 SEARCHED=500
 failures=0
@@ -73,7 +74,7 @@ replay_planted() {
         # shellcheck disable=SC2046
         "$clean" sim $(where "$world") --seed "$seed" >/dev/null 2>&1 || fail "seed $seed fails with nothing planted"
     done <"$PLANTED"
-    for name in "${BUGS[@]}" "${STORE_BUGS[@]}" "${MEMBERSHIP_BUGS[@]}" "${SLOPPY_BUGS[@]}" "${EXCHANGE_BUGS[@]}"; do
+    for name in "${BUGS[@]}" "${STORE_BUGS[@]}" "${MEMBERSHIP_BUGS[@]}" "${SLOPPY_BUGS[@]}" "${EXCHANGE_BUGS[@]}" "${COUNTER_BUGS[@]}"; do
         grep -q "^$name " "$PLANTED" || fail "no seed is recorded for $name"
     done
 }
@@ -84,11 +85,12 @@ world_of() {
     case " ${MEMBERSHIP_BUGS[*]} " in *" $1 "*) printf membership && return ;; esac
     case " ${SLOPPY_BUGS[*]} " in *" $1 "*) printf sloppy && return ;; esac
     case " ${EXCHANGE_BUGS[*]} " in *" $1 "*) printf exchange && return ;; esac
+    case " ${COUNTER_BUGS[*]} " in *" $1 "*) printf counters && return ;; esac
 }
 
 search_planted() {
     local name world program found
-    for name in "${BUGS[@]}" "${STORE_BUGS[@]}" "${MEMBERSHIP_BUGS[@]}" "${SLOPPY_BUGS[@]}" "${EXCHANGE_BUGS[@]}"; do
+    for name in "${BUGS[@]}" "${STORE_BUGS[@]}" "${MEMBERSHIP_BUGS[@]}" "${SLOPPY_BUGS[@]}" "${EXCHANGE_BUGS[@]}" "${COUNTER_BUGS[@]}"; do
         program=$(build "$name") || exit 1
         world=$(world_of "$name")
         found=$(search "$program" "$world")
@@ -109,6 +111,7 @@ case ${1:-} in
     "$clean" sim --profile membership --seeds 0..300 >/dev/null || fail '300 seeds of a cluster whose members change'
     "$clean" sim --profile sloppy --seeds 0..150 >/dev/null || fail '150 seeds of a cluster whose fallbacks stand in'
     "$clean" sim --profile exchange --seeds 0..100 >/dev/null || fail '100 seeds of a cluster whose copies are compared'
+    "$clean" sim --profile counters --seeds 0..150 >/dev/null || fail '150 seeds of keys that are counted on'
     "$clean" sim --seeds 0..100 --twice --partial >/dev/null || fail '100 seeds twice'
     replay_planted
     ;;
@@ -119,6 +122,7 @@ soak)
     "$clean" sim --profile membership --seeds "0..${2:-20000}" || fail "${2:-20000} seeds of a cluster whose members change"
     "$clean" sim --profile sloppy --seeds "0..${2:-20000}" || fail "${2:-20000} seeds of a cluster whose fallbacks stand in"
     "$clean" sim --profile exchange --seeds "0..${2:-20000}" || fail "${2:-20000} seeds of a cluster whose copies are compared"
+    "$clean" sim --profile counters --seeds "0..${2:-20000}" || fail "${2:-20000} seeds of keys that are counted on"
     search_planted
     ;;
 record)

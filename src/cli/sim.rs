@@ -189,6 +189,7 @@ fn run_seeds(seeds: Range<u64>, arguments: &SimArguments) -> Result<(), String> 
         "rot" => range.counts.missing_of_rot(),
         "membership" => range.counts.missing_of_membership(),
         "sloppy" => range.counts.missing_of_sloppy(),
+        "counters" => range.counts.missing_of_counters(),
         _ => Vec::new(),
     };
     if !missing.is_empty() && !arguments.partial {

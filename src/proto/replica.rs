@@ -421,6 +421,8 @@ impl<S: Store> Replica<S> {
         let plan = object.plan_count(by, wall_ms).map_err(Refusal::Count)?;
         let may = |actor| object.may_count(actor, plan, wall_ms);
         let (actor, fresh) = self.actor(epoch, &object, &Context::default(), may);
+        #[cfg(mutant = "count_plain_actor")]
+        let actor = Actor { epoch: Epoch::default(), ..actor };
         let counter = object.context().counter(actor).checked_add(1).filter(|_| may(actor));
         let Some(counter) = counter else {
             // A peer has claimed to know of an epoch that we had not begun: the next one is taken.

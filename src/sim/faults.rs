@@ -221,6 +221,8 @@ pub struct Profile {
     pub membership: Option<Moving>,
     /// Whether hints are kept, and requests are sloppy now and then.
     pub hints: Option<Hinting>,
+    /// Keys are counted on, and hold nothing else.
+    pub counts: bool,
 }
 
 /// What bounds hints in a run.
@@ -252,7 +254,7 @@ pub struct Moving {
 }
 
 /// Names of the profiles that `--profile` takes.
-pub const PROFILES: [&str; 13] = [
+pub const PROFILES: [&str; 14] = [
     "swarm",
     "calm",
     "network",
@@ -266,6 +268,7 @@ pub const PROFILES: [&str; 13] = [
     "membership",
     "exchange",
     "sloppy",
+    "counters",
 ];
 
 impl Profile {
@@ -325,6 +328,12 @@ impl Profile {
                 profile.compare_copies(&mut rng);
             }
             "sloppy" => profile.let_fallbacks_stand_in(&mut rng),
+            "counters" => {
+                profile.counts = true;
+                profile.draw_network_faults(&mut rng);
+                profile.draw_disk_faults(&mut rng);
+                profile.draw_clock_faults(&mut rng);
+            }
             other => panic!("no profile is called `{other}`"),
         }
         if name != "calm" {
@@ -395,6 +404,7 @@ impl Profile {
             exchange_interval: None,
             membership: None,
             hints: None,
+            counts: false,
         }
     }
 

@@ -243,6 +243,13 @@ impl KeyHistory {
         self.by_dot.get(&dot).copied()
     }
 
+    /// The last event of an actor before a dot that fits.
+    pub fn last_before(&self, dot: Dot, fits: impl Fn(&Event) -> bool) -> Option<usize> {
+        let list = self.by_actor.get(&dot.actor)?;
+        let before = list.iter().rev().filter(|entry| entry.0 < dot.counter);
+        before.map(|entry| entry.1).find(|&event| fits(&self.events[event]))
+    }
+
     /// Adds an event, whose sibling is whole. Its past and claims must already be known.
     pub fn issue(
         &mut self,

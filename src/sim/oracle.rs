@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use super::counting::items_of;
 use super::hinted;
 use super::history::{EventSet, Held, KeyHistory, Stage, Unknown};
 pub use super::property::{Judged, Property, Violation};
@@ -113,6 +114,8 @@ pub struct Oracle {
     pub(super) siblings_max: usize,
     /// The members change: owners do, and a machine that comes back empty counts for nothing at first.
     pub is_kept: bool,
+    /// Keys are counted on, and hold nothing else.
+    pub is_counting: bool,
     pub(super) replies: u64,
     /// How often each property was checked.
     pub checks: BTreeMap<Property, u64>,
@@ -154,6 +157,7 @@ impl Oracle {
             cluster,
             siblings_max,
             is_kept: false,
+            is_counting: false,
             replies: 0,
             checks: BTreeMap::new(),
             excused: 0,
@@ -303,9 +307,10 @@ impl Oracle {
     ) -> Judged<Held> {
         self.checked(Property::NoValueFromNowhere);
         self.checked(Property::DotsUnique);
-        let mut known = Vec::with_capacity(object.siblings().len());
+        let items = items_of(object);
+        let mut known = Vec::with_capacity(items.len());
         let mut fresh = None;
-        for sibling in object.siblings() {
+        for sibling in &items {
             match self.histories[key].find(sibling) {
                 Ok(event) => known.push(event),
                 Err(Unknown::Dot(dot))
@@ -337,6 +342,7 @@ impl Oracle {
             }
         };
         self.judge_causality(machine, key, object, &held)?;
+        self.judge_sum(machine, key, object, &held.past)?;
         self.judge_bounds(machine, key, object, fresh.is_some())?;
         Ok(held)
     }
@@ -362,7 +368,7 @@ impl Oracle {
         let candidates = self.candidates(machine, key, sibling)?;
         let mut first_refusal = None;
         for id in candidates {
-            let (past, claims) = self.knowledge(machine, key, object, id);
+            let (past, claims) = self.knowledge(machine, key, object, (id, &others));
             let history = &self.histories[key];
             let (mut all_past, mut all_claims) =
                 (history.past_of(others.iter().copied()), history.claims_of(others.iter().copied()));
@@ -376,7 +382,8 @@ impl Oracle {
             siblings.push(number);
             let held = self.held(put, siblings, all_past, all_claims);
             let event = self.histories[key].issue(sibling, Some(id), past, claims);
-            match self.judge_causality(machine, key, object, &held) {
+            let judged = self.judge_causality(machine, key, object, &held);
+            match judged.and_then(|()| self.judge_sum(machine, key, object, &held.past)) {
                 Ok(()) => {
                     self.operations.get_mut(&id).expect("a candidate is an operation").event = Some(event);
                     return Ok(held);
@@ -453,6 +460,9 @@ impl Oracle {
                 Ok(ids)
             };
         }
+        if self.is_counting {
+            return self.candidate_of_count(key, sibling);
+        }
         let Some(id) = last_piece(sibling.bytes()) else {
             return nowhere(format!("{:?} has a value that nobody wrote", sibling.dot));
         };
@@ -488,7 +498,13 @@ impl Oracle {
     }
 
     /// What the writer of an operation had seen, and what its write's context promises to cover.
-    fn knowledge(&self, machine: usize, key: usize, object: &Object<'_>, id: u64) -> (EventSet, EventSet) {
+    fn knowledge(
+        &self,
+        machine: usize,
+        key: usize,
+        object: &Object<'_>,
+        (id, others): (u64, &[usize]),
+    ) -> (EventSet, EventSet) {
         let history = &self.histories[key];
         let issued = &self.operations[&id].issued;
         match (issued.action, &issued.token) {
@@ -498,6 +514,12 @@ impl Oracle {
                     claims.keep(&history.covered(object.context()));
                 }
                 (seen.past.clone(), claims)
+            }
+            // An increment covers what it takes the place of: its actor's count, and what is dead.
+            (Action::Add | Action::AddTo, _) => {
+                let before = history.top(machine).map(|held| held.siblings.clone()).unwrap_or_default();
+                let gone = || before.iter().copied().filter(|event| !others.contains(event));
+                (history.past_of(gone()), history.claims_of(gone()))
             }
             (Action::BlindPut(Blind::Siblings), _) => Default::default(),
             (Action::Put, None) => Default::default(),
@@ -568,9 +590,8 @@ impl Oracle {
                 None => EventSet::default(),
                 Some((bytes, _)) => {
                     let object = Object::decode(bytes).expect("judged when it was put");
-                    let events =
-                        object.siblings().iter().map(|sib| history.find(sib).expect("judged before"));
-                    history.past_of(events)
+                    let items = items_of(&object);
+                    history.past_of(items.iter().map(|item| history.find(item).expect("judged before")))
                 }
             };
             for (number, event) in history.events.iter().enumerate() {

@@ -32,13 +32,15 @@ pub enum Property {
     OneTopology,
     /// L3: a removed directory is never a member again.
     RemovedStays,
+    /// T11: a copy and an answer come to what was counted and not covered, as their contexts say.
+    Counted,
     /// The core's own assertions.
     Assertion,
 }
 
 impl Property {
     /// All, in the order of the report.
-    pub const ALL: [Property; 15] = [
+    pub const ALL: [Property; 16] = [
         Property::NoLostWrite,
         Property::NoValueFromNowhere,
         Property::Causality,
@@ -53,11 +55,12 @@ impl Property {
         Property::Expiry,
         Property::OneTopology,
         Property::RemovedStays,
+        Property::Counted,
         Property::Assertion,
     ];
 
-    /// Those that only a cluster exercises whose members change.
-    pub const OF_MEMBERSHIP: [Property; 2] = [Property::OneTopology, Property::RemovedStays];
+    /// Those that only a profile of their own exercises: clusters whose members change, and keys that count.
+    pub const APART: [Property; 3] = [Property::OneTopology, Property::RemovedStays, Property::Counted];
 
     /// Its name in reports and in the register of planted bugs.
     pub const fn name(self) -> &'static str {
@@ -76,6 +79,7 @@ impl Property {
             Property::Expiry => "T13-expiry",
             Property::OneTopology => "M1-one-topology",
             Property::RemovedStays => "L3-removed-stays",
+            Property::Counted => "T11-counted",
             Property::Assertion => "A4-assertion",
         }
     }

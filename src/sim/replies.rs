@@ -95,6 +95,8 @@ impl Oracle {
         let acknowledged = matches!(reply.outcome, Outcome::Ok | Outcome::NotFound);
         let token = if action.writes() {
             self.judge_write(id, key, reply)?
+        } else if self.is_counting {
+            self.judge_count_read(id, key, reply)?
         } else {
             self.judge_read(id, key, reply)?
         };
@@ -186,7 +188,7 @@ impl Oracle {
     }
 
     /// How many replicas a request needs: R or W, and DW.
-    fn needs(&self, id: u64, key: usize) -> (u8, u8) {
+    pub(super) fn needs(&self, id: u64, key: usize) -> (u8, u8) {
         let (issued, key) = (&self.operations[&id].issued, &self.keys[key]);
         if !issued.action.writes() {
             return (issued.options.r.unwrap_or(key.r).max(issued.options.pr.unwrap_or(0)), 0);
@@ -284,12 +286,12 @@ impl Oracle {
         }
         let partial = has_dots || claims.first_missing_in(&covered).is_some();
         claims.keep(&covered);
-        Ok(Some(SeenToken { token: token.clone(), past, claims, partial }))
+        Ok(Some(SeenToken { token: token.clone(), past, claims, partial, number: None }))
     }
 
     /// What a token covers, and whether it names single events beside its clock: those a write with it
     /// supersedes only where its coordinator meets them, as no vector clock can hold them.
-    fn covered_by(&self, key: usize, token: &[u8]) -> Judged<(EventSet, bool)> {
+    pub(super) fn covered_by(&self, key: usize, token: &[u8]) -> Judged<(EventSet, bool)> {
         let (keyspace, name) = &self.keys[key].name;
         match Context::from_token(token, &self.cluster.token, *keyspace, name) {
             Err(why) => {
@@ -395,12 +397,19 @@ impl Oracle {
             self.judge_quorums(id, key, started, r, &past)?;
         }
         let partial = partial || has_dots;
-        Ok(Some(SeenToken { token: token.clone(), past, claims, partial }))
+        Ok(Some(SeenToken { token: token.clone(), past, claims, partial, number: None }))
     }
 
     /// A strict read quorum meets every write that was acknowledged by a quorum before it began, unless
     /// a fault took a copy of it.
-    fn judge_quorums(&mut self, id: u64, key: usize, started: u64, r: u8, seen: &EventSet) -> Judged {
+    pub(super) fn judge_quorums(
+        &mut self,
+        id: u64,
+        key: usize,
+        started: u64,
+        r: u8,
+        seen: &EventSet,
+    ) -> Judged {
         self.checked(Property::QuorumsMeet);
         if self.histories[key].is_doubtful {
             return Ok(());

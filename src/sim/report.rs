@@ -156,6 +156,12 @@ impl Counts {
         missing
     }
 
+    /// What a range of seeds of the profile in which keys are counted on should have exercised and did not.
+    pub fn missing_of_counters(&self) -> Vec<String> {
+        let checked = self.checks.contains_key(&Property::Counted);
+        if checked { Vec::new() } else { vec![format!("property {}", Property::Counted.name())] }
+    }
+
     /// What a range of seeds of the profile in which members change should have exercised and did not.
     pub fn missing_of_membership(&self) -> Vec<String> {
         let acts = ACTS.iter().filter(|act| !self.acts.contains_key(**act));
@@ -176,7 +182,7 @@ impl Counts {
         let struck = |fault: &&Fault| !self.faults.contains_key(fault) && !Fault::ROT.contains(fault);
         let faults = Fault::ALL.iter().filter(struck);
         let outcomes = OUTCOMES.iter().filter(|name| !self.outcomes.contains_key(*name));
-        let checks = Property::ALL.iter().filter(|property| !Property::OF_MEMBERSHIP.contains(property));
+        let checks = Property::ALL.iter().filter(|property| !Property::APART.contains(property));
         let checks = checks.filter(|property| !self.checks.contains_key(property));
         let mut missing: Vec<String> = faults.map(|fault| format!("fault {}", fault.name())).collect();
         missing.extend(outcomes.map(|name| format!("outcome {name}")));

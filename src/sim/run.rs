@@ -188,10 +188,8 @@ fn build(profile: Profile, seed: u64, text: bool) -> World {
         Oracle::new(keys, (profile.machines, profile.hints.is_some()), cluster, profile.siblings_max);
     profile.rotten.into_iter().for_each(|machine| oracle.expect_rot(machine));
     oracle.is_kept = profile.membership.is_some();
-    let is_sloppy = profile.hints.is_some();
-    let mut world = World::new(Parts { profile, config, names, ids, oracle, seed, text });
-    world.workload.ask_sloppily(is_sloppy);
-    world
+    oracle.is_counting = profile.counts;
+    World::new(Parts { profile, config, names, ids, oracle, seed, text })
 }
 
 /// The whole life of a world.
@@ -286,7 +284,8 @@ fn read_everything(world: &mut World) -> Judged {
         let was_ahead = world.profile.skew_ms > 0 || world.counts.faults.contains_key(&Fault::WallJump);
         let good: &[&str] =
             if was_ahead { &["Ok", "ClockTooFar", "TooManySiblings"] } else { &["Ok", "TooManySiblings"] };
-        ask_until(world, key, Action::Put, true, good)?;
+        let action = if world.profile.counts { Action::Add } else { Action::Put };
+        ask_until(world, key, action, true, good)?;
     }
     // Repairs beyond R go on in the background. A store that was making room has refused them: it is asked
     // again when it had time for that.
@@ -361,6 +360,11 @@ mod tests {
     #[test]
     fn a_coordinator_that_missed_writes_hides_none_of_them() {
         check("stale", Fault::Isolate);
+    }
+
+    #[test]
+    fn every_copy_comes_to_what_was_counted() {
+        check("counters", Fault::LostRecord);
     }
 
     #[test]

@@ -108,6 +108,11 @@ pub fn show(object: &[u8]) -> String {
         };
         format!("{}={what}", show_dot(sibling.dot))
     });
+    let counts = object
+        .counts()
+        .iter()
+        .map(|count| format!("{}=+{}-{}", show_dot(count.dot), count.totals.added, count.totals.taken));
+    let siblings = siblings.chain(counts);
     let entries = object.context().entries().iter();
     let context = entries.map(|&(actor, counter)| show_dot(Dot { actor, counter }));
     format!("[{}] context {:?}", siblings.collect::<Vec<_>>().join(" "), context.collect::<Vec<_>>())

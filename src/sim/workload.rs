@@ -9,8 +9,11 @@
 use core::time::Duration;
 
 use super::clock::{Time, WALL_BASE_MS};
+use super::faults::Profile;
 use super::history::EventSet;
-use crate::proto::io::{Blind, Edit, ExpiryEdit, ExpiryWhen, Operation, Options, Presence, Request, View};
+use crate::proto::io::{
+    Add, Blind, Edit, ExpiryEdit, ExpiryWhen, Operation, Options, Presence, Request, View,
+};
 use crate::proto::rng::Rng;
 
 /// A context token, with what its reader had really seen.
@@ -24,6 +27,8 @@ pub struct SeenToken {
     pub claims: EventSet,
     /// The token is of a view that hid siblings: it may cover less than was seen.
     pub partial: bool,
+    /// The number that was read, until something is made of it.
+    pub number: Option<i64>,
 }
 
 /// What one client asked for.
@@ -47,6 +52,10 @@ pub enum Action {
     EditDelete,
     /// A change of the expiry.
     Expire,
+    /// An increment.
+    Add,
+    /// A number in the place of the one that was read.
+    AddTo,
     /// A page of a scan.
     Scan,
     /// Something that must be refused.
@@ -110,6 +119,12 @@ impl Issued {
         }
     }
 
+    /// By how much it counts, if it does: what no other operation counts by.
+    pub fn by(&self) -> i64 {
+        let id = self.id.cast_signed();
+        if self.id.is_multiple_of(3) { -id } else { id }
+    }
+
     /// The request to submit.
     pub fn request<'a>(&'a self, keyspace: u16, key: &'a [u8]) -> Request<'a> {
         let token = self.bent.as_deref().or(self.token.as_ref().map(|seen| seen.token.as_slice()));
@@ -136,6 +151,12 @@ impl Issued {
                 expiry: self.expires_ms.map_or(ExpiryEdit::Clear, ExpiryEdit::At),
                 when: ExpiryWhen::Always,
             }),
+            Action::Add => Operation::Add(Add::By { by: self.by(), id: None }),
+            Action::AddTo => {
+                let read = self.token.as_ref().expect("it was drawn with one");
+                let to = read.number.expect("with a number") + self.by();
+                Operation::Add(Add::To { to, context: &read.token })
+            }
             Action::Scan => Operation::Scan { cursor: 0, limit: 50 },
         };
         let key = if self.action == Action::Scan { &[] } else { key };
@@ -171,15 +192,16 @@ pub struct Workload {
     ballast_max: u64,
     /// Replicas that each write must reach at least.
     w_min: u8,
-    /// Whether fallbacks may stand in, now and then.
+    /// Whether fallbacks may stand in, two times of three.
     is_sloppy: bool,
+    /// Keys are counted on, and hold nothing else.
+    counts: bool,
     next_id: u64,
 }
 
 impl Workload {
-    /// Clients for keys with these N, who write values up to `ballast_max` bytes at least, and to `w_min`
-    /// replicas at least.
-    pub fn new(replicas: Vec<u8>, ballast_max: u64, w_min: u8, seed: u64) -> Workload {
+    /// Clients for keys with these N, as a profile wants them.
+    pub fn new(replicas: Vec<u8>, profile: &Profile, seed: u64) -> Workload {
         let mut rng = Rng::new(seed);
         let mut weights = [30, 25, 8, 6, 6, 3, 8, 6, 4, 4, 1, 1];
         for weight in &mut weights[1..10] {
@@ -200,18 +222,14 @@ impl Workload {
             weights,
             popularity,
             think: 1_000_000 * (10 + rng.below(40)),
-            ballast_max: ballast_max.max(if rng.one_in(4) { 4_000 } else { 60 }),
-            w_min,
-            is_sloppy: false,
+            ballast_max: profile.ballast_max.max(if rng.one_in(4) { 4_000 } else { 60 }),
+            w_min: profile.w_min,
+            is_sloppy: profile.hints.is_some(),
+            counts: profile.counts,
             rng,
             replicas,
             next_id: 1,
         }
-    }
-
-    /// Whether clients ask for sloppy quorums, two times of three.
-    pub fn ask_sloppily(&mut self, is_sloppy: bool) {
-        self.is_sloppy = is_sloppy;
     }
 
     /// How many clients there are.
@@ -240,7 +258,7 @@ impl Workload {
     /// The next request of a client. `wall_ms` is some clock's time, for expiries.
     pub fn next(&mut self, client: usize, wall_ms: u64) -> Issued {
         let key = self.draw_key();
-        let action = self.draw_action();
+        let action = if self.counts { self.draw_count() } else { self.draw_action() };
         self.issue(client, key, action, wall_ms)
     }
 
@@ -260,12 +278,20 @@ impl Workload {
     fn issue(&mut self, client: usize, key: usize, action: Action, wall_ms: u64) -> Issued {
         let id = self.next_id;
         self.next_id += 1;
-        let takes_token = matches!(action, Action::Put | Action::Delete | Action::Wrong(Wrong::BentToken));
+        let takes_token =
+            matches!(action, Action::Put | Action::Delete | Action::AddTo | Action::Wrong(Wrong::BentToken));
         let token = if takes_token { self.clients[client].tokens[key].clone() } else { None };
         let action = match action {
             Action::Wrong(Wrong::BentToken) if token.is_none() => Action::Wrong(Wrong::NoTime),
+            Action::AddTo if token.as_ref().is_none_or(|seen| seen.number.is_none()) => Action::Add,
             other => other,
         };
+        if action == Action::AddTo
+            && let Some(seen) = &mut self.clients[client].tokens[key]
+        {
+            // Made of it twice, it would count once: another operation's event would have two names.
+            seen.number = None;
+        }
         let bent = (action == Action::Wrong(Wrong::BentToken)).then(|| {
             let mut bytes = token.as_ref().expect("checked above").token.clone();
             let at = self.rng.below(bytes.len() as u64) as usize;
@@ -287,6 +313,11 @@ impl Workload {
             Action::Wrong(Wrong::TooManyReplicas) => options.r = Some(self.replicas[key] + 1),
             _ => {}
         }
+        if self.counts {
+            // What another view shows names no context that it could be compared with.
+            options.view = View::All;
+        }
+        let expires_ms = expires_ms.filter(|_| !self.counts);
         Issued { id, client, key, action, piece, token, bent, expires_ms, options }
     }
 
@@ -323,6 +354,18 @@ impl Workload {
                 1 => Wrong::NoTime,
                 _ => Wrong::BentToken,
             }),
+        }
+    }
+
+    fn draw_count(&mut self) -> Action {
+        match self.rng.below(20) {
+            0..6 => Action::Get,
+            6..13 => Action::Add,
+            13..16 => Action::AddTo,
+            16 => Action::Delete,
+            17 => Action::BlindDelete(if self.rng.one_in(2) { Blind::Siblings } else { Blind::Supersede }),
+            18 => Action::EditDelete,
+            _ => Action::Wrong(Wrong::NoTime),
         }
     }
 
@@ -367,7 +410,7 @@ mod tests {
     fn every_action_is_drawn_by_some_run() {
         let mut seen = std::collections::BTreeSet::new();
         for seed in 0..40 {
-            let mut workload = Workload::new(vec![3, 3, 2], 0, 0, seed);
+            let mut workload = Workload::new(vec![3, 3, 2], &Profile::draw("calm", seed), seed);
             seen.extend((0..400).map(|_| format!("{:?}", workload.next(0, 5).action)));
         }
         assert_eq!(seen.len(), 16, "{seen:?}");

@@ -186,7 +186,7 @@ impl World {
             queue: BinaryHeap::new(),
             planned: 0,
             network: Network::new(profile.machines, rng.next_u64()),
-            workload: Workload::new(replicas, profile.ballast_max, profile.w_min, rng.next_u64()),
+            workload: Workload::new(replicas, &profile, rng.next_u64()),
             machines,
             names,
             ids,
