@@ -288,6 +288,8 @@
 #define QUORATE_CALL_NO_CONTEXT 2u
 /* a plain value */
 #define QUORATE_TYPE_BYTES 0u
+/* a number in decimal, to which something was counted */
+#define QUORATE_TYPE_COUNTER 1u
 /* the view left siblings out */
 #define QUORATE_N_HIDDEN 256u
 /* read repair could not finish in time */
@@ -1263,6 +1265,85 @@ quorate_status quorate_delete_sync(struct quorate_node *node,
                                    const struct quorate_call *call,
                                    struct quorate_completion *out,
                                    size_t size);
+
+/**
+ * Submits an increment of a number; an absent key is 0. Increments that know nothing of each other all count, and
+ * one replica is enough for it (w = 1).
+ *
+ * Arguments: node; key; by: what is added; id: 0, or a number that names the increment: asked for again with it, the
+ * same replica answers as before and counts once, as long as it runs and remembers (4,096 of them); call:
+ * settings, or NULL, without a ttl; tag: comes back in the completion.
+ * Returns: as quorate_put. So does the completion, with E_ARG if the value is no number or the sum would leave 64
+ * bits. Its one sibling is the value after it as the replica that counted has it, in decimal.
+ * Thread class: B. Blocks: no. Owner: everything is copied. Since: 0.1.
+ */
+QUORATE_API
+QUORATE_NODISCARD
+quorate_status quorate_add(struct quorate_node *node,
+                           struct quorate_bytes key,
+                           int64_t by,
+                           uint64_t id,
+                           const struct quorate_call *call,
+                           uint64_t tag);
+
+/**
+ * Submits a number that takes the place of the one that was read: what is added is the difference, so two who read
+ * 10 and put 8 and 7 leave 5. Only the replica that the context names carries it out, once; where that is gone
+ * or remembers no more, the completion says E_MAYBE and nothing is written.
+ *
+ * Arguments: node; key; number; context: from a read of this key that showed one number; call: settings, or
+ * NULL, without a ttl; tag: comes back in the completion.
+ * Returns: as quorate_add, and so does the completion, with E_CONTEXT if the context names no number.
+ * Thread class: B. Blocks: no. Owner: everything is copied. Since: 0.1.
+ */
+QUORATE_API
+QUORATE_NODISCARD
+quorate_status quorate_put_number(struct quorate_node *node,
+                                  struct quorate_bytes key,
+                                  int64_t number,
+                                  struct quorate_bytes context,
+                                  const struct quorate_call *call,
+                                  uint64_t tag);
+
+/**
+ * Adds and waits for the answer. As quorate_add.
+ *
+ * Arguments: node; key; by; id: or 0; call: settings, or NULL; out: receives the completion, empty if the call is
+ * refused; size: sizeof(quorate_completion).
+ * Returns: the status of the completion, as quorate_add; what quorate_add returns if it is refused; E_STATE
+ * unless the node runs in mode thread.
+ * Thread class: B. Blocks: until the answer, at most to the deadline. Owner: the caller, who gives out
+ * to quorate_completions_clear. Since: 0.1.
+ */
+QUORATE_API
+QUORATE_NODISCARD
+quorate_status quorate_add_sync(struct quorate_node *node,
+                                struct quorate_bytes key,
+                                int64_t by,
+                                uint64_t id,
+                                const struct quorate_call *call,
+                                struct quorate_completion *out,
+                                size_t size);
+
+/**
+ * Puts a number where another was read and waits for the answer. As quorate_put_number.
+ *
+ * Arguments: node; key; number; context; call: settings, or NULL; out: receives the completion, empty if the call
+ * is refused; size: sizeof(quorate_completion).
+ * Returns: the status of the completion, as quorate_put_number; what that returns if it is refused; E_STATE
+ * unless the node runs in mode thread.
+ * Thread class: B. Blocks: until the answer, at most to the deadline. Owner: the caller, who gives out
+ * to quorate_completions_clear. Since: 0.1.
+ */
+QUORATE_API
+QUORATE_NODISCARD
+quorate_status quorate_put_number_sync(struct quorate_node *node,
+                                       struct quorate_bytes key,
+                                       int64_t number,
+                                       struct quorate_bytes context,
+                                       const struct quorate_call *call,
+                                       struct quorate_completion *out,
+                                       size_t size);
 
 /**
  * The descriptor to poll for POLLIN, level triggered, in mode host. Do not add it with EPOLLET.

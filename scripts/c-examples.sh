@@ -55,12 +55,14 @@ checked() {
 }
 
 "$out/conflict"
+"$out/stock"
 "$out/poll_loop"
 "$out/cluster_admin" >/dev/null
 "$out/fork"
 mkdir "$scratch/one" "$scratch/two"
 "$out/open" "$scratch/one"
 checked conflict
+checked stock
 checked poll_loop
 checked cluster_admin
 checked open "$scratch/two"

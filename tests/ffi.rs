@@ -16,6 +16,8 @@ use quorate::ffi::status::*;
 
 #[path = "ffi/cluster.rs"]
 mod cluster;
+#[path = "ffi/counters.rs"]
+mod counters;
 
 const OPT_MODE: u32 = 1;
 const OPT_WINDOW: u32 = 10;
@@ -171,6 +173,7 @@ fn every_null_is_refused() {
         check("quorate_put_sync", quorate_put_sync(n, k, k, NONE, null(), null_mut(), SIZE));
         check("quorate_delete_sync", quorate_delete_sync(null_mut(), k, NONE, null(), &mut end, SIZE));
         check("quorate_delete_sync", quorate_delete_sync(n, k, NONE, null(), null_mut(), SIZE));
+        counters::nulls(&mut check, n, torn);
         check("quorate_node_fd", quorate_node_fd(null()));
         let mut value = 7;
         check("quorate_node_figure", quorate_node_figure(null(), 0, &mut value));

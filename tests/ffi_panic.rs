@@ -9,6 +9,7 @@ use core::ptr::{null, null_mut};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use quorate::ffi::cluster::*;
+use quorate::ffi::counters::*;
 use quorate::ffi::hooks::{quorate_test_panic, quorate_test_turn};
 use quorate::ffi::host_loop::*;
 use quorate::ffi::node::*;
@@ -21,7 +22,7 @@ const NONE: quorate_bytes = quorate_bytes::EMPTY;
 const SIZE: usize = size_of::<quorate_completion>();
 const STATE_POISONED: u32 = 5;
 /// The row after the last function: the library's thread.
-const LOOP_THREAD: u32 = 38;
+const LOOP_THREAD: u32 = 42;
 
 static PRINTED: AtomicU32 = AtomicU32::new(0);
 
@@ -89,6 +90,10 @@ unsafe fn call(name: &str, node: *mut quorate_node, o: *mut quorate_options) -> 
             "quorate_get_sync" => quorate_get_sync(node, k, null(), &mut end, SIZE),
             "quorate_put_sync" => quorate_put_sync(node, k, v, NONE, null(), &mut end, SIZE),
             "quorate_delete_sync" => quorate_delete_sync(node, k, NONE, null(), &mut end, SIZE),
+            "quorate_add" => quorate_add(node, k, 1, 0, null(), 1),
+            "quorate_put_number" => quorate_put_number(node, k, 1, v, null(), 1),
+            "quorate_add_sync" => quorate_add_sync(node, k, 1, 0, null(), &mut end, SIZE),
+            "quorate_put_number_sync" => quorate_put_number_sync(node, k, 1, v, null(), &mut end, SIZE),
             "quorate_node_fd" => quorate_node_fd(node),
             "quorate_node_figure" => quorate_node_figure(node, 0, &mut figure),
             "quorate_options_set_progress" => quorate_options_set_progress(o, None, null_mut(), None),

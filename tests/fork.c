@@ -72,6 +72,10 @@ static void refused(quorate_options *options, quorate_node *node)
     EXPECT(quorate_get_sync(node, bytes("k"), NULL, &end, sizeof end) == QUORATE_E_FORKED);
     EXPECT(quorate_put_sync(node, bytes("k"), bytes("v"), none, NULL, &end, sizeof end) == QUORATE_E_FORKED);
     EXPECT(quorate_delete_sync(node, bytes("k"), none, NULL, &end, sizeof end) == QUORATE_E_FORKED);
+    EXPECT(quorate_add(node, bytes("k"), 1, 0, NULL, 1) == QUORATE_E_FORKED);
+    EXPECT(quorate_put_number(node, bytes("k"), 1, none, NULL, 1) == QUORATE_E_FORKED);
+    EXPECT(quorate_add_sync(node, bytes("k"), 1, 0, NULL, &end, sizeof end) == QUORATE_E_FORKED);
+    EXPECT(quorate_put_number_sync(node, bytes("k"), 1, none, NULL, &end, sizeof end) == QUORATE_E_FORKED);
     memset(&order, 0, sizeof order);
     order.struct_size = sizeof order;
     order.kind = QUORATE_ORDER_LOOK;

@@ -16,7 +16,7 @@ use super::queue::{self, Completer, Intake, Reaper, Signal, Submitter, Wake, Win
 use super::sys::{self, EventFd};
 use super::watch::{Figure, Figures};
 use crate::proto::cluster::Order;
-use crate::proto::io::{Blind, Operation, Options, Reply, Request, RequestId};
+use crate::proto::io::{Add, Blind, Operation, Options, Reply, Request, RequestId};
 use crate::proto::node::Node;
 use crate::proto::store::Store;
 use crate::proto::time::Now;
@@ -57,6 +57,20 @@ pub enum OwnedOperation {
         /// What a missing context means.
         blind: Blind,
     },
+    /// Count.
+    Add {
+        /// By how much.
+        by: i64,
+        /// Names it.
+        id: Option<u64>,
+    },
+    /// Count by the difference from a number that was read.
+    PutNumber {
+        /// The number in its place.
+        number: i64,
+        /// The token of the read.
+        context: Vec<u8>,
+    },
     /// Look at the cluster, or change it.
     Cluster(Order),
 }
@@ -72,6 +86,8 @@ impl OwnedRequest {
             OwnedOperation::Delete { context, blind } => {
                 Operation::Delete { context: context.as_deref(), blind: *blind }
             }
+            OwnedOperation::Add { by, id } => Operation::Add(Add::By { by: *by, id: *id }),
+            OwnedOperation::PutNumber { number, context } => Operation::Add(Add::To { to: *number, context }),
             OwnedOperation::Cluster(order) => Operation::Cluster(order.clone()),
         };
         Request { keyspace: self.keyspace, key: &self.key, operation, options: self.options }

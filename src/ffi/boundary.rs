@@ -94,6 +94,14 @@ pub enum Site {
     ResultMember,
     /// `quorate_result_text`
     ResultText,
+    /// `quorate_add`
+    Add,
+    /// `quorate_put_number`
+    PutNumber,
+    /// `quorate_add_sync`
+    AddSync,
+    /// `quorate_put_number_sync`
+    PutNumberSync,
     /// The thread that the library runs in mode thread.
     LoopThread,
 }

@@ -13,8 +13,16 @@ use super::status::{API_LEVEL, CODES, Constant, FLAGS, VERSION, VERSION_NUMBER};
 use super::{cluster, node, options, requests};
 
 /// The files in the order in which their parts stand in the header.
-const FILES: [&str; 7] =
-    ["status.rs", "plain.rs", "options.rs", "node.rs", "requests.rs", "host_loop.rs", "cluster.rs"];
+const FILES: [&str; 8] = [
+    "status.rs",
+    "plain.rs",
+    "options.rs",
+    "node.rs",
+    "requests.rs",
+    "counters.rs",
+    "host_loop.rs",
+    "cluster.rs",
+];
 
 const HEADER: &str = r##"/*
  * quorate: an always-writable, replicated key-value store that a program links.

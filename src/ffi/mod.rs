@@ -14,6 +14,7 @@
 
 pub mod boundary;
 pub mod cluster;
+pub mod counters;
 #[cfg(feature = "header")]
 pub mod header;
 #[cfg(feature = "test-hooks")]

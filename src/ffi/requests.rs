@@ -17,7 +17,7 @@ use super::status::{
     E_TIMEOUT, E_UNSUPPORTED, OK, UNCERTAIN, flags_of, of_outcome, quorate_status,
 };
 use crate::driver::{Completion, OwnedOperation, OwnedRequest, Refusal};
-use crate::proto::io::{Blind, Options, Reply, View};
+use crate::proto::io::{Blind, Kind, Options, Reply, View};
 use crate::proto::limits;
 
 const OP_GET: u32 = 1;
@@ -50,6 +50,7 @@ pub fn constants() -> Vec<Constant> {
         constant("QUORATE_CALL_SLOPPY", CALL_SLOPPY, "fallbacks may stand in for replicas that are down"),
         constant("QUORATE_CALL_NO_CONTEXT", CALL_NO_CONTEXT, "the completion needs no context"),
         constant("QUORATE_TYPE_BYTES", 0, "a plain value"),
+        constant("QUORATE_TYPE_COUNTER", 1, "a number in decimal, to which something was counted"),
         constant("QUORATE_N_HIDDEN", NEWS_HIDDEN, "the view left siblings out"),
         constant("QUORATE_N_UNREPAIRED", NEWS_UNREPAIRED, "read repair could not finish in time"),
         constant("QUORATE_N_WEAK", NEWS_WEAK, "R + W <= N: it may be older than an acknowledged write"),
@@ -57,11 +58,11 @@ pub fn constants() -> Vec<Constant> {
 }
 
 /// Settings as read from a `quorate_call`.
-struct Call {
-    keyspace: u16,
-    options: Options,
+pub(super) struct Call {
+    pub(super) keyspace: u16,
+    pub(super) options: Options,
     blind: Blind,
-    expires_ms: Option<u64>,
+    pub(super) expires_ms: Option<u64>,
 }
 
 /// A count of replicas: 0 is the default, [`NONE`] is none.
@@ -77,7 +78,7 @@ fn count(value: u16) -> Result<Option<u8>, quorate_status> {
 ///
 /// # Safety
 /// `call` is NULL or points to as many bytes as its `struct_size` says.
-unsafe fn read_call(call: *const quorate_call) -> Result<Call, quorate_status> {
+pub(super) unsafe fn read_call(call: *const quorate_call) -> Result<Call, quorate_status> {
     let mut options = Options { want_context: true, ..Options::default() };
     if call.is_null() {
         return Ok(Call { keyspace: 0, options, blind: Blind::Siblings, expires_ms: None });
@@ -216,12 +217,13 @@ fn completion(node: &quorate_node, tag: u64, is_write: bool, reply: Option<Reply
     if let Some(dot) = reply.dot {
         out.dot = of_dot(dot);
     }
-    // The siblings of a write are what it met, not an answer to it.
+    // The siblings of a write are what it met, not an answer to it, but for the number that it made.
     let told = reply.overview.map(|overview| Told::new(*overview, &reply.outcome));
     if told.is_some() {
         out.kind = OP_CLUSTER;
     }
-    let siblings = if is_write { Vec::new() } else { reply.siblings };
+    let mut siblings = reply.siblings;
+    siblings.retain(|sibling| !is_write || reply.dot == Some(sibling.dot));
     let context = reply.context.unwrap_or_default();
     if siblings.is_empty() && context.is_empty() && told.is_none() {
         return out;
@@ -239,7 +241,7 @@ fn completion(node: &quorate_node, tag: u64, is_write: bool, reply: Option<Reply
             hlc: sibling.hlc.0,
             expires_ms: sibling.expires_ms.unwrap_or(0),
             dot: of_dot(sibling.dot),
-            kind: 0,
+            kind: if is_write { Kind::Counter } else { sibling.kind } as u32,
             flags: 0,
         });
         result.values.push(sibling.value);
