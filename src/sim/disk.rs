@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::rot::Struck;
+use super::rot::is_of_compaction;
 use crate::proto::rng::Rng;
 use crate::store::disk::{Disk, Draft, File, LOG_DIRECTORY, LockError, Place};
 
@@ -40,12 +41,20 @@ pub(super) struct Content {
     pub(super) synced_at: [usize; 4],
     /// Writes that landed elsewhere: their numbers, and where they should have ended.
     pub(super) strayed: Vec<(u64, usize)>,
+    /// Whether compaction made it, if it is a segment, whatever has become of its header.
+    pub(super) is_compacted: bool,
 }
 
 impl Content {
     pub(super) fn of(bytes: Vec<u8>) -> Content {
         let end = bytes.len();
         Content { bytes, end, ..Content::default() }
+    }
+
+    /// A segment of which only the header was written.
+    fn of_segment(end: usize, bytes: Vec<u8>) -> Content {
+        let is_compacted = is_of_compaction(&bytes);
+        Content { bytes, end, is_compacted, ..Content::default() }
     }
 
     /// Up to where everything is on the disk.
@@ -206,6 +215,8 @@ impl Platter {
 
 /// What one file looks like after the power went.
 fn crash_file(content: &mut Content, rng: &mut Rng, keep_percent: u64) {
+    // Where everything is on the disk; what is torn promises nothing.
+    content.end = content.synced();
     let writes = std::mem::take(&mut content.unsynced);
     for write in writes.iter().rev() {
         content.bytes[write.offset..write.offset + write.old.len()].copy_from_slice(&write.old);
@@ -213,6 +224,7 @@ fn crash_file(content: &mut Content, rng: &mut Rng, keep_percent: u64) {
     for write in &writes {
         if rng.below(100) < keep_percent {
             content.bytes[write.offset..write.offset + write.new.len()].copy_from_slice(&write.new);
+            content.end = content.end.max(write.offset + write.new.len());
             continue;
         }
         if rng.one_in(2) {
@@ -402,12 +414,12 @@ impl Disk for SimDisk {
                 let from = torn.min(bytes.len());
                 let to = header.len().min(bytes.len());
                 bytes[from..to].fill(0);
-                let content = Content { end: header.len(), bytes, ..Content::default() };
+                let content = Content::of_segment(header.len(), bytes);
                 inner.files.insert(name.to_owned(), Arc::new(Mutex::new(content)));
             }
             return Err(gone());
         }
-        let content = Content { end: header.len(), bytes, ..Content::default() };
+        let content = Content::of_segment(header.len(), bytes);
         let content = Arc::new(Mutex::new(content));
         inner.files.insert(name.to_owned(), content.clone());
         Ok(SimFile { size, opener: self.opener, platter: self.platter.clone(), content })

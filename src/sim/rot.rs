@@ -95,21 +95,22 @@ impl Content {
     fn promised_while_open(&self) -> usize {
         if self.unsynced.is_empty() { self.synced_at[1] } else { 0 }
     }
+}
 
-    fn is_compacted(&self) -> bool {
-        self.bytes.get(COMPACTED_FLAG_AT).is_some_and(|flags| flags & 1 != 0)
-    }
+/// Whether the header of a segment says that compaction made it.
+pub(super) fn is_of_compaction(header: &[u8]) -> bool {
+    header.get(COMPACTED_FLAG_AT).is_some_and(|flags| flags & 1 != 0)
 }
 
 impl Inner {
     /// The segments, each with how far its bytes are promised to be durable.
     fn promised(&self) -> Vec<(String, Arc<Mutex<Content>>, usize)> {
-        let is_begun = |content: &Content| !content.is_compacted() && content.synced() > HEADER_LENGTH;
+        let is_begun = |content: &Content| !content.is_compacted && content.synced() > HEADER_LENGTH;
         let of_log = self.files.iter().filter(|(name, _)| name.starts_with(LOG_DIRECTORY));
         let newest = of_log.clone().rfind(|(_, content)| is_begun(&guard(content))).map(|(name, _)| name);
         let promised = of_log.map(|(name, content)| {
             let inside = guard(content);
-            let is_left = Some(name) < newest || inside.is_compacted();
+            let is_left = Some(name) < newest || inside.is_compacted;
             let end = if is_left { inside.synced() } else { inside.promised_while_open() };
             (name.clone(), Arc::clone(content), end.min(inside.bytes.len()))
         });

@@ -20,7 +20,7 @@ mod settings;
 mod steps;
 mod stops;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use self::judge::{Judged, Violation};
 use self::model::Model;
@@ -35,8 +35,8 @@ use crate::store::LogStore;
 pub use self::judge::{Property as StoreProperty, Violation as StoreViolation};
 pub use self::report::{StoreCounts, StoreReport};
 
-/// A follower of a partition's changes: where it is, and the value it holds of each key.
-type Follower = (ChangeCursor, BTreeMap<usize, u64>);
+/// A follower of a partition's changes: where it is, the value it holds of each key, and what it could not read.
+type Follower = (ChangeCursor, BTreeMap<usize, u64>, BTreeSet<usize>);
 
 /// A store and everything around it.
 struct Bench {

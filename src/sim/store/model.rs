@@ -87,6 +87,8 @@ impl Model {
     /// A key was put or taken out.
     pub fn set(&mut self, key: usize, sequence: Sequence, held: Option<Held>) {
         let line = &mut self.lines[key];
+        // A directory that forgot who it was may number again what it has lost.
+        line.states.split_off(&sequence);
         line.states.insert(sequence, held);
         line.given.extend(held.map(|held| (sequence, held.check)));
     }
