@@ -9,16 +9,17 @@ use quorate::proto::io::{
     Blind, Edit, ExpiryEdit, ExpiryWhen, MemberId, Operation, Options, Output, Presence, Reply, Request,
     RequestId, View,
 };
-use quorate::proto::message::{Acks, Envelope, Hello, Message, Seen, decode_frame};
+use quorate::proto::message::{Envelope, Hello, Message};
 use quorate::proto::node::Node;
 use quorate::proto::rng::Rng;
 use quorate::proto::store::Store;
 use quorate::proto::time::{Instant, Now, WallTime};
-use quorate::proto::version::{Context, Dot, Hlc, Object, Sibling};
 use quorate::store::MemoryStore;
 
 #[path = "core/avoided.rs"]
 mod avoided;
+#[path = "core/claims.rs"]
+mod claims;
 #[path = "core/counters.rs"]
 mod counters;
 #[path = "core/exchange.rs"]
@@ -635,68 +636,4 @@ fn close_ends_every_request() {
     assert_eq!(cluster.replies[&read].outcome, Outcome::Timeout);
     assert_eq!(cluster.nodes[0].in_flight(), 0);
     assert_eq!(cluster.nodes[0].deadline(), Instant::NEVER);
-}
-
-#[test]
-fn a_peer_that_claims_the_last_event_there_is_stops_no_write() {
-    let mut cluster = Cluster::new(2, |_| {}, 0);
-    let dot = cluster.ask(0, "k", set("v"), with_context()).dot.unwrap();
-    let mut seen = Context::default();
-    seen.clock.raise(dot.actor, u64::MAX - 1);
-    let dot = Dot { actor: dot.actor, counter: u64::MAX };
-    let hlc = Hlc::from_millis(1);
-    let sibling = Sibling { dot, hlc, tombstone: false, expires_ms: None, value: b"last".into() };
-    let (mut object, mut bytes) = (Object::default(), Vec::new());
-    object.write(&seen, sibling);
-    object.encode(&mut bytes);
-    let message = Message::Replicate { keyspace: 0, key: b"k", acks: Acks::default(), object: &bytes };
-    cluster.say(1, 0, &message);
-    let reply = cluster.ask(0, "k", set("w"), Options::default());
-    assert_eq!(reply.outcome, Outcome::Ok);
-    assert_ne!(reply.dot.unwrap().actor, dot.actor, "an epoch at its end is not continued");
-    assert_eq!(values(&cluster.get(1, "k")), ["w"]);
-}
-
-#[test]
-fn a_peer_that_remembers_more_openings_than_there_can_be_is_heard() {
-    let mut cluster = Cluster::new(2, |_| {}, 0);
-    let identity = cluster.nodes[0].store().identity();
-    let seen = Seen { generation: identity.generation, opens: u64::MAX, boot: 1, sequence: 1 };
-    let layout_hash = cluster.nodes[0].layout().hash();
-    let hello =
-        Hello { boot: 1, generation: 2, opens: 1, sequence: 1, layout_hash, seen: Some(seen), answer: false };
-    cluster.say(1, 0, &Message::Hello(hello));
-    let generation = cluster.nodes[0].store().identity().generation;
-    assert_ne!(generation, identity.generation, "its directory went back in time");
-}
-
-#[test]
-fn a_page_that_does_not_lead_on_is_not_asked_for_again_without_end() {
-    let mut cluster = Cluster::new(2, |config| config.keyspaces[0].n = 1, 0);
-    cluster.cut.push((0, 1));
-    let request = Request {
-        keyspace: 0,
-        key: b"",
-        operation: Operation::Scan { cursor: 0, limit: 10 },
-        options: Options::default(),
-    };
-    cluster.nodes[0].handle_request(cluster.now, RequestId(1), &request);
-    let mut asked = None;
-    while let Some(output) = cluster.nodes[0].poll_output(cluster.now) {
-        if let Output::Send { frames, .. } = output {
-            let (envelope, message) = decode_frame(&frames).unwrap();
-            let Message::Scan { from, .. } = message else { panic!("{message:?}") };
-            asked = Some((envelope, from));
-        }
-    }
-    let (envelope, from) = asked.expect("node 1 holds partitions that node 0 does not");
-    for next in [from, from.saturating_sub(1)] {
-        let mut frame = Vec::new();
-        Message::Scanned { from, next: Some(next), keys: b"" }.encode(&envelope, &mut frame);
-        cluster.nodes[0].handle_frames(cluster.now, cluster.ids[1], &frame).unwrap();
-        assert!(cluster.nodes[0].poll_output(cluster.now).is_none(), "asked again at {next} after {from}");
-    }
-    cluster.cut.clear();
-    cluster.advance(Duration::from_millis(200));
-    assert_eq!(cluster.replies.remove(&1).expect("asked again after a while").outcome, Outcome::Ok);
 }

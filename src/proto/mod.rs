@@ -8,6 +8,7 @@ pub mod cluster;
 mod compare;
 pub mod config;
 mod coordinator;
+mod effect;
 pub mod error;
 pub mod exchange;
 pub mod gossip;

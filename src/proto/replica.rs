@@ -8,6 +8,7 @@
 use std::collections::VecDeque;
 
 use super::config::Config;
+use super::effect::{Cover, Effect, NewVersion, Written};
 use super::io::MemberId;
 use super::keys::Key;
 use super::limits;
@@ -47,58 +48,6 @@ pub enum Held<'a> {
     Absent,
     /// It is damaged, or records of its partition were lost: no evidence of anything.
     Unknown,
-}
-
-/// What a write replaces.
-#[derive(Clone, Copy, Debug)]
-pub enum Cover<'a> {
-    /// Everything held here.
-    All,
-    /// What this context covers.
-    Context(&'a Context),
-}
-
-/// A new version, before it has a dot.
-#[derive(Clone, Copy, Debug)]
-pub struct NewVersion<'a> {
-    /// A delete.
-    pub tombstone: bool,
-    /// The value; empty for a delete.
-    pub value: &'a [u8],
-    /// Absolute expiry.
-    pub expires_ms: Option<u64>,
-}
-
-/// What a coordinated write does to our copy.
-#[derive(Clone, Copy, Debug)]
-pub enum Effect<'a> {
-    /// Puts a version in the place of others.
-    Version(Cover<'a>, NewVersion<'a>),
-    /// Counts by this much.
-    Count(i64),
-}
-
-impl Effect<'_> {
-    /// How many bytes it adds to an object, but for its context.
-    pub(super) fn size(&self) -> usize {
-        match self {
-            Effect::Version(_, new) => new.value.len(),
-            Effect::Count(_) => 0,
-        }
-    }
-}
-
-/// A coordinated write, appended here.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Written {
-    /// Its sequence in the store.
-    pub sequence: Sequence,
-    /// The event.
-    pub dot: Dot,
-    /// What its writer has now seen; nothing, if it has counted.
-    pub seen: Option<Context>,
-    /// The value after it, if it has counted.
-    pub value: Option<i64>,
 }
 
 /// What was shed of a record.

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use quorate::resp::client::Value;
 
@@ -160,7 +160,7 @@ pub fn check_all(client: &mut Client, answers: &Answers, get: &[&str]) {
     for keys in keys.chunks(64) {
         let gets: Vec<_> =
             keys.iter().map(|key| words_of(&[&[get[0], key.as_str()], &get[1..]].concat())).collect();
-        let replies = client.pipeline(&gets).unwrap_or_else(|error| panic!("reading back: {error}"));
+        let replies = read_back(client, &gets);
         for (key, reply) in keys.iter().zip(replies) {
             let found = match &reply {
                 Value::Null => false,
@@ -179,6 +179,19 @@ pub fn check_all(client: &mut Client, answers: &Answers, get: &[&str]) {
     }
     let (first, count) = (lost.first(), lost.len());
     assert!(lost.is_empty(), "{count} acknowledged writes are lost, the first is {first:?}");
+}
+
+/// What is read, with patience for a cluster that still finds itself again.
+fn read_back(client: &mut Client, gets: &[Vec<Vec<u8>>]) -> Vec<Value> {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let replies = client.pipeline(gets).unwrap_or_else(|error| panic!("reading back: {error}"));
+        let has_failed = replies.iter().any(|reply| matches!(reply, Value::Error(_)));
+        if !has_failed || Instant::now() > deadline {
+            return replies;
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
 }
 
 /// All of these must have been answered *ok*.

@@ -10,10 +10,11 @@
 
 use super::once::Known;
 use super::{Origin, Turn};
+use crate::proto::effect::Effect;
 use crate::proto::error::Outcome;
 use crate::proto::io::{Add, Edit, MemberId, Operation, Reply};
 use crate::proto::message::LEVEL_OF_COUNTS;
-use crate::proto::replica::{Effect, Refusal};
+use crate::proto::replica::Refusal;
 use crate::proto::store::Store;
 use crate::proto::version::{CountError, NumberRead, Row};
 

@@ -7,10 +7,11 @@
 
 use super::write::acks;
 use super::{Origin, Phase, Ranks, Turn};
+use crate::proto::effect::{Effect, Written};
 use crate::proto::hints::Spot;
 use crate::proto::io::{MemberId, Operation};
 use crate::proto::message::{Acks, FetchHint, Fetched, Hint, Hinted, LEVEL_OF_HINTS, Message, Stored};
-use crate::proto::replica::{Effect, Held, Refusal, Released, Waiter, Written};
+use crate::proto::replica::{Held, Refusal, Released, Waiter};
 use crate::proto::routes::RANKS_MAX;
 use crate::proto::store::{Durability, Sequence, Store};
 use crate::proto::version::Object;

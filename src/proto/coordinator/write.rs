@@ -5,10 +5,11 @@ use super::edit::{Change, decide};
 use super::shown::view_of;
 use super::tally::Verdict;
 use super::{Phase, Turn, outcome_of};
+use crate::proto::effect::{Cover, Effect, NewVersion};
 use crate::proto::error::Outcome;
 use crate::proto::io::{Achieved, Blind, Edit, Kind, Operation, Reply, SiblingView};
 use crate::proto::message::{Acks, Message, decode_request};
-use crate::proto::replica::{Cover, Effect, NewVersion, Refusal};
+use crate::proto::replica::Refusal;
 use crate::proto::store::{Durability, Store};
 use crate::proto::version::{Context, Object};
 

@@ -239,9 +239,13 @@ impl Bench {
                     Change::Put(key, record) => note(model, key, record, &mut held),
                     Change::Removed(key, _) => {
                         let key = model.find(key.key).unwrap_or(usize::MAX);
-                        (held.remove(&key), unread.remove(&key));
+                        held.remove(&key);
+                        unread.remove(&key);
                     }
-                    Change::Dropped(_) => (held.clear(), unread.clear()).0,
+                    Change::Dropped(_) => {
+                        held.clear();
+                        unread.clear();
+                    }
                 }
                 seen += 1;
                 if seen > limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
