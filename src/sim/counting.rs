@@ -118,6 +118,8 @@ impl Oracle {
             return violation(Property::Counted, key, text);
         }
         let (r, _) = self.needs(id, key);
+        // What fallbacks said meets no write.
+        let r = r.saturating_sub(reply.achieved.fallbacks);
         let started = self.operations[&id].started;
         self.judge_quorums(id, key, started, r, &covered)?;
         let (past, claims) = (covered.clone(), covered);

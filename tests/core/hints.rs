@@ -5,7 +5,7 @@ use std::time::Duration;
 use quorate::proto::cluster::{Change, Order};
 use quorate::proto::error::Outcome;
 use quorate::proto::hints::{Figures, Spot};
-use quorate::proto::io::{MemberId, Operation, Options};
+use quorate::proto::io::{Add, MemberId, Operation, Options};
 use quorate::proto::message::{Acks, Hint, Message};
 use quorate::proto::version::{Actor, Context, Dot, Epoch, Hlc, Object, Sibling};
 
@@ -128,6 +128,37 @@ fn without_any_replica_a_fallback_coordinates_under_its_own_actor() {
     for &at in &replicas {
         assert_eq!(cluster.get(at, KEY).outcome, Outcome::NotFound);
         assert!(cluster.get(at, KEY).context.is_some(), "it was deleted, not forgotten");
+    }
+}
+
+#[test]
+fn increments_are_kept_for_replicas_that_are_all_down() {
+    let mut cluster = Cluster::new(6, |_| {}, 0);
+    let (replicas, others) = placed(&cluster);
+    assert_eq!(cluster.ask(replicas[0], KEY, set("10"), with_context()).outcome, Outcome::Ok);
+    replicas.iter().for_each(|&at| cluster.isolate(at));
+    let by = |by| Operation::Add(Add::By { by, id: None });
+    let strict = cluster.ask(others[0], KEY, by(1), with_context());
+    assert!(matches!(strict.outcome, Outcome::NotEnoughReplicas { .. }), "{:?}", strict.outcome);
+    for (step, at) in [0, 1, 0, 2].into_iter().enumerate() {
+        let reply = cluster.ask(others[at], KEY, by(-2), sloppy(3));
+        let shown = vec![(-2 - 2 * step as i64).to_string()];
+        assert_eq!(
+            (&reply.outcome, values(&reply)),
+            (&Outcome::Ok, shown),
+            "fallbacks have not seen the ten"
+        );
+        assert_eq!((reply.achieved.acked, reply.achieved.fallbacks), (3, 3));
+    }
+    // One of each side of a cut, which do not know of each other.
+    cluster.cut.extend([(others[0], others[1]), (others[1], others[0])]);
+    for at in [others[0], others[1]] {
+        assert_eq!(cluster.ask(at, KEY, by(-1), sloppy(1)).outcome, Outcome::Ok);
+    }
+    cluster.heal();
+    cluster.wait_for_hints();
+    for &at in &replicas {
+        assert_eq!(cluster.own_values(at), ["0"]);
     }
 }
 

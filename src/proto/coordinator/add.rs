@@ -78,17 +78,17 @@ impl<S: Store> Turn<'_, S> {
             Ok(place) => place,
             Err(outcome) => return self.finish(index, Reply::bare(outcome)),
         };
-        let is_primary = self.own_readable_rank(index).is_some() && !self.replica.read_only();
-        let is_ours = is_primary || self.coordinator.slots[index].stands_for.is_some();
+        let is_ours = self.own_readable_rank(index).is_some() && !self.replica.read_only();
         match place {
-            Place::There(to) => return self.forward_to(index, operation, to),
-            Place::Here if !is_ours => return self.finish(index, Reply::bare(Outcome::Maybe)),
-            Place::Any if !is_ours => return self.forward(index, operation),
-            Place::Here | Place::Any => {}
+            Place::There(to) => self.forward_to(index, operation, to),
+            Place::Here if !is_ours => self.finish(index, Reply::bare(Outcome::Maybe)),
+            Place::Any if !is_ours => self.forward(index, operation),
+            Place::Here | Place::Any => self.coordinate(index, operation),
         }
-        if self.routes.are_meeting(self.now.mono) && self.lack_of_replicas(index).is_some() {
-            return self.wait(index, operation);
-        }
+    }
+
+    /// The first step of an increment that is coordinated here.
+    pub(super) fn coordinate_add(&mut self, index: usize, operation: &Operation<'_>, add: &Add<'_>) {
         match self.start_add(index, add) {
             Ok(()) => {}
             Err(Refusal::Pending(ticket)) => {

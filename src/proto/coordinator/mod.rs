@@ -315,6 +315,9 @@ impl<S: Store> Turn<'_, S> {
         if self.routes.are_meeting(self.now.mono) && self.lack_of_replicas(index).is_some() {
             return self.wait(index, operation);
         }
+        if let Operation::Add(add) = operation {
+            return self.coordinate_add(index, operation, add);
+        }
         match self.reads_first(index, operation) {
             Ok(true) => {
                 self.keep_request(index, operation);
