@@ -17,7 +17,7 @@ PLANTED=scripts/planted.txt
 BUGS=(ack_before_append actor_reuse epoch_trust merge_context_one_side count_failed torn_tail shed_early tokens_no_skip)
 MEMBERSHIP_BUGS=(flip_early union_quorum one_source drop_unverified stale_frames gapped_copy fork_accepted removed_rejoins
     wiped_keeper)
-EXCHANGE_BUGS=(takes_only complete_early unsure_offered)
+EXCHANGE_BUGS=(complete_early)
 SLOPPY_BUGS=(hint_aged hint_replaced hint_undurable fallback_actor)
 COUNTER_BUGS=(covered_forgotten covered_added count_plain_actor)
 STORE_BUGS=(replay_order tombstone_rule checksum_seed manifest_order)

@@ -112,9 +112,7 @@ pub fn answer<S: Store>(
             known[at] = true;
         } else if compare.keyspace.is_some() && !compare.whole && is_young(record.sequence) {
             known[same_prefix..same_prefix + of_prefix].fill(true);
-        } else if compare.sends
-            && (!is_incomplete || of_prefix > 0 || is_sure(store, key) || cfg!(mutant = "unsure_offered"))
-        {
+        } else if compare.sends && (!is_incomplete || of_prefix > 0 || is_sure(store, key)) {
             put_record(&mut records, key.keyspace, key.key, &record.object);
         }
         ControlFlow::Continue(())

@@ -390,8 +390,7 @@ impl Exchanges {
                 // (trap T4).
                 let is_incomplete = scene.replica.store().is_incomplete(partition);
                 let goes = |prefix: &u64| met.get(prefix).map_or(!is_incomplete, |same| !same);
-                exchange.lacking =
-                    lacking.filter(|prefix| goes(prefix) && !cfg!(mutant = "takes_only")).collect();
+                exchange.lacking = lacking.filter(|prefix| goes(prefix)).collect();
                 exchange.lacking.dedup();
                 if compared.is_unfit {
                     exchange.doubtful.insert(partition);
