@@ -1,9 +1,10 @@
 /*
- * A stock, counted on two nodes: three nodes in one process (mode thread, loopback, records in memory).
+ * A stock, sold on both sides of a cut: three nodes in one process (mode thread, loopback, records in memory).
  *
- * Two clients read a stock of 10 on two nodes. One takes 2 and puts 8, the other takes 3 and puts 7. A plain put of
- * either would undo the other one; a number that is put where another was read is the difference, so 5 is left.
- * The first one has not heard of its success and asks again: that counts once.
+ * There are ten. The nodes are cut off from each other; one client buys two at one of them, another buys three at
+ * another, both with W = 1. When the nodes meet again, every one of them says five. That is done by counting, by
+ * putting a number where another one was read, and by putting versions that a third client resolves. The last write
+ * alone would say seven or eight.
  */
 #include <quorate.h>
 
@@ -82,92 +83,213 @@ static void open_cluster(quorate_node *nodes[NODES])
     }
 }
 
-/* Counts, and tries again while the members have not found each other yet: nothing was written then. */
-static void add(quorate_node *node, const char *key, int64_t by)
+static quorate_call call_of(uint16_t replicas)
+{
+    quorate_call call;
+
+    memset(&call, 0, sizeof call);
+    call.struct_size = sizeof call;
+    call.r = replicas;
+    call.w = replicas;
+    return call;
+}
+
+static quorate_status get(quorate_node *node, const char *key, uint16_t replicas, quorate_completion *end)
+{
+    quorate_call call = call_of(replicas);
+
+    return quorate_get_sync(node, bytes(key), &call, end, sizeof *end);
+}
+
+/* Waits until each node reaches so many replicas and no more. */
+static void wait_until_each_reaches(quorate_node *nodes[NODES], uint16_t replicas)
 {
     const struct timespec nap = {0, 10000000};
     quorate_completion end;
-    quorate_status status;
+    quorate_status enough, more;
+    int i;
 
-    for (;;) {
-        status = quorate_add_sync(node, bytes(key), by, 0, NULL, &end, sizeof end);
-        quorate_completions_clear(&end, sizeof end, 1);
-        if (status == QUORATE_OK)
-            return;
-        check((quorate_status_flags(status) & QUORATE_F_RETRIABLE) != 0, "add", status);
-        nanosleep(&nap, NULL);
+    for (i = 0; i < NODES; i++) {
+        for (;;) {
+            enough = get(nodes[i], "nothing", replicas, &end);
+            quorate_completions_clear(&end, sizeof end, 1);
+            more = QUORATE_E_QUORUM;
+            if (replicas < NODES) {
+                more = get(nodes[i], "nothing", (uint16_t)(replicas + 1), &end);
+                quorate_completions_clear(&end, sizeof end, 1);
+            }
+            if (enough == QUORATE_E_NOTFOUND && more == QUORATE_E_QUORUM)
+                break;
+            nanosleep(&nap, NULL);
+        }
     }
 }
 
-/* The one number that an answer shows. */
-static long number(const quorate_completion *end)
+static void cut(quorate_node *nodes[NODES], int on)
+{
+    int i;
+
+    for (i = 0; i < NODES; i++) {
+        quorate_status status = quorate_node_isolate(nodes[i], (uint32_t)on);
+        check(status == QUORATE_OK, "isolate", status);
+    }
+    wait_until_each_reaches(nodes, on ? 1 : NODES);
+}
+
+/* The number that a version shows. */
+static long number(const quorate_completion *end, uint32_t at)
 {
     char text[32];
     size_t length;
 
-    check(end->n_siblings == 1, "one number must be there", end->status);
-    length = end->siblings[0].value.len;
+    check(at < end->n_siblings, "a number must be there", end->status);
+    length = end->siblings[at].value.len;
     check(length < sizeof text, "a number must be short", end->status);
-    memcpy(text, end->siblings[0].value.data, length);
+    memcpy(text, end->siblings[at].value.data, length);
     text[length] = 0;
     return strtol(text, NULL, 10);
 }
 
-/* Reads; the caller clears. */
-static long get(quorate_node *node, const char *key, quorate_completion *end)
+/* What a write ended with: ok, on one replica of one asked. */
+static long done_alone(quorate_completion *end, const char *who)
 {
-    quorate_status status = quorate_get_sync(node, bytes(key), NULL, end, sizeof *end);
+    long left = end->n_siblings > 0 ? number(end, 0) : -1;
 
-    check(status == QUORATE_OK, "get", status);
-    return number(end);
+    check(end->status == QUORATE_OK, who, end->status);
+    check(end->acked == 1 && end->asked == 1, "one replica must have acknowledged", end->status);
+    printf("%s: ok acked=%d", who, (int)end->acked);
+    if (left >= 0)
+        printf(", %ld are left here", left);
+    printf("\n");
+    quorate_completions_clear(end, sizeof *end, 1);
+    return left;
 }
 
-/* Puts a number where the one of a read was; returns what is left by all that count. */
-static long put(quorate_node *node, const char *key, long value, const quorate_completion *read)
+static void put(quorate_node *node, const char *key, const char *value, const quorate_completion *read, uint16_t w)
 {
+    const quorate_bytes none = {NULL, 0};
+    quorate_call call = call_of(w);
     quorate_completion end;
     quorate_status status =
-        quorate_put_number_sync(node, bytes(key), value, read->context, NULL, &end, sizeof end);
-    long left;
+        quorate_put_sync(node, bytes(key), bytes(value), read ? read->context : none, &call, &end, sizeof end);
 
     check(status == QUORATE_OK, "put", status);
-    left = number(&end);
+    check(end.acked >= w, "the replicas asked for must have acknowledged", status);
     quorate_completions_clear(&end, sizeof end, 1);
-    printf("put %ld: %ld are left here\n", value, left);
-    return left;
+}
+
+/* Every node must say five. */
+static void check_stock(quorate_node *nodes[NODES], const char *key)
+{
+    quorate_completion end;
+    quorate_status status;
+    int i;
+
+    for (i = 0; i < NODES; i++) {
+        status = get(nodes[i], key, 2, &end);
+        check(status == QUORATE_OK && end.n_siblings == 1 && number(&end, 0) == 5, "5 must be left", status);
+        quorate_completions_clear(&end, sizeof end, 1);
+    }
+    printf("%s: every node says 5\n", key);
+}
+
+static void sell_by_counting(quorate_node *nodes[NODES])
+{
+    const uint64_t id = 1001;
+    quorate_call alone = call_of(1);
+    quorate_completion end;
+    quorate_status status;
+    long left;
+
+    put(nodes[0], "counted", "10", NULL, NODES);
+    cut(nodes, 1);
+    status = quorate_add_sync(nodes[0], bytes("counted"), -2, id, &alone, &end, sizeof end);
+    check(status == QUORATE_OK, "add", status);
+    left = done_alone(&end, "A sells 2");
+    status = quorate_add_sync(nodes[1], bytes("counted"), -3, 0, &alone, &end, sizeof end);
+    check(status == QUORATE_OK, "add", status);
+    done_alone(&end, "B sells 3");
+    /* The first answer was lost, say: the same again at the same node counts once. */
+    status = quorate_add_sync(nodes[0], bytes("counted"), -2, id, &alone, &end, sizeof end);
+    check(status == QUORATE_OK, "add again", status);
+    check(done_alone(&end, "A sells the same 2") == left, "it is answered as before", status);
+    cut(nodes, 0);
+    check_stock(nodes, "counted");
+}
+
+static void sell_by_numbers(quorate_node *nodes[NODES])
+{
+    quorate_call alone = call_of(1);
+    quorate_completion one, two, end;
+    quorate_status status;
+
+    put(nodes[0], "numbers", "10", NULL, NODES);
+    status = get(nodes[0], "numbers", 2, &one);
+    check(status == QUORATE_OK && number(&one, 0) == 10, "the stock must be 10", status);
+    status = get(nodes[1], "numbers", 2, &two);
+    check(status == QUORATE_OK && number(&two, 0) == 10, "the stock must be 10", status);
+    cut(nodes, 1);
+    status = quorate_put_number_sync(nodes[0], bytes("numbers"), 8, one.context, &alone, &end, sizeof end);
+    check(status == QUORATE_OK, "put", status);
+    done_alone(&end, "A puts 8");
+    status = quorate_put_number_sync(nodes[1], bytes("numbers"), 7, two.context, &alone, &end, sizeof end);
+    check(status == QUORATE_OK, "put", status);
+    done_alone(&end, "B puts 7");
+    status = quorate_put_number_sync(nodes[0], bytes("numbers"), 8, one.context, &alone, &end, sizeof end);
+    check(status == QUORATE_OK, "put again", status);
+    done_alone(&end, "A puts the same 8");
+    quorate_completions_clear(&one, sizeof one, 1);
+    quorate_completions_clear(&two, sizeof two, 1);
+    cut(nodes, 0);
+    check_stock(nodes, "numbers");
+}
+
+static void sell_by_versions(quorate_node *nodes[NODES])
+{
+    quorate_completion one, two, end;
+    quorate_status status;
+    char left[32];
+    long total = 10;
+    uint32_t i;
+
+    put(nodes[0], "versions", "10", NULL, NODES);
+    status = get(nodes[0], "versions", 2, &one);
+    check(status == QUORATE_OK, "get", status);
+    status = get(nodes[1], "versions", 2, &two);
+    check(status == QUORATE_OK, "get", status);
+    cut(nodes, 1);
+    put(nodes[0], "versions", "8", &one, 1);
+    put(nodes[1], "versions", "7", &two, 1);
+    quorate_completions_clear(&one, sizeof one, 1);
+    quorate_completions_clear(&two, sizeof two, 1);
+    cut(nodes, 0);
+    status = get(nodes[2], "versions", NODES, &end);
+    check(status == QUORATE_OK && end.n_siblings == 2, "both versions must be there", status);
+    for (i = 0; i < end.n_siblings; i++)
+        total -= 10 - number(&end, i);
+    printf("C reads %u versions and puts %ld; the last write alone would be %ld\n", (unsigned)end.n_siblings, total,
+           number(&end, end.n_siblings - 1));
+    snprintf(left, sizeof left, "%ld", total);
+    put(nodes[2], "versions", left, &end, NODES);
+    quorate_completions_clear(&end, sizeof end, 1);
+    check_stock(nodes, "versions");
 }
 
 int main(void)
 {
     quorate_node *nodes[NODES];
-    quorate_completion one, two, all;
     quorate_status status;
-    long left;
     int i;
 
     open_cluster(nodes);
-    add(nodes[0], "stock", 10);
-
-    left = get(nodes[1], "stock", &one);
-    check(left == 10, "the stock must be 10", one.status);
-    left = get(nodes[2], "stock", &two);
-    check(left == 10, "the stock must be 10", two.status);
-
-    left = put(nodes[1], "stock", 8, &one);
-    put(nodes[2], "stock", 7, &two);
-    check(put(nodes[0], "stock", 8, &one) == left, "the same again is answered as before", one.status);
-    quorate_completions_clear(&one, sizeof one, 1);
-    quorate_completions_clear(&two, sizeof two, 1);
-
-    left = get(nodes[0], "stock", &all);
-    check(left == 5, "5 must be left", all.status);
-    quorate_completions_clear(&all, sizeof all, 1);
-
+    wait_until_each_reaches(nodes, NODES);
+    sell_by_counting(nodes);
+    sell_by_numbers(nodes);
+    sell_by_versions(nodes);
     for (i = 0; i < NODES; i++) {
         status = quorate_node_stop(nodes[i], 1000000000u);
         check(status == QUORATE_OK, "stop", status);
         quorate_node_free(nodes[i]);
     }
-    printf("stock %ld\n", left);
     return 0;
 }

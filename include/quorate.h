@@ -1031,6 +1031,20 @@ quorate_status quorate_node_meet(struct quorate_node *node,
                                  struct quorate_bytes address);
 
 /**
+ * Plays a network that breaks, for tests of what a program does then: while it is on, the node hears nothing of
+ * other members and says nothing to them, as if every link to them were cut. Clients are served, requests go on.
+ * It is so when the loop has turned; links come back within a second of its end.
+ *
+ * Arguments: node; on: 1 cuts it off, 0 ends that.
+ * Returns: OK; E_NULL; E_ARG for another number; E_FORKED; E_POISONED; E_PANIC.
+ * Thread class: B. Blocks: no. Owner: nothing changes hands. Since: 0.1.
+ */
+QUORATE_API
+QUORATE_NODISCARD
+quorate_status quorate_node_isolate(const struct quorate_node *node,
+                                    uint32_t on);
+
+/**
  * Starts the thread that drives a node in mode thread. Signals are blocked on it.
  *
  * Arguments: node; error: may be NULL, says what is wrong.

@@ -22,7 +22,7 @@ const NONE: quorate_bytes = quorate_bytes::EMPTY;
 const SIZE: usize = size_of::<quorate_completion>();
 const STATE_POISONED: u32 = 5;
 /// The row after the last function: the library's thread.
-const LOOP_THREAD: u32 = 42;
+const LOOP_THREAD: u32 = 43;
 
 static PRINTED: AtomicU32 = AtomicU32::new(0);
 
@@ -78,6 +78,7 @@ unsafe fn call(name: &str, node: *mut quorate_node, o: *mut quorate_options) -> 
             "quorate_node_open" => quorate_node_open(o, &mut opened, null_mut()),
             "quorate_node_address" => quorate_node_address(node, 0, text.as_mut_ptr(), 64, &mut count),
             "quorate_node_meet" => quorate_node_meet(node, bytes("A"), bytes("127.0.0.1:1")),
+            "quorate_node_isolate" => quorate_node_isolate(node, 1),
             "quorate_node_start" => quorate_node_start(node, null_mut()),
             "quorate_node_stop" => quorate_node_stop(node, 0),
             "quorate_get" => quorate_get(node, k, null(), 1),

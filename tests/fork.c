@@ -56,6 +56,7 @@ static void refused(quorate_options *options, quorate_node *node)
     EXPECT(quorate_options_clone(options, &copy) == QUORATE_E_FORKED && copy == NULL);
     EXPECT(quorate_node_open(options, &other, NULL) == QUORATE_E_FORKED && other == NULL);
     EXPECT(quorate_node_address(node, 0, text, sizeof text, &n) == QUORATE_E_FORKED && n == 0);
+    EXPECT(quorate_node_isolate(node, 1) == QUORATE_E_FORKED);
     EXPECT(quorate_node_meet(node, bytes("A"), bytes("127.0.0.1:1")) == QUORATE_E_FORKED);
     EXPECT(quorate_node_start(node, NULL) == QUORATE_E_FORKED);
     EXPECT(quorate_node_stop(node, 0) == QUORATE_E_FORKED);

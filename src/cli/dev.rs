@@ -114,6 +114,7 @@ fn open_all(arguments: &DevArguments, directory: &Path) -> Result<Vec<EventLoop>
         options.clients = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, port_of(arguments.port, place)?))];
         options.peer = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
         options.store.segment_bytes = Some(SEGMENT_BYTES);
+        options.is_playground = true;
         options.log = Logger::new(Level::from(arguments.log), log.clone());
         loops.push(EventLoop::open(options)?);
     }

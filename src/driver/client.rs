@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use mio::{Registry, Token};
 
@@ -47,6 +48,8 @@ pub(super) struct Facts {
     pub(super) started: Instant,
     pub(super) durability: &'static str,
     pub(super) directory: String,
+    /// What cuts the node off from the others, where clients may do that.
+    pub(super) isolation: Option<Arc<AtomicBool>>,
 }
 
 /// One connection.
@@ -147,6 +150,11 @@ impl Backend for Gateway<'_> {
         self.node.store_mut().begin_backup(directory)?;
         *self.backup = Some((self.at, place));
         Ok(())
+    }
+
+    fn isolate(&mut self, on: bool) -> bool {
+        self.facts.isolation.iter().for_each(|isolation| isolation.store(on, Ordering::Release));
+        self.facts.isolation.is_some()
     }
 
     fn clients(&self) -> Vec<String> {

@@ -353,6 +353,7 @@ impl EventLoop {
             || self.peers.has_work()
             || self.host.has_work()
             || self.detector.as_ref().is_some_and(Detector::has_work)
+            || self.host.is_isolated() != self.peers.is_isolated
     }
 
     /// The earliest deadline.
@@ -398,6 +399,13 @@ impl EventLoop {
             registry: self.poll.registry(),
             log: &self.log,
         };
+        let is_isolated = self.host.is_isolated();
+        if is_isolated != self.peers.is_isolated {
+            let what = if is_isolated { "cut off from all others" } else { "cut off no more" };
+            turn.log.log(Level::Warn, "node", format_args!("{what}, as it was asked to be"));
+            self.peers.isolate(is_isolated, &mut turn);
+            turn.detector.iter_mut().for_each(|detector| detector.is_isolated = is_isolated);
+        }
         // Before the timers: after a pause the answers that waited in the socket come first.
         if let Some(detector) = turn.detector {
             detector.read_ready(now, turn.buffer, budget);

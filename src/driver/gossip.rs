@@ -74,6 +74,8 @@ pub(super) struct Detector {
     counters: Counters,
     /// Generations that membership was told never to take back.
     removed: BTreeSet<u64>,
+    /// No datagram comes or goes, for a test.
+    pub(super) is_isolated: bool,
     /// Why datagrams cannot be sent, so that each reason is logged once.
     trouble: Option<std::io::ErrorKind>,
 }
@@ -131,6 +133,7 @@ impl Detector {
             pending: false,
             counters: Counters::default(),
             removed: BTreeSet::new(),
+            is_isolated: false,
             trouble: None,
         })
     }
@@ -210,6 +213,9 @@ impl Detector {
             // What does not fit into one byte more is cut, and refused as too long.
             let room = &mut buffer[..=GOSSIP_DATAGRAM_MAX];
             let Some((length, from)) = self.datagrams.receive(room) else { return };
+            if self.is_isolated {
+                continue;
+            }
             self.counters.received += 1;
             self.counters.bytes_received += length as u64;
             // The machine counts what it refuses; whoever sent it hears nothing.
@@ -301,6 +307,9 @@ impl Detector {
     }
 
     fn send(&mut self, to: &[u8], bytes: &[u8], log: &Logger) {
+        if self.is_isolated {
+            return;
+        }
         let address = core::str::from_utf8(to).ok().and_then(|text| text.parse().ok());
         let sent = match address {
             Some(address) => self.datagrams.send(address, bytes).map_err(|error| error.kind()),

@@ -215,6 +215,7 @@ struct Shared {
     /// 0, or the grace of a requested stop in milliseconds and 1.
     stop: AtomicU64,
     reload: AtomicBool,
+    isolated: Arc<AtomicBool>,
     figures: Arc<Figures>,
 }
 
@@ -316,6 +317,13 @@ impl Handle {
         self.wake();
     }
 
+    /// Plays a network that breaks: while it is on, the node hears nothing of other members and says nothing to
+    /// them, as if every link to them were cut. Clients are served. For tests of what an application does then.
+    pub fn isolate(&self, on: bool) {
+        self.shared.isolated.store(on, Ordering::Release);
+        self.wake();
+    }
+
     /// Asks the loop to call its reload hook (a program's SIGHUP). May be called from a signal handler.
     pub fn reload(&self) {
         self.shared.reload.store(true, Ordering::Release);
@@ -350,6 +358,7 @@ impl Host {
             level,
             stop: AtomicU64::new(0),
             reload: AtomicBool::new(false),
+            isolated: Arc::default(),
             figures: Arc::default(),
         });
         Ok(Host { shared, intake, completer, destinations: Vec::new(), free: Vec::new() })
@@ -427,6 +436,16 @@ impl Host {
     pub(super) fn take_reload(&self) -> bool {
         // The load first: a turn must not write to a line that other threads read.
         self.shared.reload.load(Ordering::Relaxed) && self.shared.reload.swap(false, Ordering::AcqRel)
+    }
+
+    /// Whether this node is to be cut off from all others.
+    pub(super) fn is_isolated(&self) -> bool {
+        self.shared.isolated.load(Ordering::Acquire)
+    }
+
+    /// What [`Handle::isolate`] sets.
+    pub(super) fn isolation(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.shared.isolated)
     }
 
     /// Takes nothing more, and completes what was taken and not begun.

@@ -66,8 +66,8 @@ pub(super) fn open(options: &NodeOptions, clock: Clock) -> Result<Parts, OpenErr
     let mut peers = open_peers(options, &keys, &members, listener, &poll)?;
     let core = with_own_address(&options.core, peers.address())?;
     let now = clock.now();
-    let clients = open_clients(options, &mut peers, &poll, now)?;
     let host = Host::new(options.window, waker.clone()).map_err(doing("making an eventfd"))?;
+    let clients = open_clients(options, &mut peers, &host, &poll, now)?;
 
     let store = open_storage(options, &keys, waker.clone(), now)?;
     let mut draw = draws()?;
@@ -255,6 +255,7 @@ fn open_peers(
 fn open_clients(
     options: &NodeOptions,
     peers: &mut Peers,
+    host: &Host,
     poll: &Poll,
     now: Now,
 ) -> Result<Clients, OpenError> {
@@ -277,6 +278,7 @@ fn open_clients(
             DataDir::Memory => String::new(),
             DataDir::Path(path) => path.display().to_string(),
         },
+        isolation: options.is_playground.then(|| host.isolation()),
     };
     let clients_max = clients_max(options, peers.members(), &options.log);
     let mut clients = Clients::new(listeners, settings, facts, clients_max, CLIENTS_FIRST);

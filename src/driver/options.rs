@@ -110,6 +110,8 @@ pub struct NodeOptions {
     pub window: usize,
     /// Called now and then while the log is read at the opening, on the opener's thread.
     pub on_progress: Option<OnProgress>,
+    /// Whether a client may cut the node off from the others (`Q.DEV ISOLATE`), to see what happens then.
+    pub is_playground: bool,
     /// Where log lines go.
     pub log: Logger,
 }
@@ -143,6 +145,7 @@ impl NodeOptions {
             clients_max: limits::CLIENTS_MAX,
             window: limits::WINDOW,
             on_progress: None,
+            is_playground: false,
             log: Logger::silent(),
         }
     }

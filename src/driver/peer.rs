@@ -102,6 +102,8 @@ pub(super) struct Peers {
     /// The core was told that a member is gone, and may have answers for it that nobody has drained.
     news: bool,
     closed: bool,
+    /// Every link to others is cut, for a test.
+    pub(super) is_isolated: bool,
 }
 
 impl Peers {
@@ -130,6 +132,7 @@ impl Peers {
             timer_at: Instant::ZERO,
             news: false,
             closed: false,
+            is_isolated: false,
         }
     }
 
@@ -228,6 +231,8 @@ impl Peers {
             let Some(listener) = self.listener.as_mut().filter(|listener| listener.ready) else { return };
             match listener.accept() {
                 Ok(None) => return,
+                // It is closed at once, which is all that a cut network tells.
+                Ok(Some(_)) if self.is_isolated => {}
                 Ok(Some((stream, _))) => {
                     if self.strangers >= STRANGERS_MAX + self.members.len() {
                         turn.log.log(Level::Warn, "peer", format_args!("too many unproved connections"));
@@ -584,7 +589,7 @@ impl Peers {
     /// Gives up streams whose time has passed, and dials members whose time has come.
     pub(super) fn handle_timers(&mut self, turn: &mut Turn<'_>) {
         let now = turn.now.mono;
-        if now < self.timer_at || self.closed {
+        if now < self.timer_at || self.closed || self.is_isolated {
             return;
         }
         self.timer_at = Instant::NEVER;
@@ -607,6 +612,20 @@ impl Peers {
                 self.dial(number, turn);
             }
             self.timer_at = self.timer_at.min(self.members[number].dial_at(any_link));
+        }
+    }
+
+    /// Cuts every link to others, or lets them come back.
+    pub(super) fn isolate(&mut self, on: bool, turn: &mut Turn<'_>) {
+        self.is_isolated = on;
+        self.timer_at = if on { Instant::NEVER } else { Instant::ZERO };
+        for at in self.links.numbers().into_iter().filter(|_| on) {
+            if let Some(link) = self.links.take(at) {
+                self.drop_link(at, link, Cause::broke("it was cut off for a test"), turn);
+            }
+        }
+        for member in self.members.iter_mut() {
+            (member.backoff, member.retry_at) = (BACKOFF_MIN, Instant::ZERO);
         }
     }
 

@@ -102,6 +102,8 @@ pub enum Site {
     AddSync,
     /// `quorate_put_number_sync`
     PutNumberSync,
+    /// `quorate_node_isolate`
+    NodeIsolate,
     /// The thread that the library runs in mode thread.
     LoopThread,
 }

@@ -305,6 +305,28 @@ pub unsafe extern "C" fn quorate_node_meet(
     }
 }
 
+/// Plays a network that breaks, for tests of what a program does then: while it is on, the node hears nothing of
+/// other members and says nothing to them, as if every link to them were cut. Clients are served, requests go on.
+/// It is so when the loop has turned; links come back within a second of its end.
+///
+/// Arguments: node; on: 1 cuts it off, 0 ends that.
+/// Returns: OK; E_NULL; E_ARG for another number; E_FORKED; E_POISONED; E_PANIC.
+/// Thread class: B. Blocks: no. Owner: nothing changes hands. Since: 0.1.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn quorate_node_isolate(node: *const quorate_node, on: u32) -> quorate_status {
+    // SAFETY: the contract of the function.
+    unsafe {
+        with_node(Site::NodeIsolate, node, |node| {
+            if on > 1 {
+                return Err(E_ARG);
+            }
+            node.handle.isolate(on == 1);
+            Ok(OK)
+        })
+    }
+}
+
 /// Starts the thread that drives a node in mode thread. Signals are blocked on it.
 ///
 /// Arguments: node; error: may be NULL, says what is wrong.

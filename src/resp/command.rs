@@ -11,7 +11,9 @@ use super::overlap::Access;
 use super::parse::Args;
 use super::reply::Writer;
 use super::session::{Handled, Refusal, Session, Turn};
-use super::{about, cluster, connection, counters, expiry, quorum, refused, store, strings, walk};
+use super::{
+    about, cluster, connection, counters, expiry, playground, quorum, refused, store, strings, walk,
+};
 
 /// A command.
 #[derive(Debug)]
@@ -157,6 +159,7 @@ static COMMANDS: &[Command] = &[
     on_key("q.owners", 2, NONE, quorum::owners),
     row("q.status", 1, NONE, Keys::None, Run::Once(quorum::status)),
     row("q.store", -2, NONE, Keys::None, Run::Once(store::store)),
+    row("q.dev", 2, NONE, Keys::None, Run::Once(playground::dev)),
     row("q.cluster", -2, WRITE, Keys::None, Run::Alone(cluster::cluster)),
     row("scan", -2, NONE, Keys::None, Run::Alone(walk::scan)),
     row("keys", 2, NONE, Keys::None, Run::Alone(walk::keys)),

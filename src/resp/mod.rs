@@ -24,6 +24,7 @@ mod number;
 mod order;
 mod overlap;
 pub mod parse;
+mod playground;
 mod quorum;
 mod refused;
 pub mod reply;

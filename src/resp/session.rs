@@ -63,6 +63,12 @@ pub trait Backend {
         Err("this node cannot make backups".to_owned())
     }
 
+    /// Cuts the node off from all others, or lets it back; false where no client may do that.
+    fn isolate(&mut self, on: bool) -> bool {
+        let _ = on;
+        false
+    }
+
     /// The [`Session::describe`] lines of all other connections, for `CLIENT LIST`.
     fn clients(&self) -> Vec<String> {
         Vec::new()

@@ -1,5 +1,5 @@
-//! The README's tour, run as it stands: every command block, against a cluster that `quorate dev` started,
-//! must print what the README says.
+//! The README's tour and the page of the stock, run as they stand: every command block, against a cluster that `quorate dev` started,
+//! must print what the page says.
 //!
 //! In a block ` ```console `, a line that begins with `$ ` is a command and the lines below it are what
 //! it prints; `…` stands for any text within a line. The cluster gets free ports, so the README's ports
@@ -87,9 +87,19 @@ fn run_block(steps: &[Step], port: u16, directory: &Path) -> Vec<Vec<String>> {
 
 #[test]
 fn every_command_block_of_the_tour_prints_what_the_readme_says() {
-    let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
-    let blocks = blocks(&fs::read_to_string(readme).expect("there is a README"));
-    assert!(blocks.iter().map(Vec::len).sum::<usize>() >= 10, "the tour has lost its commands");
+    run_page("README.md");
+}
+
+#[test]
+fn a_stock_that_is_counted_on_both_sides_of_a_cut_comes_out_right() {
+    run_page("docs/stock.md");
+}
+
+/// Runs every block of a page against a cluster of its own.
+fn run_page(page: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(page);
+    let blocks = blocks(&fs::read_to_string(path).expect("the page is there"));
+    assert!(blocks.iter().map(Vec::len).sum::<usize>() >= 10, "{page} has lost its commands");
     let directory = tempfile::tempdir().expect("a temporary directory");
     let port = free_ports(3);
     let arguments = ["dev", "--port", &port.to_string()].map(str::to_owned);
