@@ -10,23 +10,19 @@
 //! process is stopped, as `1,5,20,60`.
 
 use std::collections::BTreeSet;
-use std::io::Write;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use quorate::resp::client::Value;
-use serde_json::Value as Json;
-use tempfile::TempDir;
 
+use crate::apart::{Nodes, is_back};
 use crate::client::{Client, error_word};
 use crate::cluster::name;
 use crate::gossip::{BYTES_A_SECOND_MAX, Status};
 use crate::load::{Answer, Answers, assert_no_failures, check_all};
-use crate::network::{Network, address};
-use crate::process::{PATIENCE, PROGRAM, Process, run_command};
+use crate::process::PATIENCE;
 
 /// Who comes and goes; the others are `0` and `1`.
 const FLAPPER: usize = 2;
@@ -38,92 +34,7 @@ const ATTEMPTS_A_SECOND_MAX: u64 = 4;
 /// Lines that it may log each time that one goes and comes.
 const LINES_A_ROUND_MAX: u64 = 20;
 
-/// Three nodes that founded and joined a cluster, each at a place of its own of a network.
-struct Nodes {
-    processes: Vec<Process>,
-    network: Network,
-    directory: TempDir,
-}
-
 impl Nodes {
-    /// `None` where no network can be made, which is said.
-    fn start() -> Option<Nodes> {
-        let network = match Network::start(3) {
-            Ok(network) => network,
-            Err(why) => {
-                // Not by a macro: of a test that passes, its output is not shown.
-                let _ = writeln!(std::io::stderr(), "\nNOT RUN: no node comes and goes here: {why}");
-                return None;
-            }
-        };
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        write_key(&directory.path().join("key"));
-        let mut nodes = Nodes { processes: Vec::new(), network, directory };
-        for at in 0..3 {
-            nodes.add(at);
-        }
-        let give_up = Instant::now() + PATIENCE;
-        loop {
-            let overview = nodes.overview();
-            let count = overview["members"].as_array().map_or(0, Vec::len);
-            if count == 3 && overview["phase"] == "settled" && nodes.all_see_all() {
-                return Some(nodes);
-            }
-            assert!(Instant::now() < give_up, "no settled cluster of three: {overview}");
-            thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    fn add(&mut self, at: usize) {
-        let file = |name: String| self.directory.path().join(name).to_str().expect("UTF-8").to_owned();
-        let (client, peer) = (format!("{}:7379", address(at)), format!("{}:7380", address(at)));
-        let mut arguments = vec!["node".to_owned()];
-        arguments.extend(["--segment-mib", "4", "--log", "info", "--allow-open-bind"].map(str::to_owned));
-        let places = [
-            ("--name", name(at)),
-            ("--data", file(name(at))),
-            ("--key-file", file("key".to_owned())),
-            ("--unix", file(format!("{}.socket", name(at)))),
-            ("--client", client),
-            ("--peer", peer),
-        ];
-        arguments.extend(places.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]));
-        if at > 0 {
-            let seed = format!("{}:7380", address(0));
-            arguments.extend(["--join".to_owned(), seed, "--auto-commit".to_owned()]);
-        }
-        let stderr = self.directory.path().join(format!("{}.stderr", name(at)));
-        let process = Process::spawn(self.network.command(at, Path::new(PROGRAM), &arguments), &stderr);
-        assert!(process.line().starts_with(&format!("ready name={} ", name(at))));
-        self.processes.push(process);
-    }
-
-    fn socket(&self, at: usize) -> PathBuf {
-        self.directory.path().join(format!("{}.socket", name(at)))
-    }
-
-    fn connect(&self, at: usize) -> Client {
-        Client::connect_unix(&self.socket(at))
-    }
-
-    /// How the cluster is, as an operator who is logged in at the first node is told.
-    fn overview(&self) -> Json {
-        let node = format!("{}:7379", address(0));
-        let arguments = ["cluster", "status", "--json", "--node", &node].map(str::to_owned);
-        let ended = run_command(self.network.command(0, Path::new(PROGRAM), &arguments));
-        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-        serde_json::from_str(&ended.stdout).unwrap_or_else(|error| panic!("{error}: {}", ended.stdout))
-    }
-
-    fn all_see_all(&self) -> bool {
-        let sees_all = |at| {
-            let reached = self.connect(at).call(&["Q.GET", "met", "R", "3"]);
-            let status = Status::of(&mut self.connect(at));
-            error_word(&reached).is_none() && (0..3).all(|of| is_back(&status.verdict(of)))
-        };
-        (0..3).all(sees_all)
-    }
-
     /// What a node, and the kernel where it is, have counted.
     fn counts(&self, at: usize) -> Counts {
         let kernel = self.network.counters(at);
@@ -159,19 +70,6 @@ struct Counts {
     attempts: u64,
     /// Lines of its log.
     lines: u64,
-}
-
-/// A key that is nobody's.
-fn write_key(path: &Path) {
-    use std::os::unix::fs::OpenOptionsExt;
-    let mut file =
-        std::fs::File::options().write(true).create_new(true).mode(0o600).open(path).expect("a file");
-    file.write_all(&[7; 32]).expect("a key can be written");
-}
-
-/// Whether a verdict is that of a node that is there.
-fn is_back(verdict: &str) -> bool {
-    matches!(verdict, "alive" | "unsteady")
 }
 
 /// How the flapper is away.
@@ -412,7 +310,7 @@ fn flaps(
 
 #[test]
 fn a_network_that_flaps_costs_no_write_no_layout_and_no_storm() {
-    let Some(nodes) = Nodes::start() else { return };
+    let Some(nodes) = Nodes::start(3) else { return };
     let long: Option<usize> =
         std::env::var("QUORATE_FLAP_ROUNDS").ok().map(|text| text.parse().expect("a number"));
     let seen =
@@ -429,7 +327,7 @@ fn a_network_that_flaps_costs_no_write_no_layout_and_no_storm() {
 
 #[test]
 fn a_process_that_is_stopped_for_long_costs_no_write_no_layout_and_no_storm() {
-    let Some(nodes) = Nodes::start() else { return };
+    let Some(nodes) = Nodes::start(3) else { return };
     let seconds = std::env::var("QUORATE_STOP_SECONDS").unwrap_or_else(|_| "3".to_owned());
     for text in seconds.split(',') {
         let seconds: u64 = text.trim().parse().expect("seconds");

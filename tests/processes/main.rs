@@ -5,6 +5,7 @@
 //! end. How fast things happen is never asserted; that they happen, and what is answered, is.
 
 mod admin;
+mod apart;
 mod bad_input;
 mod client;
 mod cluster;
@@ -12,6 +13,7 @@ mod commands;
 mod flapping;
 mod gossip;
 mod hints;
+mod jepsen;
 mod keyring;
 mod kill;
 mod load;

@@ -1,4 +1,5 @@
 //! A network for the nodes of a test: each in a network namespace of its own, joined by a bridge in one more.
+//! A second bridge is there for those that are cut off from the rest.
 //!
 //! ```text
 //!   node 0              hub               node 1
@@ -88,7 +89,9 @@ impl Network {
     /// The system lets us make no namespace.
     pub fn start(count: usize) -> Result<Network, String> {
         let mut network = Network { hub: Space::open()?, ends: Vec::new() };
-        network.hub.ip(&["link", "add", "name", "bridge", "up", "type", "bridge"]);
+        for bridge in ["bridge", "apart"] {
+            network.hub.ip(&["link", "add", "name", bridge, "up", "type", "bridge"]);
+        }
         for at in 0..count {
             let end = Space::open()?;
             let (port, hub) = (port(at), network.hub.holder.id().to_string());
@@ -110,6 +113,14 @@ impl Network {
     /// Takes a place's cable out, or puts it back: what is sent there is lost, and nobody is told.
     pub fn set_cable(&self, at: usize, up: bool) {
         self.hub.ip(&["link", "set", "dev", &port(at), word(up)]);
+    }
+
+    /// Cuts some places off from the others; they reach each other. An empty list heals it.
+    pub fn split(&self, apart: &[usize]) {
+        for at in 0..self.ends.len() {
+            let bridge = if apart.contains(&at) { "apart" } else { "bridge" };
+            self.hub.ip(&["link", "set", "dev", &port(at), "master", bridge]);
+        }
     }
 
     /// Turns a place's own interface off, or on again: there sending fails, for want of a route.
