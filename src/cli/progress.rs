@@ -68,6 +68,50 @@ fn new_bar(template: &str) -> ProgressBar {
     style.map_or(bar.clone(), |style| bar.with_style(style))
 }
 
+/// Things that are done one after another.
+pub struct Counting {
+    verb: &'static str,
+    things: &'static str,
+    began: Instant,
+    is_terminal: bool,
+    bar: Option<ProgressBar>,
+    last_line: Option<Instant>,
+}
+
+impl Counting {
+    /// Begins now to do something (`repairing`) to things (`partitions`).
+    pub fn new(verb: &'static str, things: &'static str) -> Counting {
+        let is_terminal = std::io::stderr().is_terminal();
+        Counting { verb, things, began: Instant::now(), is_terminal, bar: None, last_line: None }
+    }
+
+    /// So many of all are done.
+    pub fn tell(&mut self, done: u64, total: u64) {
+        if self.began.elapsed() < PATIENCE {
+            return;
+        }
+        let text = format!("{done} of {total} {}", self.things);
+        if self.is_terminal {
+            let bar = self.bar.get_or_insert_with(|| new_bar("{prefix} {bar:40} {msg}"));
+            bar.set_prefix(self.verb);
+            bar.set_length(total);
+            bar.set_position(done);
+            bar.set_message(text);
+        } else if self.last_line.is_none_or(|last| last.elapsed() >= LINES_EVERY) {
+            self.last_line = Some(Instant::now());
+            let _ = writeln!(std::io::stderr(), "{}: {text}", self.verb);
+        }
+    }
+}
+
+impl Drop for Counting {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
 /// A move of the cluster, as one node tells of it.
 pub struct Moving {
     is_terminal: bool,

@@ -12,6 +12,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use mio::{Registry, Token};
 
@@ -150,6 +151,14 @@ impl Backend for Gateway<'_> {
         self.node.store_mut().begin_backup(directory)?;
         *self.backup = Some((self.at, place));
         Ok(())
+    }
+
+    fn verified(&self) -> Vec<(u16, Duration)> {
+        self.node.verified(self.now.mono)
+    }
+
+    fn compare_all(&mut self) -> bool {
+        self.node.compare_all(self.now)
     }
 
     fn isolate(&mut self, on: bool) -> bool {

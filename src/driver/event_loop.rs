@@ -602,6 +602,8 @@ fn drain_membership(turn: &mut Turn<'_>) -> bool {
 /// What the node and its membership know.
 pub(super) fn status(node: &Node<Storage>, detector: Option<&Detector>, now: Now) -> Status {
     let mut status = node.status();
+    let oldest = node.verified(now.mono).into_iter().map(|(_, age)| age).max();
+    status.counters.push(("exchange_oldest_ms", oldest.map_or(0, |age| age.as_millis() as u64)));
     if let Some(detector) = detector {
         detector.add_to(&mut status, now);
     }

@@ -11,6 +11,9 @@
 //! Q.CLUSTER MAXPERZONE n|DEFAULT    ┘ → as STAGED
 //! Q.CLUSTER UNSTAGE | COMMIT [hash] | REVERT → as STAGED
 //! Q.CLUSTER KEEPERS FORCE           → as STAGED: a new era, where a majority of the keepers is lost for good
+//! Q.CLUSTER REPAIR                  → OK; what this node holds is compared with everybody's copies, now
+//! Q.CLUSTER VERIFIED [PARTITION p | KEY key]
+//!                                   → partition, milliseconds since its copies were last all equal, …
 //! ```
 //!
 //! A node joins by being started, so there is no verb for it. A change is made by the keepers' vote: an answer
@@ -47,6 +50,8 @@ const CLUSTER: &[Subcommand] = &[
     Subcommand { name: "commit", arity: -2, handler: commit },
     Subcommand { name: "revert", arity: 2, handler: revert },
     Subcommand { name: "keepers", arity: 3, handler: keepers },
+    Subcommand { name: "repair", arity: 2, handler: repair },
+    Subcommand { name: "verified", arity: -2, handler: verified },
 ];
 
 /// What of an [`Overview`] is answered.
@@ -141,6 +146,37 @@ fn keepers(session: &mut Session, turn: &mut Turn<'_>, args: Args<'_>) -> Handle
         return Err(SYNTAX);
     }
     order(session, turn, Order::ForceKeepers, Part::Staged)
+}
+
+fn repair(session: &mut Session, turn: &mut Turn<'_>, _: Args<'_>) -> Handled {
+    if !turn.backend.compare_all() {
+        return Err("ERR this node does not compare its copies with others".into());
+    }
+    session.answer(turn, |writer| writer.simple("OK"));
+    Ok(())
+}
+
+fn verified(session: &mut Session, turn: &mut Turn<'_>, args: Args<'_>) -> Handled {
+    let wanted = match args.len() {
+        2 => None,
+        4 if args.is(2, "PARTITION") => {
+            Some(u16::try_from(integer_at(args, 3)?).map_err(|_| "ERR there is no such partition")?)
+        }
+        4 if args.is(2, "KEY") => Some(turn.backend.owners(session.keyspace, args.at(3)).partition),
+        _ => return Err(SYNTAX),
+    };
+    let mut verified = turn.backend.verified();
+    verified.retain(|(partition, _)| wanted.is_none_or(|wanted| wanted == *partition));
+    if verified.is_empty() && wanted.is_some() {
+        return Err("ERR this node shares no copy of that partition with another".into());
+    }
+    session.answer(turn, |writer| {
+        writer.map(verified.len());
+        for (partition, age) in verified {
+            number(writer, &partition.to_string(), age.as_millis() as u64);
+        }
+    });
+    Ok(())
 }
 
 /// The name of a member or a zone.

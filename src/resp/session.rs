@@ -20,6 +20,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::proto::io::{Operation, Options, Reply, Request};
 use crate::proto::limits::{KEY_MAX, VALUE_MAX_DEFAULT};
@@ -61,6 +62,16 @@ pub trait Backend {
     fn back_up(&mut self, place: Place, directory: &[u8]) -> Result<(), String> {
         let _ = (place, directory);
         Err("this node cannot make backups".to_owned())
+    }
+
+    /// How long it is since the copies of each partition held here were last all found equal, or made so.
+    fn verified(&self) -> Vec<(u16, Duration)> {
+        Vec::new()
+    }
+
+    /// Compares all copies held here with everybody's, now; false if this node never does.
+    fn compare_all(&mut self) -> bool {
+        false
     }
 
     /// Cuts the node off from all others, or lets it back; false where no client may do that.

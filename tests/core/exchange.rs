@@ -185,3 +185,28 @@ fn a_keyspace_of_two_copies_lies_beside_one_of_three() {
     cluster.pass(Duration::from_secs(4));
     assert_eq!(cluster.sum("exchange_records_taken") + cluster.sum("exchange_records_sent"), before);
 }
+
+#[test]
+fn an_operator_has_all_copies_compared_at_once_and_sees_when_they_were() {
+    let mut cluster = Cluster::new(3, always, 0);
+    let ages = |cluster: &Cluster| cluster.nodes[0].verified(cluster.now.mono);
+    let oldest =
+        |cluster: &Cluster| ages(cluster).into_iter().map(|(_, age)| age).max().expect("all are shared");
+    assert_eq!(ages(&cluster).len(), 16);
+    cluster.pass(Duration::from_secs(5));
+    assert!(oldest(&cluster) <= Duration::from_secs(2), "each of two others in turn: {:?}", oldest(&cluster));
+    cluster.isolate(2);
+    cluster.ask(0, "k", put("v", None), Options::default());
+    cluster.pass(Duration::from_secs(5));
+    assert!(oldest(&cluster) >= Duration::from_secs(5), "one was not there: {:?}", oldest(&cluster));
+    cluster.meet();
+    assert!(!cluster.are_equal());
+    let now = cluster.now;
+    assert!(cluster.nodes[0].compare_all(now));
+    cluster.pass(Duration::from_millis(200));
+    assert!(oldest(&cluster) <= Duration::from_millis(200), "{:?}", oldest(&cluster));
+    assert!(cluster.are_equal());
+    let done = cluster.sum("exchanges");
+    cluster.pass(Duration::from_secs(10));
+    assert!(cluster.sum("exchanges") <= done + 3 * 11, "once, and then as often as ever");
+}

@@ -184,3 +184,27 @@ fn a_list_of_members_is_not_changed() {
         assert!(refused.stderr.contains("the members of this cluster are a list"), "{}", refused.stderr);
     }
 }
+
+#[test]
+fn copies_are_compared_when_an_operator_wants_it() {
+    let mut growing = Growing::found();
+    let ended = growing.ask(0, &["repair", "--key", "k"]);
+    assert_eq!(ended.code, Some(2), "{}", ended.stdout);
+    assert!(ended.stderr.contains("shares no copy of that partition"), "{}", ended.stderr);
+    growing.start("B", &[]);
+    growing.await_staged(&["join "]);
+    let moved = growing.ask(0, &["commit", "--wait"]);
+    assert_eq!(moved.code, Some(0), "{}", moved.stderr);
+    for words in [&["repair"][..], &["repair", "--key", "k"], &["repair", "--partition", "7"]] {
+        let ended = growing.ask(0, words);
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        assert!(ended.stdout.contains("of A are equal to their other copies"), "{}", ended.stdout);
+    }
+    let ended = growing.ask(0, &["repair", "--partition", "32"]);
+    assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+    growing.nodes[1].0.signal("STOP");
+    let ended = growing.ask(0, &["repair", "--timeout", "1"]);
+    assert_eq!(ended.code, Some(16), "{} {}", ended.stdout, ended.stderr);
+    assert!(ended.stderr.contains("were not compared with every copy"), "{}", ended.stderr);
+    growing.nodes[1].0.signal("CONT");
+}

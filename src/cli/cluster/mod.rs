@@ -8,6 +8,7 @@
 //! Every verb is a command of RESP to one node, any of them. What was asked goes to stdout; what is remarked on
 //! the way goes to stderr. Nothing is decided here: what a change comes to, and whether it may be, says the node.
 
+mod repair;
 mod status;
 mod table;
 mod wait;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use quorate::proto::limits;
 use quorate::resp::client::Value;
 
+use self::repair::Wanted;
 use self::wait::Limits;
 use super::answer::{field, list, text, to_json};
 use super::client::print_line;
@@ -60,6 +62,18 @@ enum Verb {
         /// back elsewhere.
         #[arg(long, required = true)]
         force: bool,
+    },
+    /// Have the node compare what it holds with everybody's copies, now, and wait until all are equal.
+    Repair {
+        /// Wait for this partition only.
+        #[arg(long, value_name = "P", conflicts_with = "key")]
+        partition: Option<u16>,
+        /// Wait for the partition of this key only.
+        #[arg(long)]
+        key: Option<String>,
+        /// Seconds to wait at most [default: no end].
+        #[arg(long, value_name = "S")]
+        timeout: Option<u64>,
     },
     /// Forget what is staged.
     Unstage,
@@ -148,6 +162,12 @@ pub fn run(arguments: &ClusterArguments) -> Result<(), Failure> {
         Verb::Staged => return operator.staged(),
         Verb::Unstage => return operator.unstage(),
         Verb::Keepers { .. } => return operator.force_keepers(),
+        Verb::Repair { partition, key, timeout } => {
+            let partition = partition.map(|partition| partition.to_string());
+            let timeout = timeout.map(Duration::from_secs);
+            let wanted = Wanted { partition: partition.as_deref(), key: key.as_deref(), timeout };
+            return repair::run(&mut operator, &wanted);
+        }
         Verb::Leave { name, then } => (words(&["LEAVE", name]), then),
         Verb::Remove { name, then } => (words(&["REMOVE", name]), then),
         Verb::Replace { old, new, then } => (words(&["REPLACE", old, new]), then),

@@ -81,6 +81,7 @@ struct Span {
 #[derive(Debug)]
 struct Exchange {
     peer: u16,
+    begun: Instant,
     version: u64,
     shared: Arc<Shared>,
     /// Nodes to ask about, the next one last, and spans to compare.
@@ -113,7 +114,9 @@ pub struct Exchanges {
     shared: (u64, BTreeMap<u16, Arc<Shared>>),
     /// When a comparison with each member last began.
     begun: BTreeMap<MemberId, Instant>,
-    /// When each partition was last found equal to a member's, or made so.
+    /// Everything is compared anew since then, one peer after another without a pause.
+    hurried_since: Option<Instant>,
+    /// When the comparison began that last found each partition equal to a member's, or made it so.
     verified: BTreeMap<(u16, MemberId), Instant>,
     /// Members with whom a partition was compared that has lost records.
     mended: BTreeMap<u16, BTreeSet<MemberId>>,
@@ -131,6 +134,7 @@ impl Exchanges {
         if self.running.is_none() && self.next_at <= now {
             self.next_at = now + interval;
             self.begin(scene, routes);
+            self.go_on_hurrying(scene, routes);
         }
         while let Some(exchange) = &self.running {
             if exchange.version != routes.version() || (exchange.waits() && exchange.due <= now) {
@@ -154,6 +158,29 @@ impl Exchanges {
         }
     }
 
+    /// Compares everything anew, with each peer that can be reached, without a pause.
+    pub fn hurry(&mut self, now: Instant) {
+        self.hurried_since = Some(now);
+        self.next_at = now;
+    }
+
+    /// Leaves the pause out until a comparison with everybody has begun since it was asked for.
+    fn go_on_hurrying<S: Store>(&mut self, scene: &Scene<'_, S>, routes: &Routes) {
+        let Some(since) = self.hurried_since else { return };
+        let (peers, own) = (&*scene.peers, scene.peers.own());
+        let waits = |slot: &u16| {
+            let begun = self.begun.get(&peers.peer(*slot).id);
+            peers.usable(*slot)
+                && peers.peer(*slot).level >= LEVEL
+                && begun.is_none_or(|begun| *begun < since)
+        };
+        let waiting: Vec<u16> = peers.slots().filter(waits).collect();
+        match waiting.into_iter().any(|slot| !self.shared_with(routes, own, slot).is_empty()) {
+            true => self.next_at = scene.now.mono,
+            false => self.hurried_since = None,
+        }
+    }
+
     /// With the peer that was not compared for the longest time.
     fn begin<S: Store>(&mut self, scene: &mut Scene<'_, S>, routes: &Routes) {
         let peers: &Peers = scene.peers;
@@ -168,6 +195,7 @@ impl Exchanges {
         self.number += 1;
         self.running = Some(Exchange {
             peer,
+            begun: scene.now.mono,
             version: routes.version(),
             shared,
             todo: vec![all],
@@ -243,7 +271,7 @@ impl Exchanges {
             if exchange.doubtful.contains(&partition) {
                 continue;
             }
-            self.verified.insert((partition, peer), scene.now.mono);
+            self.verified.insert((partition, peer), exchange.begun);
             if !scene.replica.store().is_incomplete(partition) {
                 continue;
             }
@@ -474,24 +502,22 @@ impl Exchanges {
         sequence > self.recent.settled(now)
     }
 
-    /// Of the partitions held here together with others: the one whose copies were not found equal for the longest time,
-    /// with that time. `None` if there is none, and as long as one was never compared with each other copy.
-    pub fn oldest(&self, routes: &Routes, peers: &Peers) -> Option<(u16, Instant)> {
+    /// Of each partition held here together with others, when its copies were last all found equal, or made so; if one
+    /// of them never was, `Instant::ZERO`.
+    pub fn verified(&self, routes: &Routes, peers: &Peers) -> Vec<(u16, Instant)> {
         let own = peers.own();
-        let mut oldest: Option<(u16, Instant)> = None;
+        let mut verified = Vec::new();
         for partition in 0..routes.partitions() as u16 {
             let replicas = routes.replicas_of_all(partition);
             if !replicas.readable().any(|(_, slot)| slot == own) {
                 continue;
             }
-            for (_, slot) in replicas.readable().filter(|&(_, slot)| slot != own) {
-                let at = *self.verified.get(&(partition, peers.peer(slot).id))?;
-                if oldest.is_none_or(|(_, oldest)| at < oldest) {
-                    oldest = Some((partition, at));
-                }
-            }
+            let others = replicas.readable().filter(|&(_, slot)| slot != own);
+            let at = |slot| self.verified.get(&(partition, peers.peer(slot).id)).copied();
+            let oldest = others.map(|(_, slot)| at(slot).unwrap_or(Instant::ZERO)).min();
+            verified.extend(oldest.map(|oldest| (partition, oldest)));
         }
-        oldest
+        verified
     }
 }
 

@@ -1,9 +1,12 @@
 //! What a node tells of itself.
 
+use core::time::Duration;
+
 use super::Node;
 use crate::proto::gossip::member::Verdict;
 use crate::proto::ring::position;
 use crate::proto::store::Store;
+use crate::proto::time::{Instant, Now};
 
 impl<S: Store> Node<S> {
     /// The preference list of a key, in order.
@@ -49,6 +52,20 @@ impl<S: Store> Node<S> {
             members: members.collect(),
             counters: self.counters().into_iter().chain(store.figures).collect(),
         }
+    }
+
+    /// Of each partition held here together with other members, how long it is since its copies were last all found
+    /// equal, or made so. What was not since this node began is as old as time as it is told.
+    pub fn verified(&self, now: Instant) -> Vec<(u16, Duration)> {
+        let verified = self.exchanges.verified(&self.routes, &self.peers);
+        verified.into_iter().map(|(partition, at)| (partition, now.since(at))).collect()
+    }
+
+    /// Compares all copies held here anew with those of everybody who can be reached, without a pause. False if this
+    /// node never compares.
+    pub fn compare_all(&mut self, now: Now) -> bool {
+        self.exchanges.hurry(now.mono);
+        self.config.exchange_interval.is_some()
     }
 
     fn counters(&self) -> Vec<(&'static str, u64)> {
