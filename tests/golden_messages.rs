@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 use quorate::proto::cluster::{Change, Topology};
 use quorate::proto::config::{Config, MemberSpec};
-use quorate::proto::io::{Add, Edit, MemberId, Operation, Options, Request};
+use quorate::proto::io::{Add, Edit, ExpiryEdit, ExpiryWhen, MemberId, Operation, Options, Request};
 use quorate::proto::keepers::{Answer, Ask, Ballot, Choice, Seat, Vote};
 use quorate::proto::keys::ClusterKeys;
 use quorate::proto::message::{
@@ -191,6 +191,12 @@ fn samples(visit: &mut dyn FnMut(&str, Message<'_>)) {
         ("forward add", Operation::Add(Add::By { by: -7, id: Some(9) })),
         ("forward put of a number", Operation::Add(Add::To { to: 8, context: b"token" })),
         ("forward add of a fraction", Operation::Edit(Edit::AddFloat(b"0.5"))),
+        ("forward set of a range", Operation::Edit(Edit::SetRange { offset: 300, part: b"part" })),
+        ("forward set of a bit", Operation::Edit(Edit::SetBit { offset: 300, on: true })),
+        (
+            "forward sooner expiry of some",
+            Operation::Edit(Edit::Expire { expiry: ExpiryEdit::At(9), when: ExpiryWhen::SoonerThanSome }),
+        ),
     ] {
         let mut request = Vec::new();
         let options = Options { w: Some(1), ..Options::default() };

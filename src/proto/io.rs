@@ -149,6 +149,21 @@ pub enum Edit<'a> {
     Append(&'a [u8]),
     /// Adds a decimal fraction to the value (an absent key is 0); keeps the expiry. The reply shows the sum.
     AddFloat(&'a [u8]),
+    /// Writes over a part of the value, which is filled up with zeros to there; keeps the expiry. Without
+    /// bytes to write it changes nothing. [`Reply::length`] is the new length.
+    SetRange {
+        /// Where the part begins, in bytes.
+        offset: u32,
+        /// What stands there then.
+        part: &'a [u8],
+    },
+    /// Sets one bit of the value, which is filled up with zeros to there; keeps the expiry.
+    SetBit {
+        /// Which, counted from the highest of the first byte.
+        offset: u32,
+        /// To what.
+        on: bool,
+    },
     /// Deletes a live value. [`Reply::applied`] tells whether there was one.
     Delete,
     /// Changes only the expiry of a live value, under a condition.
@@ -185,7 +200,7 @@ pub enum ExpiryEdit {
     At(u64),
 }
 
-/// When an `Expire` applies; as Redis' NX, XX, GT and LT (no expiry counts as infinite).
+/// When an `Expire` applies; as Redis' NX, XX, GT, LT, and XX with LT (no expiry counts as infinite).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[repr(u8)]
 pub enum ExpiryWhen {
@@ -200,6 +215,8 @@ pub enum ExpiryWhen {
     Later = 3,
     /// If the new one is sooner.
     Sooner = 4,
+    /// If there is one, and the new one is sooner.
+    SoonerThanSome = 5,
 }
 
 /// What was achieved, in every answer.
@@ -266,7 +283,7 @@ pub struct Reply {
     pub dot: Option<Dot>,
     /// Of an edit: whether it wrote.
     pub applied: bool,
-    /// Of an append: the new length in bytes.
+    /// Of an edit that wrote: the new length in bytes.
     pub length: u64,
     /// The view left siblings out.
     pub hid_siblings: bool,

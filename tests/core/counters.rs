@@ -1,7 +1,7 @@
 //! Counters: increments that know nothing of each other, and numbers put where others were read.
 
 use quorate::proto::error::Outcome;
-use quorate::proto::io::{Add, Blind, Edit, Kind, Operation, Options, Reply, View};
+use quorate::proto::io::{Add, Blind, Edit, ExpiryEdit, ExpiryWhen, Kind, Operation, Options, Reply, View};
 
 use super::{Cluster, put, set, values, with_context};
 
@@ -165,10 +165,23 @@ fn edits_see_the_sum_and_put_it_in_the_place_of_what_they_saw() {
     let append = cluster.ask(2, "stock", Operation::Edit(Edit::Append(b"0")), Options::default());
     assert_eq!((append.length, values(&append)), (2, vec!["2".to_owned()]));
     assert_eq!(add(&mut cluster, 1, by(1)), ok("21"));
+    let range = Edit::SetRange { offset: 1, part: b"4" };
+    let range = cluster.ask(2, "stock", Operation::Edit(range), Options::default());
+    assert_eq!((range.length, values(&range)), (2, vec!["21".to_owned()]));
+    assert_eq!(add(&mut cluster, 1, by(-1)), ok("23"));
+    let bit = Edit::SetBit { offset: 15, on: false };
+    let bit = cluster.ask(0, "stock", Operation::Edit(bit), Options::default());
+    assert_eq!(values(&bit), ["23"], "the value that it met");
+    assert_eq!(add(&mut cluster, 1, by(-1)), ok("21"));
     let half = cluster.ask(0, "stock", Operation::Edit(Edit::AddFloat(b"0.5")), Options::default());
     assert_eq!(values(&half), ["21.5"]);
     let wrong = cluster.ask(0, "stock", Operation::Edit(Edit::AddFloat(b"x")), Options::default());
     assert_eq!(wrong.outcome, Outcome::BadArgument("value is not a valid float".into()));
+    for edit in [Edit::SetRange { offset: u32::MAX, part: b"x" }, Edit::SetBit { offset: u32::MAX, on: true }]
+    {
+        let far = cluster.ask(0, "stock", Operation::Edit(edit), Options::default());
+        assert!(matches!(far.outcome, Outcome::BadArgument(_)), "{far:?}");
+    }
     assert!(cluster.ask(0, "stock", Operation::Edit(Edit::Delete), Options::default()).applied);
     assert_eq!(add(&mut cluster, 2, by(7)), ok("7"));
 }
@@ -209,8 +222,19 @@ fn nothing_is_counted_while_a_member_cannot_read_it() {
     let two = cluster.ids[2];
     cluster.nodes[0].set_peer_level(two, 1);
     cluster.isolate(2);
-    let refusal = Outcome::BadArgument("a member of the cluster is of a release that cannot count".into());
+    let why = "a member of the cluster is of a release that cannot carry this out";
+    let refusal = Outcome::BadArgument(why.into());
     assert_eq!(add(&mut cluster, 0, by(1)).0, refusal, "it will come back");
+    for edit in [
+        Edit::AddFloat(b"1"),
+        Edit::SetRange { offset: 0, part: b"1" },
+        Edit::SetBit { offset: 0, on: true },
+        Edit::Expire { expiry: ExpiryEdit::At(9), when: ExpiryWhen::SoonerThanSome },
+    ] {
+        assert_eq!(add(&mut cluster, 0, Operation::Edit(edit.clone())).0, refusal, "{edit:?}");
+    }
+    let append = Operation::Edit(Edit::Append(b""));
+    assert_eq!(cluster.ask(0, "other", append, Options::default()).outcome, Outcome::Ok);
     assert_eq!(add(&mut cluster, 1, by(1)), ok("1"), "this one has heard nothing of it");
     cluster.heal();
     cluster.nodes[0].set_peer_level(two, 2);

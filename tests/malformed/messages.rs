@@ -516,6 +516,11 @@ fn encoded_object(rng: &mut Rng, facts: &Facts) -> Vec<u8> {
     bytes
 }
 
+/// Mostly a small one, as values stay on the node; else one that is refused, being behind all values.
+fn offset(rng: &mut Rng) -> u32 {
+    if rng.one_in(4) { u32::MAX - rng.below(1 << 28) as u32 } else { rng.below(64) as u32 }
+}
+
 fn encoded_request(rng: &mut Rng, key: &[u8]) -> Vec<u8> {
     let count = |rng: &mut Rng| rng.one_in(4).then(|| rng.below(5) as u8);
     let options = Options {
@@ -535,9 +540,15 @@ fn encoded_request(rng: &mut Rng, key: &[u8]) -> Vec<u8> {
     let expiry =
         *one_of(rng, &[ExpiryEdit::Keep, ExpiryEdit::Clear, ExpiryEdit::At(u64::MAX), ExpiryEdit::At(0)]);
     let when = *one_of(rng, &[Presence::Any, Presence::Absent, Presence::Present]);
-    let expires =
-        [ExpiryWhen::Always, ExpiryWhen::None, ExpiryWhen::Some, ExpiryWhen::Later, ExpiryWhen::Sooner];
-    let operation = match rng.below(11) {
+    let expires = [
+        ExpiryWhen::Always,
+        ExpiryWhen::None,
+        ExpiryWhen::Some,
+        ExpiryWhen::Later,
+        ExpiryWhen::Sooner,
+        ExpiryWhen::SoonerThanSome,
+    ];
+    let operation = match rng.below(13) {
         0 => Operation::Get,
         1 => Operation::Put { value: &value, context, blind, expires_ms: rng.one_in(2).then_some(u64::MAX) },
         2 => Operation::Delete { context, blind },
@@ -548,6 +559,8 @@ fn encoded_request(rng: &mut Rng, key: &[u8]) -> Vec<u8> {
         7 => Operation::Add(Add::By { by: boundary(rng).cast_signed(), id: rng.one_in(2).then_some(7) }),
         8 => Operation::Add(Add::To { to: boundary(rng).cast_signed(), context: b"no context" }),
         9 => Operation::Edit(Edit::AddFloat(&value)),
+        10 => Operation::Edit(Edit::SetRange { offset: offset(rng), part: &value }),
+        11 => Operation::Edit(Edit::SetBit { offset: offset(rng), on: rng.one_in(2) }),
         _ => Operation::Scan { cursor: rng.next_u64(), limit: boundary(rng) as u32 },
     };
     let mut bytes = Vec::new();

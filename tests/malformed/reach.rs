@@ -82,6 +82,8 @@ fn look_inside(message: &Message<'_>, keys: &ClusterKeys, fate: &mut Fate) {
                     Operation::Edit(Edit::Set { .. }) => "set",
                     Operation::Edit(Edit::Append(_)) => "append",
                     Operation::Edit(Edit::AddFloat(_)) => "add of a fraction",
+                    Operation::Edit(Edit::SetRange { .. }) => "set of a range",
+                    Operation::Edit(Edit::SetBit { .. }) => "set of a bit",
                     Operation::Add(Add::By { .. }) => "add",
                     Operation::Add(Add::To { .. }) => "put of a number",
                     Operation::Edit(Edit::Delete) => "edit delete",

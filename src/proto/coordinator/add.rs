@@ -12,7 +12,7 @@ use super::once::Known;
 use super::{Origin, Turn};
 use crate::proto::effect::Effect;
 use crate::proto::error::Outcome;
-use crate::proto::io::{Add, Edit, MemberId, Operation, Reply};
+use crate::proto::io::{Add, Edit, ExpiryWhen, MemberId, Operation, Reply};
 use crate::proto::message::LEVEL_OF_COUNTS;
 use crate::proto::replica::Refusal;
 use crate::proto::store::Store;
@@ -49,7 +49,18 @@ impl<S: Store> Turn<'_, S> {
 
     /// Whether an operation must be refused as long as there are members of an earlier release.
     pub(super) fn is_too_new(&self, operation: &Operation<'_>) -> bool {
-        matches!(operation, Operation::Add(_) | Operation::Edit(Edit::AddFloat(_))) && !self.knows_counts()
+        let is_new = match operation {
+            Operation::Add(_) => true,
+            Operation::Edit(edit) => matches!(
+                edit,
+                Edit::AddFloat(_)
+                    | Edit::SetRange { .. }
+                    | Edit::SetBit { .. }
+                    | Edit::Expire { when: ExpiryWhen::SoonerThanSome, .. }
+            ),
+            _ => false,
+        };
+        is_new && !self.knows_counts()
     }
 
     /// What goes into the context of one number that is shown.

@@ -45,6 +45,23 @@ pub fn decide(edit: &Edit<'_>, live: Option<&Row<'_>>) -> Change {
             Ok(value) => Change::Value { value, expires_ms: expiry_now },
             Err(why) => Change::Refused(why),
         },
+        Edit::SetRange { part: b"", .. } => Change::None,
+        Edit::SetRange { offset, part } => {
+            let offset = offset as usize;
+            let mut value = filled_up(live, offset + part.len());
+            value[offset..][..part.len()].copy_from_slice(part);
+            Change::Value { value, expires_ms: expiry_now }
+        }
+        Edit::SetBit { offset, on } => {
+            let (byte, bit) = (offset as usize / 8, 0x80 >> (offset % 8));
+            let mut value = filled_up(live, byte + 1);
+            if on {
+                value[byte] |= bit;
+            } else {
+                value[byte] &= !bit;
+            }
+            Change::Value { value, expires_ms: expiry_now }
+        }
         Edit::Delete if live.is_some() => Change::Tombstone,
         Edit::Expire { expiry, when } => match live {
             Some(row) if expiry_applies(when, expiry_now, expiry) => {
@@ -54,6 +71,16 @@ pub fn decide(edit: &Edit<'_>, live: Option<&Row<'_>>) -> Change {
         },
         Edit::Delete => Change::None,
     }
+}
+
+/// The value with zeros behind it, so that it has so many bytes at least. The limit of a value was checked
+/// before, so a short request cannot ask for much.
+fn filled_up(live: Option<&Row<'_>>, length: usize) -> Vec<u8> {
+    let old = live.map_or(&[][..], |row| &row.value);
+    let mut value = Vec::with_capacity(old.len().max(length));
+    value.extend_from_slice(old);
+    value.resize(old.len().max(length), 0);
+    value
 }
 
 fn edited(expiry: ExpiryEdit, now: Option<u64>) -> Option<u64> {
@@ -75,6 +102,7 @@ fn expiry_applies(when: ExpiryWhen, now: Option<u64>, edit: ExpiryEdit) -> bool 
         ExpiryWhen::Some => now.is_some(),
         ExpiryWhen::Later => new > old,
         ExpiryWhen::Sooner => new < old,
+        ExpiryWhen::SoonerThanSome => now.is_some() && new < old,
     }
 }
 
@@ -108,6 +136,8 @@ mod tests {
         let eternal = live("old", None);
         let set = |when, expiry| Edit::Set { value: b"new", when, expiry };
         let expire = |at, when| Edit::Expire { expiry: ExpiryEdit::At(at), when };
+        let range = |offset, part| Edit::SetRange { offset, part };
+        let bit = |offset, on| Edit::SetBit { offset, on };
         let persist = Edit::Expire { expiry: ExpiryEdit::Clear, when: ExpiryWhen::Always };
         let table = [
             (set(Presence::Any, ExpiryEdit::Clear), Some(&old), value("new", None)),
@@ -128,6 +158,21 @@ mod tests {
             (expire(40, ExpiryWhen::Later), Some(&old), Change::None),
             (expire(60, ExpiryWhen::Later), Some(&eternal), Change::None),
             (expire(60, ExpiryWhen::Sooner), Some(&eternal), value("old", Some(60))),
+            (expire(60, ExpiryWhen::SoonerThanSome), Some(&eternal), Change::None),
+            (expire(60, ExpiryWhen::SoonerThanSome), Some(&old), Change::None),
+            (expire(40, ExpiryWhen::SoonerThanSome), Some(&old), value("old", Some(40))),
+            (range(0, b"x"), None, value("x", None)),
+            (range(2, b"x"), None, value("\0\0x", None)),
+            (range(1, b"xy"), Some(&old), value("oxy", Some(50))),
+            (range(0, b"x"), Some(&old), value("xld", Some(50))),
+            (range(4, b"x"), Some(&old), value("old\0x", Some(50))),
+            (range(9, b""), Some(&old), Change::None),
+            (range(9, b""), None, Change::None),
+            (bit(10, true), None, value("\0 ", None)),
+            (bit(9, false), None, value("\0\0", None)),
+            (bit(1, false), Some(&old), value("/ld", Some(50))),
+            (bit(1, true), Some(&old), value("old", Some(50))),
+            (bit(31, true), Some(&eternal), value("old\x01", None)),
             (persist.clone(), Some(&old), value("old", None)),
             (persist, Some(&eternal), Change::None),
         ];

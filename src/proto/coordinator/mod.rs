@@ -389,7 +389,7 @@ impl<S: Store> Turn<'_, S> {
             return Err(Outcome::WrongLayout);
         }
         if self.is_too_new(&request.operation) {
-            return bad("a member of the cluster is of a release that cannot count");
+            return bad("a member of the cluster is of a release that cannot carry this out");
         }
         let write = !matches!(request.operation, Operation::Get | Operation::Scan { .. });
         let quorum = self.quorum(request.keyspace, partition, &request.options, write)?;
@@ -646,6 +646,8 @@ fn value_length(operation: &Operation<'_>) -> usize {
         Operation::Put { value, .. } | Operation::Edit(Edit::Set { value, .. } | Edit::Append(value)) => {
             value.len()
         }
+        Operation::Edit(Edit::SetRange { offset, part }) if !part.is_empty() => *offset as usize + part.len(),
+        Operation::Edit(Edit::SetBit { offset, .. }) => *offset as usize / 8 + 1,
         _ => 0,
     }
 }

@@ -13,6 +13,9 @@ use crate::proto::replica::Refusal;
 use crate::proto::store::{Durability, Store};
 use crate::proto::version::{Context, Object};
 
+/// What an edit is refused with that would make its value too long, in Redis' words: clients look for them.
+const TOO_LONG: &str = "string exceeds maximum allowed size (proto-max-bulk-len)";
+
 impl<S: Store> Turn<'_, S> {
     /// Begins a put or a delete that needs no read of other replicas first.
     pub(super) fn start_write(&mut self, index: usize, operation: &Operation<'_>) {
@@ -99,9 +102,7 @@ impl<S: Store> Turn<'_, S> {
             Change::Value { value, expires_ms } => (value, expires_ms, false),
         };
         if value.len() > self.config.value_max {
-            let why =
-                format!("the value would have {} bytes, the limit is {}", value.len(), self.config.value_max);
-            self.finish(index, Reply::bare(Outcome::BadArgument(why.into())));
+            self.finish(index, Reply::bare(Outcome::BadArgument(TOO_LONG.into())));
             return Ok(true);
         }
         reply.applied = true;

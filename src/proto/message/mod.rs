@@ -31,13 +31,14 @@ pub const HEADER: usize = 32;
 pub const VERSION: u8 = 1;
 
 /// What this release knows of messages. At level 0 there are requests between members of a list; level 1 adds
-/// probes, topologies and transfers; level 2 adds hints, the exchange and counters.
+/// probes, topologies and transfers; level 2 adds hints, the exchange, counters and edits of parts.
 pub const LEVEL: u8 = 2;
 
 /// From this level on a node keeps hints for others. Each stream says which level its ends know.
 pub const LEVEL_OF_HINTS: u8 = 2;
 
-/// From this level on objects have counts, and requests make them: all members have to know it.
+/// From this level on objects have counts, and there are requests that make them, write over parts of values and
+/// set bits: all members have to know it.
 pub const LEVEL_OF_COUNTS: u8 = 2;
 
 /// What every frame says beside its message.

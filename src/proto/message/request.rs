@@ -73,6 +73,16 @@ pub fn encode_request(request: &Request<'_>, out: &mut Vec<u8>) {
             out.push(10);
             put_bytes(out, by);
         }
+        Operation::Edit(Edit::SetRange { offset, part }) => {
+            out.push(11);
+            put_varint(out, u64::from(*offset));
+            put_bytes(out, part);
+        }
+        Operation::Edit(Edit::SetBit { offset, on }) => {
+            out.push(12);
+            put_varint(out, u64::from(*offset));
+            out.push(u8::from(*on));
+        }
         // Carried out where it was asked: no peer takes one.
         Operation::Cluster(_) => out.push(u8::MAX),
     }
@@ -151,6 +161,7 @@ fn read_operation<'a>(reader: &mut Reader<'a>) -> Result<Operation<'a>, WireErro
                 2 => ExpiryWhen::Some,
                 3 => ExpiryWhen::Later,
                 4 => ExpiryWhen::Sooner,
+                5 => ExpiryWhen::SoonerThanSome,
                 _ => return Err(WireError { what: "condition" }),
             };
             Operation::Edit(Edit::Expire { expiry: read_expiry(reader)?, when })
@@ -173,6 +184,19 @@ fn read_operation<'a>(reader: &mut Reader<'a>) -> Result<Operation<'a>, WireErro
             Operation::Add(Add::To { to, context: reader.bytes(limits::CONTEXT_MAX, "context")? })
         }
         10 => Operation::Edit(Edit::AddFloat(reader.bytes(limits::VALUE_MAX, "increment")?)),
+        11 => {
+            let offset = read_offset(reader)?;
+            Operation::Edit(Edit::SetRange { offset, part: reader.bytes(limits::VALUE_MAX, "part")? })
+        }
+        12 => {
+            let offset = read_offset(reader)?;
+            let on = match reader.u8("bit")? {
+                0 => false,
+                1 => true,
+                _ => return Err(WireError { what: "bit" }),
+            };
+            Operation::Edit(Edit::SetBit { offset, on })
+        }
         _ => return Err(WireError { what: "operation" }),
     })
 }
@@ -214,6 +238,10 @@ fn read_expiry(reader: &mut Reader<'_>) -> Result<ExpiryEdit, WireError> {
         2 => reader.varint("expiry").map(ExpiryEdit::At),
         _ => Err(WireError { what: "expiry" }),
     }
+}
+
+fn read_offset(reader: &mut Reader<'_>) -> Result<u32, WireError> {
+    u32::try_from(reader.varint("offset")?).map_err(|_| WireError { what: "offset" })
 }
 
 fn read_blind(reader: &mut Reader<'_>) -> Result<Blind, WireError> {
@@ -369,6 +397,9 @@ mod tests {
             Operation::Add(Add::By { by: i64::MAX, id: Some(9) }),
             Operation::Add(Add::To { to: i64::MIN, context: b"token" }),
             Operation::Edit(Edit::AddFloat(b"1.5")),
+            Operation::Edit(Edit::Expire { expiry: ExpiryEdit::At(9), when: ExpiryWhen::SoonerThanSome }),
+            Operation::Edit(Edit::SetRange { offset: u32::MAX, part: b"part" }),
+            Operation::Edit(Edit::SetBit { offset: 300, on: true }),
         ]
     }
 

@@ -151,6 +151,21 @@ impl Fake {
                 reply.siblings = vec![self.sibling((value.clone(), kept))];
                 self.write(reply, at, Some((value, kept)));
             }
+            Edit::SetRange { offset, part } => {
+                let mut value = found.map_or(Vec::new(), |value| value.0);
+                value.resize(value.len().max(*offset as usize + part.len()), 0);
+                value[*offset as usize..][..part.len()].copy_from_slice(part);
+                reply.length = value.len() as u64;
+                self.write(reply, at, Some((value, kept)));
+            }
+            Edit::SetBit { offset, on } => {
+                let mut value = found.map_or(Vec::new(), |value| value.0);
+                let byte = *offset as usize / 8;
+                value.resize(value.len().max(byte + 1), 0);
+                value[byte] &= !(0x80 >> (offset % 8));
+                value[byte] |= u8::from(*on) << (7 - offset % 8);
+                self.write(reply, at, Some((value, kept)));
+            }
             Edit::Delete if found.is_some() => self.write(reply, at, None),
             Edit::Delete => {}
             Edit::Expire { expiry, when } => {
@@ -162,6 +177,7 @@ impl Fake {
                     ExpiryWhen::Some => kept.is_some(),
                     ExpiryWhen::Later => new > old,
                     ExpiryWhen::Sooner => new < old,
+                    ExpiryWhen::SoonerThanSome => kept.is_some() && new < old,
                 };
                 if applies {
                     self.write(reply, at, Some((value.0, after(expiry))));
