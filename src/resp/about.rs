@@ -257,6 +257,7 @@ fn describe(writer: &mut Writer<'_>, command: &Command) {
     let (first, last, step) = match command.keys {
         Keys::None => (0, 0, 0),
         Keys::First => (1, 1, 1),
+        Keys::Second => (2, 2, 1),
         Keys::All => (1, -1, 1),
         Keys::Pairs => (1, -1, 2),
     };
@@ -310,11 +311,14 @@ fn command_keys(session: &mut Session, turn: &mut Turn<'_>, args: Args<'_>) -> H
         return Err("ERR Invalid number of arguments specified for command".into());
     }
     let keys: Vec<&[u8]> = match command.keys {
-        Keys::None => return Err("ERR The command has no key arguments".into()),
-        Keys::First => vec![inner.at(1)],
+        Keys::None => Vec::new(),
+        Keys::First | Keys::Second => command.key_at().and_then(|at| inner.get(at)).into_iter().collect(),
         Keys::All => inner.from(1).collect(),
         Keys::Pairs => inner.from(1).step_by(2).collect(),
     };
+    if keys.is_empty() {
+        return Err("ERR The command has no key arguments".into());
+    }
     session.answer(turn, |writer| {
         writer.array(keys.len());
         for key in keys {

@@ -12,6 +12,8 @@ use crate::proto::time::WallTime;
 
 use super::cluster;
 use super::number::integer;
+use super::object;
+use super::parts;
 use super::reply::{Protocol, Writer};
 use super::text::{context_text, dot_text};
 
@@ -34,6 +36,10 @@ pub enum Shape {
     ValueLength,
     /// `string` or `none`.
     Type,
+    /// A part of the value.
+    Asked(parts::Question),
+    /// How the value is kept.
+    Object(object::Asked),
     /// When the value expires.
     Expiry(ExpiryForm),
     /// All of a read: context, siblings, what was achieved.
@@ -74,22 +80,25 @@ pub fn write(shape: Shape, reply: &Reply, protocol: Protocol, wall: WallTime, ou
         _ => return writer.error(&failure(reply)),
     }
     let newest = reply.siblings.first();
+    let value = newest.map(|sibling| &sibling.value[..]);
     match shape {
         Shape::Ok => writer.ok(),
         Shape::OkIfApplied if reply.applied => writer.ok(),
         Shape::OkIfApplied => writer.null(),
-        Shape::Value => match newest {
-            Some(sibling) => writer.bulk(&sibling.value),
+        Shape::Value => match value {
+            Some(value) => writer.bulk(value),
             None => writer.null(),
         },
         Shape::Applied => writer.integer(i64::from(reply.applied)),
         Shape::Length => writer.count(reply.length),
-        Shape::Integer => match newest.and_then(|sibling| integer(&sibling.value)) {
+        Shape::Integer => match value.and_then(integer) {
             Some(number) => writer.integer(number),
             None => writer.null(),
         },
-        Shape::ValueLength => writer.count(newest.map_or(0, |sibling| sibling.value.len() as u64)),
+        Shape::ValueLength => writer.count(value.map_or(0, |value| value.len() as u64)),
         Shape::Type => writer.simple(if newest.is_some() { "string" } else { "none" }),
+        Shape::Asked(question) => parts::write(&mut writer, question, value),
+        Shape::Object(asked) => object::write(&mut writer, asked, value),
         Shape::Expiry(form) => writer.integer(expiry(newest, form, wall)),
         Shape::QuorumRead => quorum_read(&mut writer, reply),
         Shape::QuorumWrite => quorum_write(&mut writer, reply),

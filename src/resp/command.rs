@@ -12,7 +12,7 @@ use super::parse::Args;
 use super::reply::Writer;
 use super::session::{Handled, Refusal, Session, Turn};
 use super::{
-    about, cluster, connection, counters, expiry, playground, quorum, refused, store, strings, walk,
+    about, cluster, connection, counters, expiry, object, parts, playground, quorum, refused, store, strings, walk,
 };
 
 /// A command.
@@ -41,6 +41,8 @@ pub enum Keys {
     None,
     /// The first.
     First,
+    /// The second, behind a subcommand.
+    Second,
     /// All.
     All,
     /// Every other: each is followed by its value.
@@ -141,6 +143,13 @@ static COMMANDS: &[Command] = &[
     on_key("incrby", 3, EDIT, counters::increment_by),
     on_key("decrby", 3, EDIT, counters::decrement_by),
     on_key("incrbyfloat", 3, EDIT, counters::increment_by_float),
+    on_key("getrange", 4, READ, parts::get_range),
+    on_key("substr", 4, READ, parts::get_range),
+    on_key("setrange", 4, EDIT, parts::set_range),
+    on_key("getbit", 3, READ, parts::get_bit),
+    on_key("setbit", 4, EDIT, parts::set_bit),
+    on_key("bitcount", -2, READ, parts::count_bits),
+    on_key("bitpos", -3, READ, parts::find_bit),
     on_key("strlen", 2, READ, strings::length),
     on_key("type", 2, READ, strings::kind),
     on_key("expire", -3, EDIT, expiry::expire),
@@ -152,6 +161,7 @@ static COMMANDS: &[Command] = &[
     on_key("pttl", 2, READ, expiry::left_millis),
     on_key("expiretime", 2, READ, expiry::at),
     on_key("pexpiretime", 2, READ, expiry::at_millis),
+    row("object", -2, READ, Keys::Second, Run::Once(object::object)),
     on_key("q.get", -2, READ, quorum::get),
     on_key("q.put", -3, WRITE, quorum::put),
     on_key("q.del", -2, WRITE, quorum::delete),
@@ -163,6 +173,7 @@ static COMMANDS: &[Command] = &[
     row("q.cluster", -2, WRITE, Keys::None, Run::Alone(cluster::cluster)),
     row("scan", -2, NONE, Keys::None, Run::Alone(walk::scan)),
     row("keys", 2, NONE, Keys::None, Run::Alone(walk::keys)),
+    row("randomkey", 1, NONE, Keys::None, Run::Alone(walk::random)),
     row("dbsize", 1, NONE, Keys::None, Run::Alone(walk::size)),
     row("flushdb", -1, NONE, Keys::None, Run::Alone(walk::flush)),
     row("flushall", -1, NONE, Keys::None, Run::Alone(walk::flush_all)),
@@ -193,6 +204,15 @@ pub fn find(args: Args<'_>) -> Result<&'static Command, Refusal> {
 }
 
 impl Command {
+    /// Where its one key is among its arguments, if it has one.
+    pub fn key_at(&self) -> Option<usize> {
+        match self.keys {
+            Keys::First => Some(1),
+            Keys::Second => Some(2),
+            Keys::None | Keys::All | Keys::Pairs => None,
+        }
+    }
+
     /// Whether it takes so many arguments, the name included.
     pub fn takes(&self, count: usize) -> bool {
         takes(self.arity, count)

@@ -95,7 +95,7 @@ fn condition(args: Args<'_>) -> Result<ExpiryWhen, Refusal> {
         (true, ..) => Ok(ExpiryWhen::None),
         // No expiry is later than every one, so GT implies XX; LT does not.
         (_, _, true, _) => Ok(ExpiryWhen::Later),
-        (_, true, _, true) => Err("ERR not supported: XX together with LT".into()),
+        (_, true, _, true) => Ok(ExpiryWhen::SoonerThanSome),
         (_, _, _, true) => Ok(ExpiryWhen::Sooner),
         (_, true, ..) => Ok(ExpiryWhen::Some),
         _ => Ok(ExpiryWhen::Always),

@@ -48,14 +48,10 @@ const FAMILIES: &[(&str, &[&str])] = &[
         ],
     ),
     ("no node sees every command of the cluster", &["monitor"]),
+    ("values are compared by their readers; use MGET", &["lcs"]),
     (
-        "parts of values are not built yet; read and write the whole value",
-        &["getrange", "setrange", "substr", "lcs"],
-    ),
-    ("there is no single place to draw a random key from; use SCAN", &["randomkey"]),
-    (
-        "bits of values are not a type here",
-        &["getbit", "setbit", "bitcount", "bitfield", "bitfield_ro", "bitop", "bitpos"],
+        "bits are read and set one by one; see GETBIT, SETBIT, BITCOUNT and BITPOS",
+        &["bitfield", "bitfield_ro", "bitop"],
     ),
     (
         "lists are not a type here",
@@ -204,7 +200,7 @@ const FAMILIES: &[(&str, &[&str])] = &[
     ("there are no modules", &["module"]),
     (
         "the figures of the node are in INFO and Q.STATUS",
-        &["latency", "memory", "slowlog", "object", "debug", "lolwut"],
+        &["latency", "memory", "slowlog", "debug", "lolwut"],
     ),
 ];
 

@@ -25,6 +25,7 @@ use std::time::Duration;
 use crate::proto::io::{Operation, Options, Reply, Request};
 use crate::proto::limits::{KEY_MAX, VALUE_MAX_DEFAULT};
 use crate::proto::node::{Owners, Status};
+use crate::proto::rng::Rng;
 use crate::proto::time::Now;
 
 use super::command::{self, Command, Keys, Run};
@@ -199,6 +200,8 @@ pub struct Session {
     has_ended: bool,
     pub(super) order: Order,
     pub(super) walk: Option<Box<Walk>>,
+    /// Draws random keys; nothing secret.
+    pub(super) rng: Rng,
     parser: Parser,
     overlap: Overlap,
     /// The overlap table holds the commands in flight, if there are any.
@@ -232,6 +235,7 @@ impl Session {
             has_ended: false,
             order: Order::default(),
             walk: None,
+            rng: Rng::new(now.mono.as_nanos() ^ id.rotate_left(32)),
             parser: Parser::default(),
             overlap: Overlap::default(),
             overlap_noted: false,
@@ -453,10 +457,10 @@ impl Session {
         self.key = (0, Access::None);
         match command.run {
             Run::Once(handler) => {
-                if command.keys == Keys::First {
+                if let Some(key) = command.key_at().and_then(|at| args.get(at)) {
                     let is_plain = usize::from(command.plain) == args.len();
                     let access = if is_plain { Access::Write } else { command.access };
-                    if !self.admit(key_hash(self.keyspace, args.at(1)), access, more) {
+                    if !self.admit(key_hash(self.keyspace, key), access, more) {
                         return Ok(Flow::Stalled);
                     }
                 }

@@ -50,7 +50,7 @@ pub fn set(session: &mut Session, turn: &mut Turn<'_>, args: Args<'_>) -> Handle
         let put = Operation::Put { value, context: None, blind: Blind::Supersede, expires_ms: None };
         return submit(session, turn, args, put, Shape::Ok);
     }
-    let options = set_options(args, turn.now)?;
+    let options = extended(args, turn.now, Extended::Set)?;
     let edit = Edit::Set { value, when: options.when, expiry: options.expiry.unwrap_or_default() };
     let shape = match (options.get, options.when) {
         (true, _) => Shape::Value,
@@ -60,29 +60,42 @@ pub fn set(session: &mut Session, turn: &mut Turn<'_>, args: Args<'_>) -> Handle
     submit(session, turn, args, Operation::Edit(edit), shape)
 }
 
+/// The two commands that take the same options for a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Extended {
+    Set,
+    GetExpire,
+}
+
 #[derive(Default)]
-struct SetOptions {
+struct ExtendedOptions {
     when: Presence,
     get: bool,
     expiry: Option<ExpiryEdit>,
 }
 
 /// A time is looked at only once all options are known to fit together, as Redis does: what is wrong in
-/// form is told before what is wrong in value. The same unit may come twice; the last one counts.
-fn set_options(args: Args<'_>, now: Now) -> Result<SetOptions, Refusal> {
-    let mut options = SetOptions::default();
+/// form is told before what is wrong in value. An option may come twice, and a unit too: the last one counts.
+fn extended(args: Args<'_>, now: Now, command: Extended) -> Result<ExtendedOptions, Refusal> {
+    let (is_set, name, first) = match command {
+        Extended::Set => (true, "set", 3),
+        Extended::GetExpire => (false, "getex", 2),
+    };
+    let mut options = ExtendedOptions::default();
     let mut time: Option<(TimeUnit, usize)> = None;
-    let mut at = 3;
+    let mut at = first;
     while at < args.len() {
         let has_time = time.is_some();
-        if args.is(at, "NX") && options.when != Presence::Present {
+        if is_set && args.is(at, "NX") && options.when != Presence::Present {
             options.when = Presence::Absent;
-        } else if args.is(at, "XX") && options.when != Presence::Absent {
+        } else if is_set && args.is(at, "XX") && options.when != Presence::Absent {
             options.when = Presence::Present;
-        } else if args.is(at, "GET") {
+        } else if is_set && args.is(at, "GET") {
             options.get = true;
-        } else if args.is(at, "KEEPTTL") && !has_time {
+        } else if is_set && args.is(at, "KEEPTTL") && !has_time {
             options.expiry = Some(ExpiryEdit::Keep);
+        } else if !is_set && args.is(at, "PERSIST") && !has_time {
+            options.expiry = Some(ExpiryEdit::Clear);
         } else if let Some(unit) = expiry_unit(args, at)
             && at + 1 < args.len()
             && options.expiry.is_none()
@@ -96,7 +109,7 @@ fn set_options(args: Args<'_>, now: Now) -> Result<SetOptions, Refusal> {
         at += 1;
     }
     if let Some((unit, at)) = time {
-        options.expiry = Some(ExpiryEdit::At(positive_expiry(args, at, unit, now.wall, "set")?));
+        options.expiry = Some(ExpiryEdit::At(positive_expiry(args, at, unit, now.wall, name)?));
     }
     Ok(options)
 }
@@ -153,11 +166,8 @@ pub fn get_delete(session: &mut Session, turn: &mut Turn<'_>, args: Args<'_>) ->
 
 /// `GETEX key [EX s | PX ms | EXAT s | PXAT ms | PERSIST]`
 pub fn get_expire(session: &mut Session, turn: &mut Turn<'_>, args: Args<'_>) -> Handled {
-    let expiry = match (args.len(), expiry_unit(args, 2)) {
-        (2, _) => return submit(session, turn, args, Operation::Get, Shape::Value),
-        (3, None) if args.is(2, "PERSIST") => ExpiryEdit::Clear,
-        (4, Some(unit)) => ExpiryEdit::At(positive_expiry(args, 3, unit, turn.now.wall, "getex")?),
-        _ => return Err(SYNTAX),
+    let Some(expiry) = extended(args, turn.now, Extended::GetExpire)?.expiry else {
+        return submit(session, turn, args, Operation::Get, Shape::Value);
     };
     // A value without an expiry needs no write to lose it.
     let when = if expiry == ExpiryEdit::Clear { ExpiryWhen::Some } else { ExpiryWhen::Always };

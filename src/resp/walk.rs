@@ -1,15 +1,19 @@
-//! Commands over a whole keyspace: `SCAN`, `KEYS`, `DBSIZE`, `FLUSHDB`, `FLUSHALL`.
+//! Commands over a whole keyspace: `SCAN`, `KEYS`, `RANDOMKEY`, `DBSIZE`, `FLUSHDB`, `FLUSHALL`.
 //!
 //! Each is a loop of scan pages; a flush deletes the keys of a page, a bounded number at a time, before
 //! it asks for the next. The loop is the connection's only command while it runs, and nothing is locked:
 //! what others write meanwhile stays (trap T12), and what a walk that broke off did stays done, so
 //! running it again goes on.
 //!
+//! No place knows all keys, so `RANDOMKEY` draws a random place of the keyspace and then one of the first keys from
+//! there on: every key can be drawn, though not all are equally likely.
+//!
 //! Rule: a page that failed ends the walk with its error. Nothing is answered as a whole that is a part.
 
 use crate::proto::error::Outcome;
 use crate::proto::io::{Edit, Operation, Reply, Request, ScanPage};
 use crate::proto::limits::{KEYSPACES_MAX, SCAN_PAGE_MAX};
+use crate::proto::rng::Rng;
 
 use super::answer::failure;
 use super::glob::{self, Budget};
@@ -20,6 +24,9 @@ use super::parse::Args;
 use super::reply::{Protocol, Writer};
 use super::session::{Handled, Refusal, Session, Turn};
 use super::strings::LATEST;
+
+/// One of so many keys behind a random place is drawn.
+const RANDOM_AMONG: u32 = 16;
 
 /// A walk that is under way.
 #[derive(Debug)]
@@ -49,6 +56,8 @@ enum Purpose {
     Keys { pattern: Vec<u8>, written: Vec<u8> },
     /// How many keys there are.
     Count,
+    /// One key, from a random place on; behind the end of the keyspace it goes on at the beginning.
+    Random { draw: u64, went_round: bool },
     /// Deletes all keys up to and including a keyspace.
     Flush { last_keyspace: u16 },
 }
@@ -84,6 +93,14 @@ pub fn keys(session: &mut Session, turn: &mut Turn<'_>, args: Args<'_>) -> Handl
     let purpose = Purpose::Keys { pattern: checked_pattern(args.at(1))?, written: Vec::new() };
     let keyspace = session.keyspace;
     begin(session, turn, purpose, keyspace, (0, SCAN_PAGE_MAX));
+    Ok(())
+}
+
+/// `RANDOMKEY`
+pub fn random(session: &mut Session, turn: &mut Turn<'_>, _: Args<'_>) -> Handled {
+    let (keyspace, place, draw) = (session.keyspace, session.rng.next_u64(), session.rng.next_u64());
+    let purpose = Purpose::Random { draw, went_round: false };
+    begin(session, turn, purpose, keyspace, (place, RANDOM_AMONG));
     Ok(())
 }
 
@@ -210,6 +227,10 @@ impl Walk {
     /// Whether another page is wanted; moves to the next keyspace at the end of one.
     fn goes_on(&mut self) -> bool {
         match self.purpose {
+            Purpose::Random { .. } if !self.shown.is_empty() => false,
+            Purpose::Random { ref mut went_round, .. } if self.next == 0 => {
+                !core::mem::replace(went_round, true)
+            }
             Purpose::Scan { .. } => false,
             Purpose::Flush { last_keyspace } if self.next == 0 && self.keyspace < last_keyspace => {
                 self.keyspace += 1;
@@ -228,7 +249,7 @@ impl Walk {
             Purpose::Count => self.found += page.keys.len() as u64,
             Purpose::Flush { .. } => self.doomed = page.keys,
             Purpose::Scan { shows_strings: false, .. } => {}
-            Purpose::Scan { pattern: None, .. } => self.shown = page.keys,
+            Purpose::Scan { pattern: None, .. } | Purpose::Random { .. } => self.shown = page.keys,
             Purpose::Scan { pattern: Some(pattern), .. } => {
                 let mut failed = false;
                 page.keys.retain(|key| {
@@ -274,6 +295,11 @@ impl Walk {
         match &self.purpose {
             Purpose::Count => writer.count(self.found),
             Purpose::Flush { .. } => writer.ok(),
+            Purpose::Random { .. } if self.shown.is_empty() => writer.null(),
+            Purpose::Random { draw, .. } => {
+                let drawn = Rng::new(*draw).below(self.shown.len() as u64);
+                writer.bulk(&self.shown[drawn as usize]);
+            }
             Purpose::Keys { written, .. } => {
                 writer.array(self.found as usize);
                 bytes.extend_from_slice(written);

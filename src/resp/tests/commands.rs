@@ -53,6 +53,63 @@ fn strings_are_written_and_read() {
 }
 
 #[test]
+fn parts_of_values_are_read_and_written() {
+    let mut client = Client::new();
+    check(
+        &mut client,
+        &[
+            ("SETRANGE a 2 xy", ":4~"),
+            ("GETRANGE a 2 -1", "$2~xy~"),
+            ("SUBSTR a 3 3", "$1~y~"),
+            ("GETRANGE nope 0 -1", "$0~~"),
+            ("SETRANGE a 9 \"\"", ":4~"),
+            ("SETRANGE nope 9 \"\"", ":0~"),
+            ("EXISTS nope", ":0~"),
+            ("BITCOUNT a", ":9~"),
+            ("BITCOUNT a 2 2", ":4~"),
+            ("BITCOUNT a 17 18 BIT", ":2~"),
+            ("BITCOUNT nope", ":0~"),
+            ("BITPOS a 1", ":17~"),
+            ("BITPOS a 0 2 -1 byte", ":16~"),
+            ("BITPOS nope 1", ":-1~"),
+            ("BITPOS nope 0 5", ":0~"),
+            ("SETBIT a 0 1", ":0~"),
+            ("SETBIT a 0 0", ":1~"),
+            ("GETBIT a 17", ":1~"),
+            ("GETBIT a 4000", ":0~"),
+            ("SETBIT new 7 1", ":0~"),
+            ("GET new", "$1~\u{1}~"),
+            ("SET n 10", "+OK~"),
+            ("OBJECT ENCODING n", "$3~int~"),
+            ("OBJECT encoding new", "$6~embstr~"),
+            ("SETRANGE n 44 x", ":45~"),
+            ("OBJECT ENCODING n", "$3~raw~"),
+            ("OBJECT REFCOUNT n", ":1~"),
+            ("OBJECT FREQ nope", "$-1~"),
+        ],
+    );
+    assert!(client.line("COMMAND GETKEYS object encoding k").ends_with("$1\r\nk\r\n"));
+    assert!(client.line("OBJECT FREQ n").starts_with("-ERR An LFU maxmemory policy is not selected"));
+    assert!(client.line("OBJECT IDLETIME n").starts_with("-ERR not supported: "));
+}
+
+#[test]
+fn a_random_key_is_any_of_those_that_are_there() {
+    let mut client = Client::new();
+    assert_eq!(client.line("RANDOMKEY"), "$-1\r\n");
+    let keys = ["a", "b", "c", "d"];
+    for key in keys {
+        client.line(&format!("SET {key} v"));
+    }
+    client.line("SET gone v PX 1");
+    client.fake.wall += 1;
+    let drawn: std::collections::BTreeSet<String> = (0..200).map(|_| client.line("RANDOMKEY")).collect();
+    assert_eq!(drawn, keys.map(|key| format!("$1\r\n{key}\r\n")).into());
+    client.line("SELECT 1");
+    assert_eq!(client.line("RANDOMKEY"), "$-1\r\n");
+}
+
+#[test]
 fn numbers_are_counted_as_redis_counts_them() {
     let range = "-ERR value is not an integer or out of range~";
     let mut client = Client::new();
@@ -128,6 +185,8 @@ fn expiry_is_absolute_and_told_as_redis_tells_it() {
             ("EXPIRE a 50 GT", ":0~"),
             ("EXPIRE a 50 LT", ":1~"),
             ("EXPIRE a 60 XX GT", ":1~"),
+            ("EXPIRE a 70 XX LT", ":0~"),
+            ("EXPIRE a 59 LT XX", ":1~"),
             ("PEXPIRE a 1499", ":1~"),
             ("TTL a", ":1~"),
             ("PEXPIRE a 1500", ":1~"),
@@ -152,6 +211,9 @@ fn expiry_is_absolute_and_told_as_redis_tells_it() {
             ("GETEX a EX 7", "$1~2~"),
             ("TTL a", ":7~"),
             ("GETEX nope EX 7", "$-1~"),
+            ("GETEX a EX x EX 9", "$1~2~"),
+            ("TTL a", ":9~"),
+            ("GETEX a PERSIST persist", "$1~2~"),
             ("SETEX a 8 v", "+OK~"),
             ("TTL a", ":8~"),
             ("PSETEX a 900 v", "+OK~"),

@@ -1,0 +1,82 @@
+//! `OBJECT`: what Redis tells of how it keeps a value.
+//!
+//! Rule: nothing is made up. Nothing is kept of when or how often a key was read, so `FREQ` and `IDLETIME` are
+//! refused; every value is its own, so `REFCOUNT` is 1; and `ENCODING` is the one that Redis gives a value when it
+//! is set, told from its bytes, as values are kept in one way here.
+
+use crate::proto::io::Operation;
+
+use super::answer::Shape;
+use super::command::{Subcommand, subcommand};
+use super::number::integer;
+use super::order::Slot;
+use super::parse::Args;
+use super::reply::Writer;
+use super::session::{Handled, Session, Turn};
+use super::strings::LATEST;
+
+/// What is asked of a value that is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// How it is kept.
+    Encoding,
+    /// How often it is used.
+    Frequency,
+    /// When it was used last.
+    IdleTime,
+    /// How many keys share it.
+    References,
+}
+
+const OBJECT: &[Subcommand] = &[
+    Subcommand { name: "encoding", arity: 3, handler: encoding },
+    Subcommand { name: "freq", arity: 3, handler: frequency },
+    Subcommand { name: "idletime", arity: 3, handler: idle_time },
+    Subcommand { name: "refcount", arity: 3, handler: references },
+];
+
+/// The longest value that Redis keeps in one piece with its head.
+const EMBEDDED_MAX: usize = 44;
+const NO_FREQUENCY: &str = "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note \
+     that when switching between policies at runtime LRU and LFU data will take some time to adjust.";
+const NO_IDLE_TIME: &str =
+    "ERR not supported: nothing is evicted, so it is not kept when a key was used last";
+
+/// `OBJECT subcommand`
+pub fn object(session: &mut Session, turn: &mut Turn<'_>, args: Args<'_>) -> Handled {
+    subcommand("object", OBJECT, session, turn, args)
+}
+
+fn encoding(session: &mut Session, turn: &mut Turn<'_>, args: Args<'_>) -> Handled {
+    ask(session, turn, args, Asked::Encoding)
+}
+
+fn frequency(session: &mut Session, turn: &mut Turn<'_>, args: Args<'_>) -> Handled {
+    ask(session, turn, args, Asked::Frequency)
+}
+
+fn idle_time(session: &mut Session, turn: &mut Turn<'_>, args: Args<'_>) -> Handled {
+    ask(session, turn, args, Asked::IdleTime)
+}
+
+fn references(session: &mut Session, turn: &mut Turn<'_>, args: Args<'_>) -> Handled {
+    ask(session, turn, args, Asked::References)
+}
+
+fn ask(session: &mut Session, turn: &mut Turn<'_>, args: Args<'_>, asked: Asked) -> Handled {
+    session.request(turn, Slot::Answer(Shape::Object(asked)), args.at(2), Operation::Get, LATEST);
+    Ok(())
+}
+
+/// Answers what is asked of a value.
+pub fn write(writer: &mut Writer<'_>, asked: Asked, value: Option<&[u8]>) {
+    let Some(value) = value else { return writer.null() };
+    match asked {
+        Asked::Encoding if integer(value).is_some() => writer.bulk(b"int"),
+        Asked::Encoding if value.len() <= EMBEDDED_MAX => writer.bulk(b"embstr"),
+        Asked::Encoding => writer.bulk(b"raw"),
+        Asked::Frequency => writer.error(NO_FREQUENCY),
+        Asked::IdleTime => writer.error(NO_IDLE_TIME),
+        Asked::References => writer.integer(1),
+    }
+}
