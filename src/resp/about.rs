@@ -12,11 +12,13 @@ use super::command::{self, Command, Keys, Run, Subcommand, subcommand};
 use super::connection::REDIS_VERSION;
 use super::glob::{self, Budget};
 use super::number::SYNTAX;
+use super::object;
 use super::overlap::Access;
 use super::parse::Args;
 use super::reply::Writer;
 use super::session::{Handled, ServerInfo, Session, Turn};
 
+const INVALID_COMMAND: &str = "ERR Invalid command specified";
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// `TIME`
@@ -168,17 +170,22 @@ fn config_get(session: &mut Session, turn: &mut Turn<'_>, args: Args<'_>) -> Han
         ("timeout", "0".to_owned()),
     ];
     let mut budget = Budget(1 << 20);
-    let mut is_wanted = |name: &str| {
-        args.from(2).any(|pattern| {
-            let pattern = pattern.to_ascii_lowercase();
-            glob::matches(&pattern, name.as_bytes(), &mut budget).unwrap_or(false)
-        })
-    };
-    let wanted: Vec<_> = settings.iter().filter(|(name, _)| is_wanted(name)).collect();
+    let mut wanted: Vec<(&[u8], &str)> = Vec::new();
+    for pattern in args.from(2) {
+        let lower = pattern.to_ascii_lowercase();
+        for (name, value) in &settings {
+            // Whoever names a setting gets it under that name, in whatever case.
+            let name = if lower == name.as_bytes() { pattern } else { name.as_bytes() };
+            let is_wanted = glob::matches(&lower, &name.to_ascii_lowercase(), &mut budget).unwrap_or(false);
+            if is_wanted && !wanted.iter().any(|(other, _)| *other == name) {
+                wanted.push((name, value));
+            }
+        }
+    }
     session.answer(turn, |writer| {
         writer.map(wanted.len());
         for (name, value) in wanted {
-            writer.bulk(name.as_bytes());
+            writer.bulk(name);
             writer.bulk(value.as_bytes());
         }
     });
@@ -194,7 +201,7 @@ const COMMAND: &[Subcommand] = &[
     Subcommand { name: "list", arity: -2, handler: command_list },
     Subcommand { name: "info", arity: -2, handler: command_info },
     Subcommand { name: "docs", arity: -2, handler: command_docs },
-    Subcommand { name: "getkeys", arity: -3, handler: command_keys },
+    Subcommand { name: "getkeys", arity: -4, handler: command_keys },
 ];
 
 /// `COMMAND [subcommand]`
@@ -305,9 +312,13 @@ fn command_docs(session: &mut Session, turn: &mut Turn<'_>, args: Args<'_>) -> H
 }
 
 fn command_keys(session: &mut Session, turn: &mut Turn<'_>, args: Args<'_>) -> Handled {
-    let command = command::lookup(args.at(2)).ok_or("ERR Invalid command specified")?;
+    let command = command::lookup(args.at(2)).ok_or(INVALID_COMMAND)?;
     let inner = args.tail(2);
-    if !command.takes(inner.len()) {
+    let takes = match (command.keys, inner.get(1)) {
+        (Keys::Second, Some(name)) => object::words(name).ok_or(INVALID_COMMAND)? == inner.len(),
+        _ => command.takes(inner.len()),
+    };
+    if !takes {
         return Err("ERR Invalid number of arguments specified for command".into());
     }
     let keys: Vec<&[u8]> = match command.keys {

@@ -26,6 +26,8 @@ pub enum Shape {
     OkIfApplied,
     /// The value, or none.
     Value,
+    /// Nothing without a value; with one, this error line.
+    NoneOr(&'static str),
     /// 1 if it was written, 0 otherwise.
     Applied,
     /// The new length.
@@ -87,6 +89,10 @@ pub fn write(shape: Shape, reply: &Reply, protocol: Protocol, wall: WallTime, ou
         Shape::OkIfApplied => writer.null(),
         Shape::Value => match value {
             Some(value) => writer.bulk(value),
+            None => writer.null(),
+        },
+        Shape::NoneOr(refusal) => match value {
+            Some(_) => writer.error(refusal),
             None => writer.null(),
         },
         Shape::Applied => writer.integer(i64::from(reply.applied)),

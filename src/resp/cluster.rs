@@ -35,6 +35,7 @@ use super::parse::Args;
 use super::quorum::{flag, number, text};
 use super::reply::Writer;
 use super::session::{Handled, Refusal, Session, Turn};
+use super::text::shown;
 
 const CLUSTER: &[Subcommand] = &[
     Subcommand { name: "status", arity: 2, handler: status },
@@ -183,7 +184,7 @@ fn verified(session: &mut Session, turn: &mut Turn<'_>, args: Args<'_>) -> Handl
 fn name(args: Args<'_>, at: usize) -> Result<String, Refusal> {
     let bytes = args.at(at);
     let name = core::str::from_utf8(bytes).ok().filter(|name| name_is_valid(name));
-    name.map(str::to_owned).ok_or_else(|| format!("ERR `{}` is no name", shown(bytes)).into())
+    name.map(str::to_owned).ok_or_else(|| format!("ERR `{}` is no name", shown(bytes, SHOWN_MAX)).into())
 }
 
 /// The hash of a plan, as a plan prints it.
@@ -192,12 +193,9 @@ fn hash(text: &[u8]) -> Result<u64, Refusal> {
     let digits = digits.filter(|text| text.bytes().all(|byte| byte.is_ascii_hexdigit()));
     let hash = digits.and_then(|digits| u64::from_str_radix(digits, 16).ok());
     hash.ok_or_else(|| {
-        format!("ERR `{}` is no hash of a plan, which has 16 hexadecimal digits", shown(text)).into()
+        format!("ERR `{}` is no hash of a plan, which has 16 hexadecimal digits", shown(text, SHOWN_MAX))
+            .into()
     })
-}
-
-fn shown(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN_MAX)]).into_owned()
 }
 
 /// The error line of an order that was not carried out, or is not known to be.

@@ -11,6 +11,7 @@ use super::overlap::Access;
 use super::parse::Args;
 use super::reply::Writer;
 use super::session::{Handled, Refusal, Session, Turn};
+use super::text::shown;
 use super::{
     about, cluster, connection, counters, expiry, object, parts, playground, quorum, refused, store, strings, walk,
 };
@@ -245,7 +246,10 @@ pub fn subcommand(
     turn: &mut Turn<'_>,
     args: Args<'_>,
 ) -> Handled {
-    if args.is(1, "HELP") && args.len() == 2 {
+    if args.is(1, "HELP") {
+        if args.len() > 2 {
+            return Err(wrong_arity(&format!("{name}|help")));
+        }
         session.answer(turn, |writer| help(writer, name, table));
         return Ok(());
     }
@@ -287,10 +291,6 @@ pub fn all() -> &'static [Command] {
 /// The refusal of a wrong number of arguments.
 pub fn wrong_arity(name: &str) -> Refusal {
     format!("ERR wrong number of arguments for '{name}' command").into()
-}
-
-fn shown(bytes: &[u8], room: usize) -> String {
-    String::from_utf8_lossy(&bytes[..bytes.len().min(room)]).into_owned()
 }
 
 fn unknown(args: Args<'_>) -> Refusal {

@@ -6,11 +6,12 @@ use crate::proto::limits::KEYSPACES_MAX;
 use crate::proto::time::Now;
 
 use super::command::{Subcommand, subcommand, wrong_arity};
-use super::limits::NAME_MAX;
+use super::limits::{NAME_MAX, SHOWN_MAX};
 use super::number::{NOT_AN_INTEGER, SYNTAX, integer};
 use super::parse::Args;
 use super::reply::Protocol;
 use super::session::{Answers, Handled, Refusal, Session, Turn};
+use super::text::shown;
 
 /// The Redis whose behaviour towards clients we copy.
 pub const REDIS_VERSION: &str = "7.2.0";
@@ -119,7 +120,7 @@ pub fn hello(session: &mut Session, turn: &mut Turn<'_>, args: Args<'_>) -> Hand
             name = Some(checked_name(args.at(at + 1), "Client names")?);
             at += 2;
         } else {
-            let option = String::from_utf8_lossy(args.at(at));
+            let option = shown(args.at(at), SHOWN_MAX);
             return Err(format!("ERR Syntax error in HELLO option '{option}'").into());
         }
     }
@@ -242,7 +243,7 @@ fn set_client_library(session: &mut Session, turn: &mut Turn<'_>, args: Args<'_>
     } else if args.is(2, "lib-ver") {
         session.library.1 = checked_name(args.at(3), "lib-ver")?;
     } else {
-        let option = String::from_utf8_lossy(args.at(2));
+        let option = shown(args.at(2), SHOWN_MAX);
         return Err(format!("ERR Unrecognized option '{option}'").into());
     }
     session.answer_ok(turn);
@@ -278,7 +279,16 @@ fn client_redirection(session: &mut Session, turn: &mut Turn<'_>, _: Args<'_>) -
 }
 
 fn client_tracking(session: &mut Session, turn: &mut Turn<'_>, args: Args<'_>) -> Handled {
-    if !args.is(2, "OFF") {
+    let is_known = |option: &[u8]| {
+        ["BCAST", "NOLOOP", "OPTIN", "OPTOUT"]
+            .iter()
+            .any(|known| option.eq_ignore_ascii_case(known.as_bytes()))
+    };
+    let is_on = args.is(2, "ON");
+    if !is_on && !args.is(2, "OFF") || !is_on && !args.from(3).all(is_known) {
+        return Err(SYNTAX);
+    }
+    if is_on {
         return Err("ERR not supported: no node sees every write, so none can tell clients which keys they \
                     must forget"
             .into());

@@ -4,10 +4,12 @@
 use crate::proto::io::{Edit, ExpiryEdit, ExpiryWhen, Operation};
 
 use super::answer::{ExpiryForm, Shape};
+use super::limits::SHOWN_MAX;
 use super::number::{TimeUnit, integer_at, invalid_expiry};
 use super::parse::Args;
 use super::session::{Handled, Refusal, Session, Turn};
 use super::strings::submit;
+use super::text::shown;
 
 /// `EXPIRE key seconds [NX | XX | GT | LT]`
 pub fn expire(session: &mut Session, turn: &mut Turn<'_>, args: Args<'_>) -> Handled {
@@ -81,7 +83,7 @@ fn condition(args: Args<'_>) -> Result<ExpiryWhen, Refusal> {
             b"XX" => &mut some,
             b"GT" => &mut later,
             b"LT" => &mut sooner,
-            _ => return Err(format!("ERR Unsupported option {}", String::from_utf8_lossy(option)).into()),
+            _ => return Err(format!("ERR Unsupported option {}", shown(option, SHOWN_MAX)).into()),
         };
         *flag = true;
     }

@@ -11,7 +11,9 @@ use super::session::Refusal;
 /// The refusal of options that do not fit together.
 pub const SYNTAX: Refusal = Cow::Borrowed("ERR syntax error");
 /// The refusal of what should be a number.
-pub const NOT_AN_INTEGER: Refusal = Cow::Borrowed("ERR value is not an integer or out of range");
+pub const NOT_AN_INTEGER: Refusal = Cow::Borrowed(NOT_AN_INTEGER_TEXT);
+/// Its text.
+pub const NOT_AN_INTEGER_TEXT: &str = "ERR value is not an integer or out of range";
 
 /// The integer at `at`.
 ///

@@ -47,6 +47,15 @@ pub fn object(session: &mut Session, turn: &mut Turn<'_>, args: Args<'_>) -> Han
     subcommand("object", OBJECT, session, turn, args)
 }
 
+/// How many words a subcommand takes, both names included; `None` if there is none of that name.
+pub fn words(name: &[u8]) -> Option<usize> {
+    if name.eq_ignore_ascii_case(b"help") {
+        return Some(2);
+    }
+    let found = OBJECT.iter().find(|row| name.eq_ignore_ascii_case(row.name.as_bytes()))?;
+    Some(usize::from(found.arity.unsigned_abs()))
+}
+
 fn encoding(session: &mut Session, turn: &mut Turn<'_>, args: Args<'_>) -> Handled {
     ask(session, turn, args, Asked::Encoding)
 }

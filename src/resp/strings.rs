@@ -8,7 +8,7 @@ use crate::proto::io::{Blind, Edit, ExpiryEdit, ExpiryWhen, Operation, Options, 
 use crate::proto::time::Now;
 
 use super::answer::Shape;
-use super::number::{SYNTAX, TimeUnit, positive_expiry};
+use super::number::{NOT_AN_INTEGER, NOT_AN_INTEGER_TEXT, SYNTAX, TimeUnit, positive_expiry};
 use super::order::Slot;
 use super::parse::Args;
 use super::session::{Handled, Refusal, Session, Turn};
@@ -25,6 +25,8 @@ pub const LATEST: Options = Options {
     want_context: false,
     timeout: None,
 };
+
+const INVALID_GETEX: &str = "ERR invalid expire time in 'getex' command";
 
 /// Submits a request on the first key.
 pub fn submit(
@@ -166,8 +168,15 @@ pub fn get_delete(session: &mut Session, turn: &mut Turn<'_>, args: Args<'_>) ->
 
 /// `GETEX key [EX s | PX ms | EXAT s | PXAT ms | PERSIST]`
 pub fn get_expire(session: &mut Session, turn: &mut Turn<'_>, args: Args<'_>) -> Handled {
-    let Some(expiry) = extended(args, turn.now, Extended::GetExpire)?.expiry else {
-        return submit(session, turn, args, Operation::Get, Shape::Value);
+    let expiry = match extended(args, turn.now, Extended::GetExpire) {
+        Ok(ExtendedOptions { expiry: Some(expiry), .. }) => expiry,
+        Ok(_) => return submit(session, turn, args, Operation::Get, Shape::Value),
+        Err(refusal) if refusal == SYNTAX => return Err(refusal),
+        // Unlike SET, it looks for the key before it looks at the time.
+        Err(refusal) => {
+            let refusal = if refusal == NOT_AN_INTEGER { NOT_AN_INTEGER_TEXT } else { INVALID_GETEX };
+            return submit(session, turn, args, Operation::Get, Shape::NoneOr(refusal));
+        }
     };
     // A value without an expiry needs no write to lose it.
     let when = if expiry == ExpiryEdit::Clear { ExpiryWhen::Some } else { ExpiryWhen::Always };

@@ -1,4 +1,4 @@
-//! Dots and contexts as text, the same in RESP replies, in error lines and on the command line.
+//! Dots, contexts and clients' words as text, the same in RESP replies, in error lines and on the command line.
 //!
 //! A dot is `generation.nonce.number:counter`, lower-case hexadecimal without leading zeros, the counter
 //! too: its actor's data directory, the epoch's nonce and number, and which of the actor's events it is.
@@ -11,6 +11,14 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::proto::limits::CONTEXT_MAX;
 use crate::proto::version::Dot;
+
+/// A client's words as an error line repeats them: no more than so many bytes, and none behind a zero, as Redis
+/// has it.
+pub fn shown(bytes: &[u8], room: usize) -> String {
+    let bytes = &bytes[..bytes.len().min(room)];
+    let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
+    String::from_utf8_lossy(&bytes[..end]).into_owned()
+}
 
 /// A dot as text.
 pub fn dot_text(dot: &Dot) -> String {

@@ -64,8 +64,7 @@ enum Purpose {
 
 /// `SCAN cursor [MATCH pattern] [COUNT n] [TYPE type]`
 pub fn scan(session: &mut Session, turn: &mut Turn<'_>, args: Args<'_>) -> Handled {
-    let cursor = core::str::from_utf8(args.at(1)).ok().and_then(|text| text.parse::<u64>().ok());
-    let cursor = cursor.ok_or(Refusal::Borrowed("ERR invalid cursor"))?;
+    let cursor = parsed_cursor(args.at(1)).ok_or(Refusal::Borrowed("ERR invalid cursor"))?;
     let (mut pattern, mut limit, mut shows_strings) = (None, 10, true);
     for at in (2..args.len()).step_by(2) {
         let value = args.get(at + 1).ok_or(SYNTAX)?;
@@ -86,6 +85,17 @@ pub fn scan(session: &mut Session, turn: &mut Turn<'_>, args: Args<'_>) -> Handl
     let keyspace = session.keyspace;
     begin(session, turn, Purpose::Scan { pattern, shows_strings }, keyspace, (cursor, limit));
     Ok(())
+}
+
+/// As C reads a number without a sign: nothing is 0, and a minus counts down from 2⁶⁴.
+fn parsed_cursor(text: &[u8]) -> Option<u64> {
+    match text {
+        b"" => Some(0),
+        [b'-', digits @ ..] if digits.first().is_some_and(u8::is_ascii_digit) => {
+            parsed_cursor(digits).map(u64::wrapping_neg)
+        }
+        _ => core::str::from_utf8(text).ok()?.parse().ok(),
+    }
 }
 
 /// `KEYS pattern`
