@@ -7,7 +7,7 @@ use crate::proto::time::Now;
 
 use super::command::{Subcommand, subcommand, wrong_arity};
 use super::limits::{NAME_MAX, SHOWN_MAX};
-use super::number::{NOT_AN_INTEGER, SYNTAX, integer};
+use super::number::{NOT_AN_INTEGER, SYNTAX, integer, integer_at};
 use super::parse::Args;
 use super::reply::Protocol;
 use super::session::{Answers, Handled, Refusal, Session, Turn};
@@ -200,23 +200,25 @@ fn client_info(session: &mut Session, turn: &mut Turn<'_>, _: Args<'_>) -> Handl
 }
 
 fn client_list(session: &mut Session, turn: &mut Turn<'_>, args: Args<'_>) -> Handled {
-    let wanted: Option<Vec<u64>> = match args.len() {
+    let wanted: Option<Vec<i64>> = match args.len() {
         2 => None,
         4 if args.is(2, "TYPE") && args.is(3, "normal") => None,
-        4 if args.is(2, "TYPE") => Some(Vec::new()),
-        _ if args.len() > 3 && args.is(2, "ID") => Some(
-            args.from(3)
-                .map(|id| integer(id).and_then(|id| u64::try_from(id).ok()))
-                .collect::<Option<_>>()
-                .ok_or("ERR Invalid client ID")?,
-        ),
+        4 if args.is(2, "TYPE") => {
+            if !["master", "pubsub", "replica", "slave"].iter().any(|known| args.is(3, known)) {
+                return Err(format!("ERR Unknown client type '{}'", shown(args.at(3), SHOWN_MAX)).into());
+            }
+            Some(Vec::new())
+        }
+        _ if args.len() > 3 && args.is(2, "ID") => {
+            Some(args.from(3).map(integer).collect::<Option<_>>().ok_or("ERR Invalid client ID")?)
+        }
         _ => return Err(SYNTAX),
     };
     let mut lines = turn.backend.clients();
     lines.push(session.describe(turn.now));
     let number = |line: &str| {
         let digits = line.strip_prefix("id=").and_then(|rest| rest.split(' ').next());
-        digits.and_then(|digits| digits.parse::<u64>().ok()).unwrap_or(0)
+        digits.and_then(|digits| digits.parse::<i64>().ok()).unwrap_or(0)
     };
     lines.retain(|line| wanted.as_ref().is_none_or(|wanted| wanted.contains(&number(line))));
     lines.sort_by_key(|line| number(line));
@@ -284,14 +286,13 @@ fn client_tracking(session: &mut Session, turn: &mut Turn<'_>, args: Args<'_>) -
             .iter()
             .any(|known| option.eq_ignore_ascii_case(known.as_bytes()))
     };
-    let is_on = args.is(2, "ON");
-    if !is_on && !args.is(2, "OFF") || !is_on && !args.from(3).all(is_known) {
-        return Err(SYNTAX);
-    }
-    if is_on {
+    if args.is(2, "ON") {
         return Err("ERR not supported: no node sees every write, so none can tell clients which keys they \
                     must forget"
             .into());
+    }
+    if !args.is(2, "OFF") || !args.from(3).all(is_known) {
+        return Err(SYNTAX);
     }
     session.answer_ok(turn);
     Ok(())
@@ -312,7 +313,20 @@ fn client_tracking_info(session: &mut Session, turn: &mut Turn<'_>, _: Args<'_>)
 }
 
 /// No client is ever blocked.
-fn client_unblock(session: &mut Session, turn: &mut Turn<'_>, _: Args<'_>) -> Handled {
+fn client_unblock(session: &mut Session, turn: &mut Turn<'_>, args: Args<'_>) -> Handled {
+    match args.len() {
+        3 => {}
+        4 if args.is(3, "TIMEOUT") || args.is(3, "ERROR") => {}
+        4 => return Err("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR".into()),
+        _ => {
+            let given = shown(args.at(1), SHOWN_MAX);
+            let text = format!(
+                "ERR unknown subcommand or wrong number of arguments for '{given}'. Try CLIENT HELP."
+            );
+            return Err(text.into());
+        }
+    }
+    integer_at(args, 2)?;
     session.answer(turn, |writer| writer.integer(0));
     Ok(())
 }

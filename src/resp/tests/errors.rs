@@ -201,6 +201,13 @@ fn arguments_are_refused_as_redis_refuses_them() {
         ("CLIENT REPLY foo", SYNTAX),
         ("CLIENT NO-EVICT x", SYNTAX),
         ("CLIENT LIST ID x", "ERR Invalid client ID"),
+        ("CLIENT UNBLOCK x", INTEGER),
+        (
+            "CLIENT unblock 1 error x",
+            "ERR unknown subcommand or wrong number of arguments for 'unblock'. Try CLIENT HELP.",
+        ),
+        ("CLIENT UNBLOCK 1 x", "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR"),
+        ("CLIENT LIST TYPE x", "ERR Unknown client type 'x'"),
         ("COMMAND LIST FILTERBY a b", SYNTAX),
         ("AUTH a b c", SYNTAX),
         (
