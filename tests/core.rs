@@ -5,10 +5,7 @@ use std::time::Duration;
 
 use quorate::proto::config::{Config, MemberSpec};
 use quorate::proto::error::Outcome;
-use quorate::proto::io::{
-    Blind, Edit, ExpiryEdit, ExpiryWhen, MemberId, Operation, Options, Output, Presence, Reply, Request,
-    RequestId, View,
-};
+use quorate::proto::io::{Blind, MemberId, Operation, Options, Output, Reply, Request, RequestId, View};
 use quorate::proto::message::{Envelope, Hello, Message};
 use quorate::proto::node::Node;
 use quorate::proto::rng::Rng;
@@ -22,6 +19,8 @@ mod avoided;
 mod claims;
 #[path = "core/counters.rs"]
 mod counters;
+#[path = "core/edits.rs"]
+mod edits;
 #[path = "core/exchange.rs"]
 mod exchange;
 #[path = "core/faulty.rs"]
@@ -361,33 +360,6 @@ fn a_late_replica_is_passed_over_and_a_stale_one_is_repaired() {
     for _ in 0..4 {
         assert_eq!(values(&cluster.get(0, "k")), ["v"]);
     }
-}
-
-#[test]
-fn edits_at_a_stale_coordinator_act_on_what_was_acknowledged() {
-    let mut cluster = Cluster::new(3, |_| {}, 3);
-    cluster.ask(0, "k", set("v1"), Options::default());
-    cluster.isolate(2);
-    cluster.ask(0, "k", set("v2"), Options::default());
-    cluster.heal();
-    let at = ExpiryEdit::At(9_000_000);
-    let expire = Operation::Edit(Edit::Expire { expiry: at, when: ExpiryWhen::Always });
-    assert!(cluster.ask(2, "k", expire, Options::default()).applied);
-    let reply = cluster.get(0, "k");
-    assert_eq!((values(&reply), reply.siblings[0].expires_ms), (vec!["v2".to_owned()], Some(9_000_000)));
-    let append = cluster.ask(1, "k", Operation::Edit(Edit::Append(b"+")), Options::default());
-    assert_eq!((append.applied, append.length, values(&append)), (true, 3, vec!["v2".to_owned()]));
-    let absent = Edit::Set { value: b"no", when: Presence::Absent, expiry: ExpiryEdit::Clear };
-    let reply = cluster.ask(1, "k", Operation::Edit(absent), Options::default());
-    assert_eq!((reply.outcome, reply.applied), (Outcome::Ok, false));
-    cluster.isolate(2);
-    cluster.ask(0, "k", set("v3"), Options::default());
-    cluster.heal();
-    let delete = cluster.ask(2, "k", Operation::Edit(Edit::Delete), Options::default());
-    assert_eq!((delete.applied, values(&delete)), (true, vec!["v3".to_owned()]));
-    let gone = cluster.get(1, "k");
-    assert_eq!(gone.outcome, Outcome::NotFound);
-    assert!(gone.context.is_some(), "a deleted key still has a context");
 }
 
 #[test]
