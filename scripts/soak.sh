@@ -13,6 +13,8 @@ stage prerequisites 10 scripts/prerequisites.sh gcc g++ redis-server redis-cli r
 stage simulator    600 scripts/sim.sh soak
 stage kill         120 env QUORATE_KILL_ROUNDS=100 cargo test --release --test processes kill -- --nocapture
 stage malformed    120 env QUORATE_MALFORMED=1000000 scripts/malformed.sh
+stage differential 60 env QUORATE_DIFFERENTIAL_ROUNDS=1000 \
+    cargo test --release --test differential -- --nocapture
 stage store-kill   20 env QUORATE_STORE_KILL_ROUNDS=200 cargo test --profile sim --test store_kill -- --nocapture
 stage store-model  60 env QUORATE_STORE_OPERATIONS=1000000 \
     cargo test --profile sim --lib store::tests::upkeep -- --nocapture
