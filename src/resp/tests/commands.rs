@@ -475,7 +475,13 @@ fn an_unmodified_client_finds_what_it_asks_for() {
             ("CLIENT GETNAME", "$-1~"),
         ],
     );
-    let count = crate::resp::command::all().len();
+    let commands = crate::resp::command::all();
+    let documented = include_str!("../../../docs/redis.md");
+    for command in commands {
+        let name = command.name.to_uppercase();
+        assert!(documented.contains(&format!("`{name}`")), "{name} is not in docs/redis.md");
+    }
+    let count = commands.len();
     assert_eq!(client.line("COMMAND COUNT"), format!(":{count}\r\n"));
     assert!(client.line("COMMAND LIST").starts_with(&format!("*{count}\r\n$3\r\nget\r\n")));
     assert!(client.line("COMMAND").starts_with(&format!("*{count}\r\n*10\r\n")));
