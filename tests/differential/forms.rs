@@ -7,7 +7,7 @@
 //!  {x} {c} {g} {u}  options of SET, of EXPIRE, of GETEX, of SCAN  {pat} a pattern  {r} a keyspace  {name} a name
 //! ```
 
-/// What a program is drawn from, each as often as the others.
+/// What a program is drawn from, those without a key less often.
 pub const FORMS: &[&str] = &[
     "set {k} {v}",
     "set {n} {i}",

@@ -2,7 +2,7 @@
 //! real node; each reply must be the same byte for byte, in RESP2 and in RESP3, errors too.
 //!
 //! ```text
-//! QUORATE_DIFFERENTIAL_ROUNDS=10     how often each command is run with each option, at least
+//! QUORATE_DIFFERENTIAL_ROUNDS=60     how often each command is run with each option, at least
 //! QUORATE_DIFFERENTIAL_SEED=…        run this one program instead
 //! ```
 //!
@@ -42,7 +42,7 @@ use program::Program;
 use run::{Difference, Pair};
 use tally::Tally;
 
-const ROUNDS: u64 = 10;
+const ROUNDS: u64 = 60;
 /// Programs at a cluster, for each round.
 const CLUSTER_PROGRAMS: u64 = 6;
 /// Programs after which every command must have come up often enough, for each round.

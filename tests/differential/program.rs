@@ -92,6 +92,13 @@ const VALUES: [&[u8]; 17] = [
     b"one more than forty-four bytes, as it happens",
 ];
 
+impl Step {
+    /// One command, as it should be.
+    fn of(words: Words) -> Step {
+        Step { commands: vec![words], replies: 1, pause_ms: 0, is_mistaken: false }
+    }
+}
+
 impl Program {
     /// The program of a seed. Without walks in a cluster, where a node may be behind in what it knows of others.
     pub fn new(seed: u64, prefix: &str, has_walks: bool) -> Program {
@@ -99,9 +106,17 @@ impl Program {
         let is_pipelined = draw.rng.one_in(3);
         let hello = if draw.rng.one_in(2) { "hello 2" } else { "hello 3" };
         let mut steps = vec![draw.step(hello)];
-        let length = 10 + draw.rng.below(50);
+        let length = 10 + draw.rng.below(80);
         while steps.len() < length as usize {
             let form = *draw.pick(FORMS);
+            // Most shall be about keys, which have a past then that matters.
+            if !form.contains("{k}")
+                && !form.contains("{n}")
+                && !form.contains("{f}")
+                && draw.rng.below(3) > 0
+            {
+                continue;
+            }
             let name = form.split(' ').next().expect("a form has a name");
             // These take several requests, or change what comes after them.
             let is_long = matches!(name, "scan" | "randomkey" | "incrbyfloat");
@@ -110,16 +125,20 @@ impl Program {
             }
             if matches!(name, "dbsize" | "randomkey") {
                 // What has expired is counted by Redis until somebody has looked for it.
-                steps.push(draw.look_at_all());
+                steps.push(draw.look_at_all("exists"));
             }
             steps.push(draw.step(form));
         }
+        let end = steps.len() - draw.rng.below(5) as usize;
+        // Whatever a command did to a key is seen by now.
+        let tail = steps.split_off(end);
+        steps.extend(keys(prefix).into_iter().map(|key| Step::of(vec![b"pexpiretime".to_vec(), key])));
+        steps.push(draw.look_at_all("mget"));
         if has_walks {
             let form = *draw.pick(FLUSHES);
-            let before_end = draw.rng.below(5) as usize;
-            let flush = draw.step(form);
-            steps.insert(steps.len() - before_end, flush);
+            steps.push(draw.step(form));
         }
+        steps.extend(tail);
         if is_pipelined {
             steps.retain(|step| step.pause_ms == 0);
         } else if draw.rng.one_in(2) {
@@ -135,7 +154,7 @@ impl Program {
 }
 
 fn keys(prefix: &str) -> Vec<Vec<u8>> {
-    let names = ["t0", "t1", "t2", "t3", "n0", "n1", "n2", "f0", "f1"];
+    let names = ["t0", "t1", "t2", "n0", "n1", "f0"];
     names.iter().map(|name| format!("{prefix}{name}").into_bytes()).collect()
 }
 
@@ -144,10 +163,10 @@ impl Draw<'_> {
         &among[self.rng.below(among.len() as u64) as usize]
     }
 
-    fn look_at_all(&mut self) -> Step {
-        let mut words = vec![b"exists".to_vec()];
+    fn look_at_all(&self, name: &str) -> Step {
+        let mut words = vec![name.as_bytes().to_vec()];
         words.extend(keys(self.prefix));
-        Step { commands: vec![words], replies: 1, pause_ms: 0, is_mistaken: false }
+        Step::of(words)
     }
 
     fn step(&mut self, form: &str) -> Step {
@@ -155,7 +174,7 @@ impl Draw<'_> {
         for word in form.split(' ') {
             self.fill(word, &mut words);
         }
-        let mut step = Step { commands: Vec::new(), replies: 1, pause_ms: 0, is_mistaken: false };
+        let mut step = Step::of(Words::new());
         // Redis 7.0 keeps the name of a HELLO that it refuses, Redis 7.2 does not.
         let may_bend =
             !form.starts_with("client reply") && !form.contains("setname {name}") && form != "quit";
@@ -168,7 +187,7 @@ impl Draw<'_> {
             words[at] = b"1".to_vec();
             step.pause_ms = 3;
         }
-        step.commands.push(words);
+        step.commands = vec![words];
         let then = match form {
             "client reply skip" => &["get {k}", "ping"][..],
             "client reply off" => &["set {k} {v}", "client reply on"],
@@ -196,9 +215,9 @@ impl Draw<'_> {
 
     fn fill(&mut self, word: &str, words: &mut Words) {
         let filled = match word {
-            "{k}" => self.key(&["t0", "t1", "t2", "t3"], 20),
-            "{n}" => self.key(&["n0", "n1", "n2"], 60),
-            "{f}" => self.key(&["f0", "f1"], 60),
+            "{k}" => self.key(&["t0", "t1", "t2"], 20),
+            "{n}" => self.key(&["n0", "n1"], 60),
+            "{f}" => self.key(&["f0"], 60),
             "{v}" => self.value(),
             "{i}" => self.integer(),
             "{d}" => self.pick(&FRACTIONS).as_bytes().to_vec(),
