@@ -50,6 +50,17 @@ impl Tally {
         100.0 * (self.replies - self.errors) as f64 / self.replies.max(1) as f64
     }
 
+    /// Commands that were answered by errors more often than this, in percent.
+    pub fn bad(&self, errors_max: f64) -> Vec<String> {
+        let commands = self.counts.iter().filter(|(label, _)| !label.contains(' '));
+        let shares =
+            commands.map(|(name, count)| (name, 100.0 * count.errors as f64 / count.runs.max(1) as f64));
+        shares
+            .filter(|(_, share)| *share > errors_max)
+            .map(|(name, share)| format!("{name} {share:.1} %"))
+            .collect()
+    }
+
     /// Everything, a line for each label.
     pub fn print(&self) {
         for (label, Count { runs, errors }) in &self.counts {
