@@ -60,6 +60,10 @@ pub fn reset(session: &mut Session, turn: &mut Turn<'_>, _: Args<'_>) -> Handled
 /// `SELECT keyspace`
 pub fn select(session: &mut Session, turn: &mut Turn<'_>, args: Args<'_>) -> Handled {
     let number = integer(args.at(1)).ok_or(NOT_AN_INTEGER)?;
+    if i32::try_from(number).is_err() {
+        let (min, max) = (i32::MIN, i32::MAX);
+        return Err(format!("ERR value is out of range, value must between {min} and {max}").into());
+    }
     let keyspace = u16::try_from(number).ok().filter(|number| *number < KEYSPACES_MAX);
     session.keyspace = keyspace.ok_or("ERR DB index is out of range")?;
     session.answer_ok(turn);

@@ -178,6 +178,7 @@ fn arguments_are_refused_as_redis_refuses_them() {
         ("SELECT 16", "ERR DB index is out of range"),
         ("SELECT -1", "ERR DB index is out of range"),
         ("SELECT x", INTEGER),
+        ("SELECT 4294967296", "ERR value is out of range, value must between -2147483648 and 2147483647"),
         ("SCAN x", "ERR invalid cursor"),
         ("SCAN -", "ERR invalid cursor"),
         ("SCAN \" 1\"", "ERR invalid cursor"),
