@@ -4,7 +4,8 @@
 //! ```text
 //!  TTL PTTL EXPIRETIME PEXPIRETIME TIME   may be two seconds apart: the clock goes on between the servers
 //!  KEYS, CONFIG GET                       in any order
-//!  SCAN                                   is run to its end at each, and all of its keys compared in any order
+//!  SCAN                                   is run to its end at each, and all of its keys compared in any order;
+//!                                         of one that begins in the middle, that it is answered
 //!  RANDOMKEY                              any key that is there
 //! ```
 //!
@@ -151,6 +152,8 @@ fn is_alike(words: &[Vec<u8>], redis: &[u8], ours: &[u8]) -> bool {
         _ => false,
     };
     match &words[0].to_ascii_lowercase()[..] {
+        // Another cursor than the first is a place in one server alone.
+        b"scan" => words[1] != b"0" && redis[0] == b'*' && ours[0] == b'*',
         b"ttl" | b"expiretime" => near(1),
         b"pttl" | b"pexpiretime" => near(1_000),
         b"time" => {
