@@ -13,7 +13,8 @@ use super::reply::Writer;
 use super::session::{Handled, Refusal, Session, Turn};
 use super::text::shown;
 use super::{
-    about, cluster, connection, counters, expiry, object, parts, playground, quorum, refused, store, strings, walk,
+    about, cluster, connection, counters, expiry, object, parts, playground, quorum, refused, store, strings,
+    walk,
 };
 
 /// A command.
