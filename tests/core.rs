@@ -35,6 +35,8 @@ mod hints;
 mod probes;
 #[path = "core/read_only.rs"]
 mod read_only;
+#[path = "core/reap.rs"]
+mod reap;
 #[path = "core/sweep.rs"]
 mod sweep;
 
@@ -64,6 +66,7 @@ impl Cluster {
                 config.members.clone_from(&members);
                 config.background_read_one_in = 0;
                 config.exchange_interval = None;
+                config.reap_after = None;
                 change(&mut config);
                 let store = MemoryStore::new(config.partitions, &mut || random.next_u64())
                     .with_cold_reads(cold_one_in);
@@ -220,7 +223,7 @@ impl Cluster {
         let node = &self.nodes[to];
         let (layout_version, cluster_id) = (node.layout().version() as u32, node.keys().cluster_id);
         let mut frame = Vec::new();
-        message.encode(&Envelope { layout_version, cluster_id, request_id: 0 }, &mut frame);
+        message.encode(&Envelope { layout_version, cluster_id, request_id: 0, reaps: 0 }, &mut frame);
         self.nodes[to].handle_frames(self.now, self.ids[from], &frame).unwrap();
         self.run();
     }
@@ -500,7 +503,8 @@ fn the_memory_of_a_member_never_goes_back() {
     let mut cluster = Cluster::new(2, |_| {}, 0);
     let (now, from) = (cluster.now, cluster.ids[1]);
     let node = &mut cluster.nodes[0];
-    let envelope = Envelope { layout_version: 1, cluster_id: node.keys().cluster_id, request_id: 0 };
+    let envelope =
+        Envelope { layout_version: 1, cluster_id: node.keys().cluster_id, request_id: 0, reaps: 0 };
     let layout_hash = node.layout().hash();
     let mut introduce = |opens, boot, sequence| {
         let hello = Hello { boot, generation: 7, opens, sequence, layout_hash, seen: None, answer: false };

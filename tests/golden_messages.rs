@@ -26,7 +26,7 @@ use quorate::proto::wire::WireError;
 const WRITE: &str = "QUORATE_GOLDEN_WRITE";
 
 fn envelope() -> Envelope {
-    Envelope { layout_version: 3, cluster_id: 0x1122_3344_5566_7788, request_id: 1 << 40 }
+    Envelope { layout_version: 3, cluster_id: 0x1122_3344_5566_7788, request_id: 1 << 40, reaps: 0 }
 }
 
 fn keys() -> ClusterKeys {

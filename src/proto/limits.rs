@@ -122,6 +122,14 @@ pub const SWEEP_BYTES_MAX: usize = 1 << 20;
 pub const SWEEP_PAUSE: Duration = Duration::from_millis(10);
 /// How long the sweep waits when the store cannot take a record yet.
 pub const SWEEP_WAIT: Duration = Duration::from_millis(100);
+/// How old a tombstone is before it is looked at for reaping.
+pub const REAP_AFTER: Duration = Duration::from_secs(3_600);
+/// Keys that one attempt to reap is about.
+pub const REAP_KEYS: usize = 64;
+/// How often keys are looked for that may be reaped, at least.
+pub const REAP_PASS: Duration = Duration::from_secs(60);
+/// Attempts that are made for the same keys, one after another, when somebody has heard of a later count.
+pub const REAP_TRIES: u32 = 4;
 /// How far ahead of our wall clock a hybrid timestamp may lie before it is not followed.
 pub const CLOCK_DRIFT_MAX_MS: u64 = 500;
 /// Epochs leased to disk at one time.

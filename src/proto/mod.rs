@@ -22,6 +22,7 @@ pub mod merkle;
 pub mod message;
 pub mod node;
 mod peers;
+pub mod reap;
 mod replica;
 pub mod ring;
 pub mod rng;

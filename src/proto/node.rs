@@ -14,6 +14,7 @@ use super::keys::ClusterKeys;
 use super::limits;
 use super::message::{Acks, Envelope, Fetched, Hello, Message, Seen, Stored, decode_frame, split_frame};
 use super::peers::Peers;
+use super::reap::Reaping;
 use super::replica::{Held, Refusal, Replica, Waiter};
 use super::ring::{Layout, member_id, position};
 use super::rng::Rng;
@@ -25,6 +26,7 @@ use super::transfer::Transfers;
 
 mod following;
 mod hinting;
+mod reaping;
 mod status;
 
 pub use status::{MemberStatus, Owners, Status};
@@ -46,6 +48,7 @@ pub struct Node<S: Store> {
     peers: Peers,
     coordinator: Coordinator,
     sweep: Sweep,
+    reaping: Reaping,
     rng: Rng,
     replies: VecDeque<(RequestId, Reply)>,
     /// What membership is to hear.
@@ -65,6 +68,8 @@ struct Counters {
     frames_refused: u64,
     other_layout: u64,
     rollbacks: u64,
+    /// Records refused that were read before a reap.
+    stale: u64,
 }
 
 /// Bytes from a peer that are no message of ours. The connection they came on is not to be trusted.
@@ -108,6 +113,7 @@ impl<S: Store> Node<S> {
         let mut node = Node {
             hints: Hints::open(hints, &config, keys.hash, routes.partitions(), now),
             sweep: Sweep::new(routes.partitions(), config.sweep_interval, now.mono),
+            reaping: Reaping::new(&config, now.mono),
             keys,
             cluster,
             routes,
@@ -263,10 +269,14 @@ impl<S: Store> Node<S> {
         match message {
             Message::Replicate { keyspace, key, acks, object } => {
                 let Some(key) = self.locate(envelope, keyspace, key) else { return Ok(()) };
+                if self.refuse_stale(from, envelope, key.partition) {
+                    return Ok(());
+                }
                 return self.take_replicate(now, from, id, &key, acks, object);
             }
             Message::Fetch { keyspace, key, known, .. } => {
                 let Some(key) = self.locate(envelope, keyspace, key) else { return Ok(()) };
+                self.replica.hear_reaps(key.partition, envelope.reaps);
                 return self.take_fetch(from, id, &key, known);
             }
             Message::Acknowledge(stored) => {
@@ -303,7 +313,10 @@ impl<S: Store> Node<S> {
             Message::Probed { number } => {
                 self.news.push_back(Output::Probed { from: self.peers.peer(from).id, number });
             }
-            message => return self.take_cluster(now, from, id, envelope.layout_version, &message),
+            Message::Prove(_) | Message::Proved(_) | Message::Reap(_) | Message::Stale { .. } => {
+                return self.take_reaping(now, from, envelope, &message);
+            }
+            message => return self.take_cluster(now, from, envelope, &message),
         }
         Ok(())
     }
@@ -424,6 +437,7 @@ impl<S: Store> Node<S> {
         self.turn(now).peer_down(slot);
         self.transfers.peer_down(slot, self.routes.partitions());
         self.exchanges.peer_down(slot);
+        self.reaping.peer_down(slot);
         self.hints.peer_down(peer);
     }
 
@@ -563,6 +577,7 @@ impl<S: Store> Node<S> {
             self.carry_on_exchange(now);
         }
         self.handle_hints_timeout(now);
+        self.handle_reaping_timeout(now);
         self.sweep.handle_timeout(now, &mut self.replica);
     }
 
@@ -578,6 +593,9 @@ impl<S: Store> Node<S> {
     pub fn poll_output(&mut self, now: Now) -> Option<Output> {
         if !self.is_settled() {
             self.follow(now);
+        }
+        if !self.reaping.is_idle() {
+            self.carry_on_reaping(now);
         }
         if self.replica.waits_in_vain() || self.hints.waits().waits_in_vain() {
             self.handle_synced(now);
@@ -605,7 +623,7 @@ impl<S: Store> Node<S> {
         let requests = self.coordinator.deadline().min(self.hello_at);
         let store = self.replica.sync_deadline().min(self.replica.store().deadline());
         let exchange = self.exchanges.deadline(&self.config, &self.peers);
-        let store = store.min(self.hints_deadline()).min(exchange);
+        let store = store.min(self.hints_deadline()).min(exchange).min(self.reaping.deadline(&self.replica));
         requests.min(store).min(self.sweep.deadline(&self.replica)).min(self.cluster_deadline())
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::io::MemberId;
 use super::latency::Latency;
 use super::limits;
-use super::message::{Envelope, LEVEL, Message};
+use super::message::{Envelope, LEVEL, LEVEL_OF_REAPS, Message};
 
 /// One peer.
 #[derive(Debug)]
@@ -87,7 +87,7 @@ impl Peers {
             peers: Vec::new(),
             own: 0,
             by_id: BTreeMap::new(),
-            envelope: Envelope { layout_version: 0, cluster_id, request_id: 0 },
+            envelope: Envelope { layout_version: 0, cluster_id, request_id: 0, reaps: 0 },
             filled: Vec::new(),
             spare: Vec::new(),
             sent: 0,
@@ -157,10 +157,16 @@ impl Peers {
     /// Frames a message for a peer. Not connected: it is dropped, as a network would. So is one that is too
     /// large for any frame: the peer would end the connection over it, and every request with that.
     pub fn send(&mut self, slot: u16, request_id: u64, message: &Message<'_>) {
+        self.send_counted(slot, request_id, 0, message);
+    }
+
+    /// The same, of what was read, or is asked, under a count of reaps (trap T6).
+    pub fn send_counted(&mut self, slot: u16, request_id: u64, reaps: u64, message: &Message<'_>) {
         assert_ne!(slot, self.own, "nobody sends to itself");
         let peer = &mut self.peers[usize::from(slot)];
         // What it does not know it would end the connection for.
-        if !peer.connected || message.level() > peer.level {
+        let level = if reaps > 0 { LEVEL_OF_REAPS } else { 0 };
+        if !peer.connected || message.level().max(level) > peer.level {
             return;
         }
         if !message.fits() {
@@ -174,7 +180,7 @@ impl Peers {
             }
         }
         self.sent += 1;
-        message.encode(&Envelope { request_id, ..self.envelope }, &mut peer.outbox);
+        message.encode(&Envelope { request_id, reaps, ..self.envelope }, &mut peer.outbox);
     }
 
     /// The frames for one peer.

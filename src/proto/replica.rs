@@ -12,8 +12,10 @@ use super::effect::{Cover, Effect, NewVersion, Written};
 use super::io::MemberId;
 use super::keys::Key;
 use super::limits;
+use super::reap::Counts;
 use super::store::{
-    Durability, Identity, KeyRef, LocalPart, Lookup, NewRecord, Record, Sequence, Store, StoreError, Ticket,
+    Durability, Identity, KeyRef, LocalPart, Lookup, NewRecord, Note, Record, Sequence, Store, StoreError,
+    Ticket,
 };
 use super::time::{Instant, Now, WallTime};
 use super::version::{Actor, Context, CountError, Dot, Epoch, Hlc, HybridClock, Object, Sibling};
@@ -37,6 +39,8 @@ pub enum Refusal {
     ClockTooFar,
     /// Nothing can be counted on what is here.
     Count(CountError),
+    /// It was read before its partition was last reaped (trap T6).
+    Stale,
 }
 
 /// What a lookup of our own copy gave.
@@ -129,6 +133,8 @@ pub struct Replica<S> {
     unsynced_since: Option<Instant>,
     /// The encoded object of the last write or merge.
     encoded: Vec<u8>,
+    /// The counts of reaps under which records are read here.
+    reaps: Counts,
     /// For operators.
     pub counters: ReplicaCounters,
 }
@@ -161,6 +167,8 @@ impl<S: Store> Replica<S> {
             wants_sync: false,
             unsynced_since: None,
             encoded: Vec::new(),
+            // A store refuses a note that is not as it was written.
+            reaps: Counts::decode(store.note(Note::Reaps)).unwrap_or_default(),
             counters: ReplicaCounters::default(),
             store,
         };
@@ -219,6 +227,61 @@ impl<S: Store> Replica<S> {
     /// The encoded object of the last [`Replica::write`], or of the last call of another kind that encoded one.
     pub fn encoded(&self) -> &[u8] {
         &self.encoded
+    }
+
+    /// The counts of reaps under which records are read here.
+    pub fn reaps(&self) -> &Counts {
+        &self.reaps
+    }
+
+    /// Whether numbers for attempts to reap are leased; they are from soon on, if not.
+    pub fn has_reap_numbers(&mut self) -> bool {
+        if self.store.is_kept(Note::Reaps) {
+            self.reaps.kept();
+        }
+        if self.reaps.lease() {
+            self.store.keep(Note::Reaps, self.reaps.encode());
+        }
+        self.reaps.has_numbers()
+    }
+
+    /// A number for a new attempt to reap in a partition, above this one; `None` if one has to be leased first.
+    pub fn take_reap_number(&mut self, partition: u16, above: u64) -> Option<u64> {
+        self.reaps.take(partition, above, self.identity.generation as u16)
+    }
+
+    /// Somebody is as far as this with reaping a partition.
+    pub fn hear_reaps(&mut self, partition: u16, count: u64) {
+        self.reaps.hear(partition, count);
+    }
+
+    /// What is held of a partition is known as of this count; that is on disk once the note is.
+    pub fn prove_reaps(&mut self, partition: u16, count: u64) {
+        self.reaps.prove(partition, count);
+        self.store.keep(Note::Reaps, self.reaps.encode());
+    }
+
+    /// Whether what was read under this count is from before a reap of the partition (trap T6): it may not be merged.
+    pub fn is_stale(&self, partition: u16, count: u64) -> bool {
+        count < self.reaps.of(partition) && !cfg!(mutant = "reap_uncounted")
+    }
+
+    /// Takes a key out of the store if the record there is this one, and on disk. Whether it was.
+    ///
+    /// # Errors
+    /// The store's reason.
+    pub fn reap(&mut self, now: Now, key: &KeyRef<'_>, item_hash: u64) -> Result<bool, StoreError> {
+        let is_this = match self.store.get(key) {
+            Ok(Lookup::Found(record)) => {
+                let is_durable = record.sequence <= self.store.marks().durable;
+                (record.item_hash == item_hash && is_durable) || cfg!(mutant = "reap_unconditional")
+            }
+            _ => false,
+        };
+        if is_this {
+            self.remove(now, key)?;
+        }
+        Ok(is_this)
     }
 
     /// Whether any record in the store may have an expiry.

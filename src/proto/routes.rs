@@ -221,6 +221,21 @@ impl Routes {
         self.is_seated
     }
 
+    /// All members, by their slots.
+    pub fn members(&self) -> impl Iterator<Item = u16> + use<'_> {
+        self.machines.iter().map(|machine| machine.slot)
+    }
+
+    /// Whether a member's copies are no evidence.
+    pub fn is_unread(&self, slot: u16) -> bool {
+        self.unread.contains(&slot)
+    }
+
+    /// Whether the cluster moves from one layout to another.
+    pub fn is_in_transition(&self) -> bool {
+        self.also.is_some()
+    }
+
     /// Whether a machine is a member that holds data.
     pub fn holds_data(&self, slot: u16) -> bool {
         self.machines.iter().any(|machine| machine.slot == slot && machine.weight > 0)

@@ -181,11 +181,13 @@ pub enum Note {
     Topology,
     /// What this node voted as a keeper.
     Votes,
+    /// The counts of reaps under which it said what it holds.
+    Reaps,
 }
 
 impl Note {
     /// All of them.
-    pub const ALL: [Note; 2] = [Note::Topology, Note::Votes];
+    pub const ALL: [Note; 3] = [Note::Topology, Note::Votes, Note::Reaps];
 }
 
 /// What a partition holds.

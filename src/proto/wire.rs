@@ -53,6 +53,11 @@ impl<'a> Reader<'a> {
         self.rest
     }
 
+    /// Whether everything was read.
+    pub const fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
     /// Refuses bytes left over.
     ///
     /// # Errors

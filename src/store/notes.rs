@@ -23,6 +23,7 @@ pub const fn file_name(note: Note) -> &'static str {
     match note {
         Note::Topology => "topology",
         Note::Votes => "votes",
+        Note::Reaps => "reaps",
     }
 }
 

@@ -21,7 +21,7 @@ fn alone() -> Options {
 
 impl Cluster {
     /// Lets time pass in small steps.
-    fn pass(&mut self, time: Duration) {
+    pub(super) fn pass(&mut self, time: Duration) {
         let step = Duration::from_millis(20);
         for _ in 0..time.as_millis() / step.as_millis() {
             self.advance(step);
@@ -34,21 +34,21 @@ impl Cluster {
         roots.into_iter().map(|(place, digest)| (place, digest.sum)).collect()
     }
 
-    fn are_equal(&self) -> bool {
+    pub(super) fn are_equal(&self) -> bool {
         (1..self.nodes.len()).all(|at| self.roots(at) == self.roots(0))
     }
 
-    fn sum(&self, name: &str) -> u64 {
+    pub(super) fn sum(&self, name: &str) -> u64 {
         (0..self.nodes.len()).map(|at| self.counter(at, name)).sum()
     }
 
-    fn part(&mut self) {
+    pub(super) fn part(&mut self) {
         for one in 0..self.nodes.len() {
             self.isolate(one);
         }
     }
 
-    fn meet(&mut self) {
+    pub(super) fn meet(&mut self) {
         self.cut.clear();
         for one in 0..self.nodes.len() {
             for other in (0..self.nodes.len()).filter(|&other| other != one) {

@@ -32,6 +32,7 @@ pub fn founded(count: usize) -> Cluster {
         config.membership = Membership::Founded;
         config.background_read_one_in = 0;
         config.exchange_interval = None;
+        config.reap_after = None;
         Node::new(config, store, super::no_hints(at as u64 + 1), at as u64, now).unwrap()
     };
     Cluster::of(stores.into_iter().enumerate().map(start).collect(), now)

@@ -27,7 +27,8 @@ fn a_probe_is_taken_from_a_member_with_any_layout() {
     let mut cluster = Cluster::new(2, |_| {}, 0);
     let (now, from) = (cluster.now, cluster.ids[1]);
     let node = &mut cluster.nodes[0];
-    let envelope = Envelope { layout_version: 99, cluster_id: node.keys().cluster_id, request_id: 0 };
+    let envelope =
+        Envelope { layout_version: 99, cluster_id: node.keys().cluster_id, request_id: 0, reaps: 0 };
     let hello =
         Hello { boot: 5, generation: 7, opens: 3, sequence: 1, layout_hash: 1, seen: None, answer: false };
     let mut frame = Vec::new();

@@ -33,7 +33,8 @@ fn a_read_only_replica_answers_every_copy_of_what_it_could_not_save() {
     object.encode(&mut bytes);
     let acks = Acks { stored: true, durable: true };
     let mut frame = Vec::new();
-    let envelope = Envelope { layout_version: 1, cluster_id: node.keys().cluster_id, request_id: 5 };
+    let envelope =
+        Envelope { layout_version: 1, cluster_id: node.keys().cluster_id, request_id: 5, reaps: 0 };
     Message::Replicate { keyspace: 0, key: b"k", acks, object: &bytes }.encode(&envelope, &mut frame);
     for copy in 0..3 {
         node.handle_frames(now, peer, &frame).unwrap();

@@ -213,6 +213,7 @@ impl Alone {
         let mut config = Config::new("a");
         config.partitions = 4;
         config.sweep_interval = SECOND;
+        config.reap_after = None;
         let store = Faulty {
             memory: MemoryStore::new(config.partitions, &mut || 9),
             reason: None,

@@ -187,6 +187,7 @@ impl Messages<'_> {
             layout_version: self.facts.layout_version,
             cluster_id: self.facts.keys.cluster_id,
             request_id,
+            reaps: 0,
         }
     }
 

@@ -105,6 +105,8 @@ struct Slot {
     attempts: u32,
     /// The request as it came, where it must be taken up again.
     request: Vec<u8>,
+    /// The count of reaps of its partition when its read began (trap T6).
+    reaps: u64,
     /// Bytes of its value, counted in [`Coordinator::bytes`].
     bytes: usize,
     reading: Reading,
@@ -209,6 +211,7 @@ impl Coordinator {
             tick: 0,
             attempts: 0,
             request: Vec::new(),
+            reaps: 0,
             bytes: 0,
             reading: Reading::default(),
             tally: WriteTally::default(),
@@ -604,6 +607,28 @@ impl<S: Store> Turn<'_, S> {
         );
     }
 
+    /// A machine is further with reaping than what it was sent: a write goes again as it is read now, a repair is given
+    /// up.
+    pub fn refused_as_stale(&mut self, from: u16, id: u64) {
+        let Some(index) = self.find_wire_id(id) else { return };
+        let rank = self.replicas(index).rank(from);
+        match (self.coordinator.slots[index].phase, rank) {
+            (Phase::Writing, Some(_)) => self.write_again_to(index, |slot| slot == from),
+            (Phase::Writing, None) => {
+                if let Some(object) = self.own_object(index) {
+                    self.hint_again(index, &object);
+                }
+            }
+            (Phase::Repairing, _) => {
+                let stand_in = self.coordinator.slots[index].stand_ins.rank_of(from);
+                if let Some(rank) = rank.or(stand_in) {
+                    self.repair_stored(index, rank, false);
+                }
+            }
+            _ => {}
+        }
+    }
+
     /// A replica has stored what a write or a repair sent (durably or not), or refused it.
     fn stored(&mut self, index: usize, rank: usize, durable: Option<bool>) {
         match self.coordinator.slots[index].phase {
@@ -661,9 +686,10 @@ fn outcome_of(refusal: &Refusal) -> Outcome {
         Refusal::Store(StoreError::Damaged) => Outcome::Incomplete,
         Refusal::TooManySiblings(count) => Outcome::TooManySiblings(*count),
         Refusal::ClockTooFar => Outcome::ClockTooFar,
-        Refusal::Overloaded | Refusal::Store(StoreError::Overloaded) | Refusal::Pending(_) => {
-            Outcome::Overloaded
-        }
+        Refusal::Overloaded
+        | Refusal::Stale
+        | Refusal::Store(StoreError::Overloaded)
+        | Refusal::Pending(_) => Outcome::Overloaded,
         Refusal::Malformed(_) => Outcome::Incomplete,
         Refusal::Count(error) => add::outcome_of_count(*error),
     }

@@ -101,6 +101,7 @@ impl<S: Store> Turn<'_, S> {
         let slot = &mut self.coordinator.slots[index];
         slot.reading.reset();
         slot.reading.begun = self.now.mono;
+        slot.reaps = self.replica.reaps().of(slot.partition);
         slot.phase = Phase::Reading;
         if let Some(rank) = slot.stands_for {
             self.fetch_hint(index, rank, self.peers.own());
@@ -227,7 +228,7 @@ impl<S: Store> Turn<'_, S> {
             known,
             deadline_ms: u32::try_from(left).unwrap_or(u32::MAX),
         };
-        self.peers.send(replica, id, &message);
+        self.peers.send_counted(replica, id, slot.reaps, &message);
     }
 
     /// Asks one replica again that was asked and has not answered.
@@ -371,7 +372,12 @@ impl<S: Store> Turn<'_, S> {
         if settled {
             return self.finish_read(index, false);
         }
-        self.coordinator.slots[index].phase = Phase::Repairing;
+        let slot = &mut self.coordinator.slots[index];
+        if self.replica.is_stale(slot.partition, slot.reaps) {
+            // Nobody takes any more what was read before a reap.
+            return self.finish_read(index, true);
+        }
+        slot.phase = Phase::Repairing;
         self.send_repairs(index);
     }
 
@@ -407,7 +413,7 @@ impl<S: Store> Turn<'_, S> {
                     let object = &reading.merged;
                     let message =
                         Message::Replicate { keyspace: slot.keyspace, key: &slot.key, acks, object };
-                    self.peers.send(replica, id, &message);
+                    self.peers.send_counted(replica, id, slot.reaps, &message);
                 }
             }
         }
@@ -429,7 +435,8 @@ impl<S: Store> Turn<'_, S> {
         let reading = &mut slot.reading;
         // Not read, its hash is not known: what it has is merged all the same.
         let stale = reading.merged_hash != 0 && reading.hashes[rank] != reading.merged_hash;
-        if !stale || reading.repairing.contains(rank) {
+        let is_old = self.replica.is_stale(slot.partition, slot.reaps);
+        if !stale || is_old || reading.repairing.contains(rank) {
             return true;
         }
         let merged = core::mem::take(&mut reading.merged);
@@ -557,7 +564,7 @@ impl<S: Store> Turn<'_, S> {
                     acks: Acks::default(),
                     object: &reading.merged,
                 };
-                self.peers.send(replica, 0, &message);
+                self.peers.send_counted(replica, 0, slot.reaps, &message);
             }
         }
     }

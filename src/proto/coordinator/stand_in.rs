@@ -137,7 +137,8 @@ impl<S: Store> Turn<'_, S> {
         let is_counted = slot.options.sloppy;
         let acks = if is_counted { acks(durability, slot.quorum.dw_of_any()) } else { Acks::default() };
         let hint = Hint { target, is_counted, keyspace: slot.keyspace, key: &slot.key, acks, object };
-        self.peers.send(fallback, id, &Message::Hint(hint));
+        let reaps = self.replica.reaps().of(slot.partition);
+        self.peers.send_counted(fallback, id, reaps, &Message::Hint(hint));
     }
 
     /// Sends hints again whose acknowledgement is awaited.
@@ -339,6 +340,9 @@ impl<S: Store> Turn<'_, S> {
     pub(super) fn merge_into_own(&mut self, index: usize, merged: &[u8]) -> Result<(), Refusal> {
         let targets = self.targets(index);
         let slot = &self.coordinator.slots[index];
+        if self.replica.is_stale(slot.partition, slot.reaps) {
+            return Err(Refusal::Stale);
+        }
         match slot.stands_for {
             None => self.replica.apply(self.now, &slot.key_ref(), merged).map(|_| ()),
             Some(rank) => {
@@ -385,7 +389,7 @@ impl<S: Store> Turn<'_, S> {
             return self.absorb(index, rank, answer);
         }
         let fetch = FetchHint { keyspace: slot.keyspace, key: &slot.key, known };
-        self.peers.send(fallback, id, &Message::FetchHint(fetch));
+        self.peers.send_counted(fallback, id, slot.reaps, &Message::FetchHint(fetch));
     }
 
     /// Asks fallbacks again that are late.
@@ -413,7 +417,7 @@ impl<S: Store> Turn<'_, S> {
         let acks = Acks { stored: true, durable: false };
         let (keyspace, object) = (slot.keyspace, slot.reading.merged.as_slice());
         let hint = Hint { target: targets[rank], is_counted: false, keyspace, key: &slot.key, acks, object };
-        self.peers.send(fallback, id, &Message::Hint(hint));
+        self.peers.send_counted(fallback, id, slot.reaps, &Message::Hint(hint));
         true
     }
 }

@@ -64,6 +64,8 @@ impl<S: Store> Turn<'_, S> {
         match done {
             Ok(true) => {}
             Ok(false) => self.settle(index),
+            // What was read may have been reaped since.
+            Err(Refusal::Stale) => self.take_up(index),
             Err(Refusal::Pending(ticket)) => self.park(index, ticket),
             Err(refusal) => self.finish(index, Reply::bare(outcome_of(&refusal))),
         }
@@ -163,6 +165,7 @@ impl<S: Store> Turn<'_, S> {
         }
         slot.token = token;
         slot.tally = quorum.tally(&replicas);
+        let reaps = self.replica.reaps().of(slot.partition);
         let message = Message::Replicate {
             keyspace: slot.keyspace,
             key: &slot.key,
@@ -172,7 +175,7 @@ impl<S: Store> Turn<'_, S> {
         let own = self.peers.own();
         for &replica in replicas.as_slice() {
             if replica != own && self.peers.usable(replica) {
-                self.peers.send(replica, id, &message);
+                self.peers.send_counted(replica, id, reaps, &message);
             }
         }
         self.hint_missing(index);
@@ -220,6 +223,7 @@ impl<S: Store> Turn<'_, S> {
         let Some(object) = self.own_object(index) else { return };
         let slot = &self.coordinator.slots[index];
         let durability = self.config.keyspace(slot.keyspace).durability;
+        let reaps = self.replica.reaps().of(slot.partition);
         let message = Message::Replicate {
             keyspace: slot.keyspace,
             key: &slot.key,
@@ -233,7 +237,7 @@ impl<S: Store> Turn<'_, S> {
                 || slot.tally.failed.contains(rank);
             if replica != own && !done && is_meant(replica) && self.peers.usable(replica) {
                 self.coordinator.counters.retries += 1;
-                self.peers.send(replica, id, &message);
+                self.peers.send_counted(replica, id, reaps, &message);
             }
         }
         self.hint_again(index, &object);

@@ -91,6 +91,8 @@ struct Exchange {
     asked: Vec<Name>,
     span: Option<Span>,
     is_asked: bool,
+    /// The count of reaps of its partition when it was asked about.
+    reaps: u64,
     number: u64,
     /// When an answer is given up.
     due: Instant,
@@ -203,6 +205,7 @@ impl Exchanges {
             asked: Vec::new(),
             span: None,
             is_asked: false,
+            reaps: 0,
             number: self.number,
             due: Instant::NEVER,
             lacking: Vec::new(),
@@ -377,7 +380,8 @@ impl Exchanges {
         exchange.is_asked = true;
         exchange.due = scene.now.mono + limits::TRANSFER_TIMEOUT;
         let id = exchange.id(scene.replica);
-        scene.peers.send(exchange.peer, id, &Message::Compare(compare));
+        exchange.reaps = scene.replica.reaps().of(partition);
+        scene.peers.send_counted(exchange.peer, id, exchange.reaps, &Message::Compare(compare));
         self.count(scene.config, scene.now, digests.len());
         let looked_at = (digests.len() / DIGEST_BYTES) as u64;
         self.slow_down(scene.config, scene.now, looked_at * limits::TRANSFER_DIGEST_COST);
@@ -399,6 +403,14 @@ impl Exchanges {
             return Ok(());
         }
         let partition = exchange.span.as_ref().expect("it was asked about").partition;
+        if scene.replica.is_stale(partition, exchange.reaps) {
+            // Records of before a reap may be among them: asked again.
+            self.number += 1;
+            let exchange = self.running.as_mut().expect("it runs");
+            (exchange.is_asked, exchange.number) = (false, self.number);
+            self.carry_on(scene, routes);
+            return Ok(());
+        }
         // Where the peer has a version, and whether it is by now just ours, which need not go back to it.
         let mut met = BTreeMap::new();
         let taken = take_records(scene, routes, compared.records, |replica, key, object| {
@@ -454,9 +466,10 @@ impl Exchanges {
                 self.counters.sent += 1;
                 let id = number ^ scene.replica.identity().nonce;
                 let acks = Acks { stored: true, durable: false };
-                scene.peers.send(
+                scene.peers.send_counted(
                     exchange.peer,
                     id,
+                    scene.replica.reaps().of(partition),
                     &Message::Replicate { keyspace, key: &key, acks, object: &object },
                 );
             }

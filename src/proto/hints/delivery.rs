@@ -15,6 +15,7 @@ use crate::proto::io::MemberId;
 use crate::proto::limits;
 use crate::proto::message::{Acks, Message, Stored};
 use crate::proto::peers::Peers;
+use crate::proto::reap::Counts;
 use crate::proto::ring;
 use crate::proto::routes::Routes;
 use crate::proto::store::Store;
@@ -112,18 +113,18 @@ impl<S: Store> Hints<S> {
         reached.map(|(_, delivery)| delivery.next).min().unwrap_or(Instant::NEVER)
     }
 
-    /// Sends what may be sent now.
-    pub fn deliver(&mut self, road: &mut Road<'_>) {
+    /// Sends what may be sent now. Each hint goes under the count of reaps that is known here, as it is read now.
+    pub fn deliver(&mut self, road: &mut Road<'_>, reaps: &Counts) {
         let due: Vec<MemberId> =
             self.targets.iter().filter(|(_, d)| d.next <= road.now.mono).map(|(id, _)| *id).collect();
         for target in due {
             if let Some(slot) = slot_of(road.peers, target) {
-                self.deliver_to(road, target, slot);
+                self.deliver_to(road, reaps, (target, slot));
             }
         }
     }
 
-    fn deliver_to(&mut self, road: &mut Road<'_>, target: MemberId, slot: u16) {
+    fn deliver_to(&mut self, road: &mut Road<'_>, reaps: &Counts, (target, slot): (MemberId, u16)) {
         let now = road.now.mono;
         let delivery = self.targets.get_mut(&target).expect("it is due");
         if delivery.given_up_at() <= now {
@@ -149,7 +150,9 @@ impl<S: Store> Hints<S> {
             let durable = !cfg!(mutant = "hint_undurable");
             let acks = Acks { stored: !durable, durable };
             let object = &record.object;
-            road.peers.send(slot, number ^ road.nonce, &Message::Replicate { keyspace, key, acks, object });
+            let reaps = reaps.of(self.partition(keyspace, key));
+            let message = Message::Replicate { keyspace, key, acks, object };
+            road.peers.send_counted(slot, number ^ road.nonce, reaps, &message);
             let size = record.name.len() + record.object.len();
             bytes += size;
             let Picked { is_counted, name, item_hash, .. } = record;

@@ -365,6 +365,12 @@ impl<S: Store> Hints<S> {
         Ok(sequence)
     }
 
+    /// Whether a hint of a key is kept, for whomever.
+    pub fn keeps(&mut self, keyspace: u16, key: &[u8]) -> bool {
+        let targets: Vec<MemberId> = self.targets.keys().copied().collect();
+        !self.read(keyspace, key, &targets).is_empty()
+    }
+
     /// Everything that is kept of a key for these targets, merged and encoded; empty if that is nothing.
     pub fn read(&mut self, keyspace: u16, key: &[u8], targets: &[MemberId]) -> Vec<u8> {
         let mut merged = Vec::new();

@@ -1,8 +1,8 @@
 //! What nodes say to each other, and the frames that carry it.
 //!
 //! ```text
-//! frame    length u32 | crc32c u32 of the rest | version u8 = 1 | kind u8 | flags u16 = 0
-//!          | layout version u32 | cluster id u64 | request id u64 | body
+//! frame    length u32 | crc32c u32 of the rest | version u8 = 1 | kind u8 | flags u16, bit 0: counted
+//!          | layout version u32 | cluster id u64 | request id u64 | if counted: reap count u64 | body
 //! ```
 //!
 //! All integers are little-endian. Messages that carry a record are idempotent, and none needs an order:
@@ -12,6 +12,7 @@
 mod cluster;
 mod hello;
 mod hint;
+mod reap;
 mod request;
 
 pub use cluster::{
@@ -19,6 +20,7 @@ pub use cluster::{
 };
 pub use hello::{Hello, Seen};
 pub use hint::{FetchHint, Hint, Hinted};
+pub use reap::{Evidence, Proof, Question, Tomb, decode_tombs, put_tomb};
 pub use request::{decode_reply, decode_request, encode_reply, encode_request};
 
 use super::limits;
@@ -31,7 +33,7 @@ pub const HEADER: usize = 32;
 pub const VERSION: u8 = 1;
 
 /// What this release knows of messages. At level 0 there are requests between members of a list; level 1 adds
-/// probes, topologies and transfers; level 2 adds hints, the exchange, counters and edits of parts.
+/// probes, topologies and transfers; level 2 adds hints, the exchange, counters, edits of parts and reaps.
 pub const LEVEL: u8 = 2;
 
 /// From this level on a node keeps hints for others. Each stream says which level its ends know.
@@ -40,6 +42,12 @@ pub const LEVEL_OF_HINTS: u8 = 2;
 /// From this level on objects have counts, and there are requests that make them, write over parts of values and
 /// set bits: all members have to know it.
 pub const LEVEL_OF_COUNTS: u8 = 2;
+
+/// The level of messages from which on a node says what is known of a key that is to be reaped, and counts reaps.
+pub const LEVEL_OF_REAPS: u8 = 2;
+
+/// The flag of a frame that names a count of reaps.
+const COUNTED: u16 = 1;
 
 /// What every frame says beside its message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +58,8 @@ pub struct Envelope {
     pub cluster_id: u64,
     /// Which request this belongs to, as its sender numbers them; echoed in the answer. 0 asks for none.
     pub request_id: u64,
+    /// The count of reaps of its partition under which its sender has read what it sends, or asks (trap T6).
+    pub reaps: u64,
 }
 
 /// Which acknowledgements a `Replicate` asks for.
@@ -237,6 +247,19 @@ pub enum Message<'a> {
     Hinted(Hinted),
     /// Send what you keep of a key for its replicas that cannot be reached; answered by `Fetched`.
     FetchHint(FetchHint<'a>),
+    /// Say, under this count, what you know of keys that may be reaped.
+    Prove(Question<'a>),
+    /// Answers `Prove`.
+    Proved(Proof<'a>),
+    /// Take these keys out of your copy, if it holds just that.
+    Reap(Question<'a>),
+    /// Answers a record that was read before its partition was last reaped: the count there is now.
+    Stale {
+        /// The partition.
+        partition: u16,
+        /// The count.
+        count: u64,
+    },
 }
 
 impl<'a> Message<'a> {
@@ -266,6 +289,10 @@ impl<'a> Message<'a> {
             Message::Hint(_) => 20,
             Message::Hinted(_) => 21,
             Message::FetchHint(_) => 22,
+            Message::Prove(_) => 26,
+            Message::Proved(_) => 27,
+            Message::Reap(_) => 28,
+            Message::Stale { .. } => 29,
         }
     }
 
@@ -286,7 +313,8 @@ impl<'a> Message<'a> {
             other => match other.kind() {
                 0..10 => 0,
                 10..20 => 1,
-                _ => LEVEL_OF_HINTS,
+                20..26 => LEVEL_OF_HINTS,
+                _ => LEVEL_OF_REAPS,
             },
         }
     }
@@ -313,10 +341,14 @@ impl<'a> Message<'a> {
         let mut header = [0_u8; HEADER];
         header[8] = VERSION;
         header[9] = self.kind();
+        header[10..12].copy_from_slice(&if envelope.reaps > 0 { COUNTED } else { 0 }.to_le_bytes());
         header[12..16].copy_from_slice(&envelope.layout_version.to_le_bytes());
         header[16..24].copy_from_slice(&envelope.cluster_id.to_le_bytes());
         header[24..32].copy_from_slice(&envelope.request_id.to_le_bytes());
         out.extend_from_slice(&header);
+        if envelope.reaps > 0 {
+            out.extend_from_slice(&envelope.reaps.to_le_bytes());
+        }
         self.encode_body(out);
         let length = u32::try_from(out.len() - start).expect("a frame holds one record");
         out[start..start + 4].copy_from_slice(&length.to_le_bytes());
@@ -389,6 +421,12 @@ impl<'a> Message<'a> {
             Message::Hint(hint) => hint.encode(out),
             Message::Hinted(hinted) => hinted.encode(out),
             Message::FetchHint(fetch) => fetch.encode(out),
+            Message::Prove(question) | Message::Reap(question) => question.encode(out),
+            Message::Proved(proof) => proof.encode(out),
+            Message::Stale { partition, count } => {
+                out.extend_from_slice(&partition.to_le_bytes());
+                out.extend_from_slice(&count.to_le_bytes());
+            }
         }
     }
 
@@ -486,6 +524,14 @@ impl<'a> Message<'a> {
             20 => Message::Hint(Hint::decode(&mut reader)?),
             21 => Message::Hinted(Hinted::decode(&mut reader)?),
             22 => Message::FetchHint(FetchHint::decode(&mut reader)?),
+            26 => Message::Prove(Question::decode(&mut reader)?),
+            27 => Message::Proved(Proof::decode(&mut reader)?),
+            28 => Message::Reap(Question::decode(&mut reader)?),
+            29 => {
+                let (partition, count) = (reader.u16("partition")?, reader.u64("reap count")?);
+                reader.end("message end")?;
+                Message::Stale { partition, count }
+            }
             _ => return Err(WireError { what: "message kind" }),
         })
     }
@@ -523,14 +569,22 @@ pub fn decode_frame(frame: &[u8]) -> Result<(Envelope, Message<'_>), WireError> 
         return Err(WireError { what: "message version" });
     }
     let kind = reader.u8("message kind")?;
-    if reader.u16("message flags")? != 0 {
+    let flags = reader.u16("message flags")?;
+    if flags & !COUNTED != 0 {
         return Err(WireError { what: "message flags" });
     }
-    let envelope = Envelope {
+    let mut envelope = Envelope {
+        reaps: 0,
         layout_version: reader.u32("layout version")?,
         cluster_id: reader.u64("cluster id")?,
         request_id: reader.u64("request id")?,
     };
+    if flags & COUNTED != 0 {
+        envelope.reaps = reader.u64("reap count")?;
+        if envelope.reaps == 0 {
+            return Err(WireError { what: "reap count" });
+        }
+    }
     Ok((envelope, Message::decode_body(kind, reader.rest())?))
 }
 
@@ -625,13 +679,18 @@ mod tests {
             }),
             Message::Hinted(Hinted { target: MemberId(7), stored: Stored::Overloaded }),
             Message::FetchHint(FetchHint { keyspace: 1, key: b"k", known: 9 }),
+            Message::Prove(Question { partition: 7, count: 3, boot: 9, tombs: b"tombs" }),
+            Message::Proved(Proof { partition: 7, asked: 3, count: 4, evidence: &[0, 1, 2] }),
+            Message::Reap(Question { partition: 7, count: 3, boot: 0, tombs: b"" }),
+            Message::Stale { partition: 7, count: 3 },
         ]
     }
 
     #[test]
     fn every_message_comes_back() {
         for message in samples() {
-            let envelope = Envelope { layout_version: 1, cluster_id: 77, request_id: 1 << 40 };
+            let reaps = if matches!(message, Message::Replicate { .. }) { 5 } else { 0 };
+            let envelope = Envelope { layout_version: 1, cluster_id: 77, request_id: 1 << 40, reaps };
             let mut bytes = b"before".to_vec();
             message.encode(&envelope, &mut bytes);
             bytes.extend_from_slice(b"after");
@@ -646,7 +705,8 @@ mod tests {
         let mut rng = Rng::new(1);
         for message in samples() {
             let mut bytes = Vec::new();
-            message.encode(&Envelope { layout_version: 1, cluster_id: 77, request_id: 1 }, &mut bytes);
+            message
+                .encode(&Envelope { layout_version: 1, cluster_id: 77, request_id: 1, reaps: 3 }, &mut bytes);
             for _ in 0..200 {
                 let mut bent = bytes.clone();
                 let at = rng.below(bent.len() as u64) as usize;

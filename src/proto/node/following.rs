@@ -6,7 +6,7 @@ use crate::proto::cluster::{Order, Scene};
 use crate::proto::compare;
 use crate::proto::io::RequestId;
 use crate::proto::limits;
-use crate::proto::message::{Compare, Message};
+use crate::proto::message::{Compare, Envelope, Message};
 use crate::proto::replica::Refusal;
 use crate::proto::routes::Routes;
 use crate::proto::store::Store;
@@ -89,10 +89,10 @@ impl<S: Store> Node<S> {
         &mut self,
         now: Now,
         from: u16,
-        id: u64,
-        version: u32,
+        envelope: &Envelope,
         message: &Message<'_>,
     ) -> Result<(), Refusal> {
+        let (id, version, reaps) = (envelope.request_id, envelope.layout_version, envelope.reaps);
         match message {
             Message::Ask(bytes) => self.cluster.take_ask(scene!(self, now), from, id, bytes),
             Message::Answer(bytes) => self.cluster.take_answer(scene!(self, now), from, bytes),
@@ -102,11 +102,11 @@ impl<S: Store> Node<S> {
                 self.cluster.take_join(scene!(self, now), from, *commit, change);
             }
             Message::Refused(why) => self.cluster.take_refusal(why),
-            Message::Compare(compare) => self.take_compare(now, (from, id, version), compare),
+            Message::Compare(compare) => self.take_compare(now, from, envelope, compare),
             // Transfers do not number their questions.
             Message::Compared(compared) if id == 0 => {
                 let followed = (self.cluster.topology(), &self.routes);
-                self.transfers.compared(scene!(self, now), followed, (from, version), compared)?;
+                self.transfers.compared(scene!(self, now), followed, (from, version, reaps), compared)?;
             }
             Message::Compared(compared) => {
                 let answer = (from, id, u64::from(version));
@@ -132,17 +132,20 @@ impl<S: Store> Node<S> {
         Ok(())
     }
 
-    fn take_compare(&mut self, now: Now, (from, id, version): (u16, u64, u32), compare: &Compare<'_>) {
+    fn take_compare(&mut self, now: Now, from: u16, envelope: &Envelope, compare: &Compare<'_>) {
         let partition = compare.partition;
-        if u32::from(partition) >= self.routes.partitions() || !self.is_timely(version, partition) {
+        let is_known = u32::from(partition) < self.routes.partitions();
+        if !is_known || !self.is_timely(envelope.layout_version, partition) {
             return;
         }
+        self.replica.hear_reaps(partition, envelope.reaps);
+        let (id, reaps) = (envelope.request_id, self.replica.reaps().of(partition));
         let replicas = self.routes.replicas_of_all(partition);
         // What is no evidence here is none there; and who gives a partition up asks those who have it.
         let is_unfit = !replicas.readable().any(|(_, slot)| slot == self.peers.own());
         let (peers, exchanges) = (&mut self.peers, &self.exchanges);
         let is_young = |sequence| exchanges.is_young(now.mono, sequence);
-        let send = |message: &Message<'_>| peers.send(from, id, message);
+        let send = |message: &Message<'_>| peers.send_counted(from, id, reaps, message);
         compare::answer(self.replica.store(), compare, is_unfit, is_young, send);
     }
 

@@ -64,6 +64,9 @@ impl<S: Store> Node<S> {
             return Ok(());
         }
         let id = envelope.request_id;
+        if self.refuse_stale(from, envelope, partition) {
+            return Ok(());
+        }
         let answer = |node: &mut Node<S>, stored| {
             node.peers.send(from, id, &Message::Hinted(Hinted { target, stored }));
         };
@@ -96,6 +99,7 @@ impl<S: Store> Node<S> {
     pub(super) fn take_fetch_hint(&mut self, from: u16, envelope: &Envelope, fetch: &FetchHint<'_>) {
         let FetchHint { keyspace, key, known } = *fetch;
         let Some(partition) = self.locate_hint(envelope, keyspace, key) else { return };
+        self.replica.hear_reaps(partition, envelope.reaps);
         let replicas = self.routes.replicas(keyspace, partition);
         let targets: Vec<MemberId> =
             replicas.as_slice().iter().map(|&slot| self.peers.peer(slot).id).collect();
@@ -128,7 +132,7 @@ impl<S: Store> Node<S> {
     /// Time has passed for hints.
     pub(super) fn handle_hints_timeout(&mut self, now: Now) {
         self.hints.patrol(&road!(self, now), &mut self.replica);
-        self.hints.deliver(&mut road!(self, now));
+        self.hints.deliver(&mut road!(self, now), self.replica.reaps());
     }
 
     /// What the store of hints must be asked for now.

@@ -112,6 +112,7 @@ impl<S: Store> Node<S> {
             ("exchange_bytes_sent", exchange.sent_bytes),
         ];
         counters.extend(self.hint_counters());
+        counters.extend(self.reap_counters());
         counters
     }
 }

@@ -44,8 +44,8 @@ enum Step {
 /// What is done with a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// It is new here. What lies here of earlier times is superseded by what is fetched, or was never elsewhere:
-    /// as long as no key is reaped, no old record returns a delete (trap T5).
+    /// It is new here. What lies here of earlier times is superseded by what is fetched, or was never elsewhere: if no
+    /// key was reaped meanwhile, no old record returns a delete. Otherwise it is dropped first (trap T5).
     Fetch,
     /// It is not ours any more, or not of every keyspace: offered, then dropped, unless some of it is.
     HandOver,
@@ -65,6 +65,8 @@ struct Job {
     /// When an answer is given up, or the next step is due.
     due: Instant,
     is_asked: bool,
+    /// The count of reaps when it was asked.
+    reaps: u64,
     /// Prefixes of records that the peer lacks and that were not sent yet; how many that were are not acknowledged.
     lacking: Vec<u64>,
     unacknowledged: u32,
@@ -126,6 +128,7 @@ impl Job {
             until: None,
             due: Instant::ZERO,
             is_asked: false,
+            reaps: 0,
             lacking: Vec::new(),
             unacknowledged: 0,
             next: None,
@@ -303,7 +306,8 @@ impl Transfers {
             whole: false,
             digests: &digests,
         };
-        scene.peers.send(peer, 0, &Message::Compare(compare));
+        job.reaps = scene.replica.reaps().of(partition);
+        scene.peers.send_counted(peer, 0, job.reaps, &Message::Compare(compare));
         let looked_at = (digests.len() / DIGEST_BYTES) as u64;
         self.slow_down(scene.config, scene.now, looked_at * limits::TRANSFER_DIGEST_COST);
         Step::Sent
@@ -397,7 +401,9 @@ impl Transfers {
                 // What is dropped here was on disk.
                 let acks = Acks { stored: false, durable: true };
                 let id = number ^ scene.replica.identity().nonce;
-                peers.send(peer, id, &Message::Replicate { keyspace, key: &key, acks, object: &object });
+                let reaps = scene.replica.reaps().of(partition);
+                let message = Message::Replicate { keyspace, key: &key, acks, object: &object };
+                peers.send_counted(peer, id, reaps, &message);
             }
         }
         self.counters.bytes_sent += bytes as u64;
@@ -457,7 +463,7 @@ impl Transfers {
         &mut self,
         scene: &mut Scene<'_, S>,
         (topology, routes): (&Topology, &Routes),
-        (from, version): (u16, u32),
+        (from, version, reaps): (u16, u32, u64),
         compared: &Compared<'_>,
     ) -> Result<(), Refusal> {
         let partition = compared.partition;
@@ -473,6 +479,23 @@ impl Transfers {
             job.avoided.push(from);
             job.restart(routes.partitions(), partition);
             job.due = now.mono + RETRY;
+            return Ok(());
+        }
+        if scene.replica.is_stale(partition, job.reaps) {
+            // Records of before a reap may be among them: the same run again.
+            (job.is_asked, job.due) = (false, Instant::ZERO);
+            return Ok(());
+        }
+        if job.kind == Kind::Fetch && reaps > scene.replica.reaps().proven(partition) {
+            // Keys were reaped since this copy was last vouched for: what lies here may be what they had deleted, and
+            // offers nothing (trap T5). It is fetched as if there were nothing.
+            if scene.replica.drop_partition(now, partition).is_err() {
+                (job.is_asked, job.due) = (false, now.mono + RETRY);
+                return Ok(());
+            }
+            scene.replica.prove_reaps(partition, reaps);
+            job.met.clear();
+            job.restart(routes.partitions(), partition);
             return Ok(());
         }
         if job.kind == Kind::Fetch {
