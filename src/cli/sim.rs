@@ -190,6 +190,7 @@ fn run_seeds(seeds: Range<u64>, arguments: &SimArguments) -> Result<(), String> 
         "membership" => range.counts.missing_of_membership(),
         "sloppy" => range.counts.missing_of_sloppy(),
         "counters" => range.counts.missing_of_counters(),
+        "reap" => range.counts.missing_of_reap(),
         _ => Vec::new(),
     };
     if !missing.is_empty() && !arguments.partial {

@@ -226,6 +226,11 @@ impl Routes {
         self.machines.iter().map(|machine| machine.slot)
     }
 
+    /// Whether a machine is a member.
+    pub fn is_member(&self, slot: u16) -> bool {
+        self.members().any(|member| member == slot)
+    }
+
     /// Whether a member's copies are no evidence.
     pub fn is_unread(&self, slot: u16) -> bool {
         self.unread.contains(&slot)

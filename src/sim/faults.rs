@@ -217,6 +217,8 @@ pub struct Profile {
     pub background_read_one_in: u64,
     /// How often copies are compared; never if `None`.
     pub exchange_interval: Option<Duration>,
+    /// How old tombstones are before they are reaped; never if `None`.
+    pub reap_after: Option<Duration>,
     /// How the members change, if they do.
     pub membership: Option<Moving>,
     /// Whether hints are kept, and requests are sloppy now and then.
@@ -254,7 +256,7 @@ pub struct Moving {
 }
 
 /// Names of the profiles that `--profile` takes.
-pub const PROFILES: [&str; 14] = [
+pub const PROFILES: [&str; 15] = [
     "swarm",
     "calm",
     "network",
@@ -269,6 +271,7 @@ pub const PROFILES: [&str; 14] = [
     "exchange",
     "sloppy",
     "counters",
+    "reap",
 ];
 
 impl Profile {
@@ -338,10 +341,15 @@ impl Profile {
                     profile.draw_clock_faults(&mut rng);
                 }
             }
+            "reap" => profile.reap_deletes(seed, &mut rng),
             other => panic!("no profile is called `{other}`"),
         }
         if name != "calm" {
             profile.add_until_varied(&mut rng);
+        }
+        if profile.reap_after.is_some() {
+            // A tombstone of a clock that was an hour ahead is an hour older before it goes.
+            profile.timed.retain(|(fault, _)| *fault != Fault::WallJump);
         }
         profile
     }
@@ -406,6 +414,7 @@ impl Profile {
             in_flight_max: if rng.one_in(4) { 2 + rng.below(4) as usize } else { 1_024 },
             background_read_one_in: rng.below(5),
             exchange_interval: None,
+            reap_after: None,
             membership: None,
             hints: None,
             counts: false,
@@ -491,6 +500,31 @@ impl Profile {
         self.background_read_one_in = 0;
         // What cannot be read counts in the trees until a scrub has found it.
         self.timed.retain(|(fault, _)| *fault != Fault::LostRecord);
+    }
+
+    /// Traps T5 and T6: keys are deleted and reaped all the time, while hints, repairs and records of exchanges are on
+    /// their way, machines are away, and directories change.
+    fn reap_deletes(&mut self, seed: u64, rng: &mut Rng) {
+        match seed % 4 {
+            2 => {
+                self.machines = 3 + rng.below(2) as usize;
+                self.store = StoreKind::Log;
+                self.draw_network_faults(rng);
+                self.draw_disk_faults(rng);
+            }
+            3 => self.let_members_change(rng),
+            _ => self.let_fallbacks_stand_in(rng),
+        }
+        if seed % 4 != 2 {
+            self.compare_copies(rng);
+        }
+        self.late_ppm = self.late_ppm.max(20_000 << rng.below(3));
+        self.foreign_layout = false;
+        // In a cluster that does not change an emptied directory is taken for the one that was there.
+        self.timed.retain(|(fault, _)| *fault != Fault::Wipe);
+        (self.skew_ms, self.drift_ppm) = (0, 0);
+        self.reap_after = Some(Duration::from_millis(200 << rng.below(5)));
+        self.acknowledged_target += 300;
     }
 
     /// Traps T5, T8 and T9: members join, leave, die and come back empty, under everything else.

@@ -260,10 +260,9 @@ impl Oracle {
             Some(sure) => self.histories[key].top_below(target, sure),
             None => self.histories[key].top_below(target, self.machines[target].marks.1),
         };
-        let missing = match at_target {
-            Some(held) => before.past.first_missing_in(&held.past),
-            None => before.past.iter().next(),
-        };
+        let mut known = self.histories[key].reaped.clone();
+        at_target.into_iter().for_each(|held| known.add(&held.past));
+        let missing = before.past.first_missing_in(&known);
         if let Some(event) = missing.filter(|_| is_counted && !self.histories[key].is_doubtful) {
             let keeper = machine_of(self.physical, place);
             let text = format!(

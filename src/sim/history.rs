@@ -161,12 +161,12 @@ pub struct Held {
     pub past: EventSet,
     /// These and everything they claim to cover.
     pub claims: EventSet,
-    /// It is no record: its partition was dropped here.
+    /// It is no record: its partition was dropped here, or it was reaped.
     pub is_gone: bool,
 }
 
 impl Held {
-    /// What a machine holds of a key whose partition it dropped.
+    /// What a machine holds of a key whose partition it dropped, or that it reaped.
     pub fn gone(sequence: Sequence) -> Held {
         let (past, claims) = (EventSet::default(), EventSet::default());
         let (siblings, shed) = (Vec::new(), Vec::new());
@@ -193,6 +193,10 @@ pub struct KeyHistory {
     pub lost: Vec<Vec<Held>>,
     /// For each machine the records that its store says may be newer than the one it holds.
     pub doubted: Vec<Vec<Held>>,
+    /// Events of records that were reaped, and their past.
+    pub reaped: EventSet,
+    /// Those of them that others of them had superseded: none may be seen again.
+    pub buried: EventSet,
     /// How many records of a machine are kept before those are forgotten that nothing can bring back.
     pub kept: usize,
     /// Two writes were taken for each other: causality is no longer known exactly.
@@ -220,6 +224,8 @@ impl KeyHistory {
             held: vec![Vec::new(); places],
             lost: vec![Vec::new(); places],
             doubted: vec![Vec::new(); places],
+            reaped: EventSet::default(),
+            buried: EventSet::default(),
             kept: 8,
             is_doubtful: false,
         }

@@ -204,21 +204,28 @@ impl Oracle {
     fn dropped(&mut self, machine: usize, partition: u16, sequence: Sequence) -> Judged {
         let view = &mut self.machines[machine];
         view.last_sequence = view.last_sequence.max(sequence);
-        let marks = view.marks;
         for key in 0..self.keys.len() {
-            let history = &mut self.histories[key];
-            let Some(before) = history.top(machine).filter(|held| !held.is_gone).cloned() else { continue };
-            if self.keys[key].partition != partition {
-                continue;
+            if self.keys[key].partition == partition {
+                self.dropped_key(machine, key, sequence)?;
             }
-            self.checked(Property::NoLostWrite);
-            self.keys[key].obliged &= !(1 << machine);
-            let history = &mut self.histories[key];
-            history.remember(machine, marks);
-            history.hold(machine, Held::gone(sequence), marks.1);
-            for event in before.past.iter() {
-                self.judge_last_copy(machine, key, event)?;
-            }
+        }
+        Ok(())
+    }
+
+    /// The same of one key.
+    pub(super) fn dropped_key(&mut self, machine: usize, key: usize, sequence: Sequence) -> Judged {
+        let view = &mut self.machines[machine];
+        view.last_sequence = view.last_sequence.max(sequence);
+        let marks = view.marks;
+        let history = &mut self.histories[key];
+        let Some(before) = history.top(machine).filter(|held| !held.is_gone).cloned() else { return Ok(()) };
+        self.checked(Property::NoLostWrite);
+        self.keys[key].obliged &= !(1 << machine);
+        let history = &mut self.histories[key];
+        history.remember(machine, marks);
+        history.hold(machine, Held::gone(sequence), marks.1);
+        for event in before.past.iter() {
+            self.judge_last_copy(machine, key, event)?;
         }
         Ok(())
     }
@@ -226,7 +233,8 @@ impl Oracle {
     fn judge_last_copy(&self, machine: usize, key: usize, event: usize) -> Judged {
         let history = &self.histories[key];
         let known = &history.events[event];
-        if known.acknowledged.is_none() || known.excused || history.is_doubtful {
+        let is_over = known.excused || history.reaped.contains(event);
+        if known.acknowledged.is_none() || is_over || history.is_doubtful {
             return Ok(());
         }
         let has = |other: usize| self.sure(key, other).is_some_and(|held| held.past.contains(event));

@@ -43,6 +43,7 @@ mod network;
 mod oracle;
 mod property;
 mod range;
+mod reaped;
 mod replies;
 mod report;
 mod restarts;

@@ -343,6 +343,7 @@ impl Oracle {
         };
         self.judge_causality(machine, key, object, &held)?;
         self.judge_sum(machine, key, object, &held.past)?;
+        self.judge_buried(machine, key, &held)?;
         self.judge_bounds(machine, key, object, fresh.is_some())?;
         Ok(held)
     }
@@ -595,7 +596,8 @@ impl Oracle {
                 }
             };
             for (number, event) in history.events.iter().enumerate() {
-                if event.acknowledged.is_none() || present.contains(number) || history.is_doubtful {
+                let is_known = present.contains(number) || history.reaped.contains(number);
+                if event.acknowledged.is_none() || is_known || history.is_doubtful {
                     continue;
                 }
                 if !event.excused || self.keys[key].durability == Durability::Always {

@@ -34,13 +34,15 @@ pub enum Property {
     RemovedStays,
     /// T11: a copy and an answer come to what was counted and not covered, as their contexts say.
     Counted,
+    /// T6: a key is reaped only where nothing older of it is left, and nothing that it had deleted comes back.
+    Reaped,
     /// The core's own assertions.
     Assertion,
 }
 
 impl Property {
     /// All, in the order of the report.
-    pub const ALL: [Property; 16] = [
+    pub const ALL: [Property; 17] = [
         Property::NoLostWrite,
         Property::NoValueFromNowhere,
         Property::Causality,
@@ -56,11 +58,13 @@ impl Property {
         Property::OneTopology,
         Property::RemovedStays,
         Property::Counted,
+        Property::Reaped,
         Property::Assertion,
     ];
 
-    /// Those that only a profile of their own exercises: clusters whose members change, and keys that count.
-    pub const APART: [Property; 3] = [Property::OneTopology, Property::RemovedStays, Property::Counted];
+    /// Those that only profiles of their own exercise: where members change, where keys count, and where they are reaped.
+    pub const APART: [Property; 4] =
+        [Property::OneTopology, Property::RemovedStays, Property::Counted, Property::Reaped];
 
     /// Its name in reports and in the register of planted bugs.
     pub const fn name(self) -> &'static str {
@@ -80,6 +84,7 @@ impl Property {
             Property::OneTopology => "M1-one-topology",
             Property::RemovedStays => "L3-removed-stays",
             Property::Counted => "T11-counted",
+            Property::Reaped => "T6-reaped-stays",
             Property::Assertion => "A4-assertion",
         }
     }

@@ -423,6 +423,9 @@ impl Oracle {
         }
         for (number, event) in self.histories[key].events.iter().enumerate() {
             let Some(Acknowledged { at, w }) = event.acknowledged else { continue };
+            if self.histories[key].reaped.contains(number) {
+                continue;
+            }
             if at <= started && !event.damaged && w >= w_least && r + w > n && !seen.contains(number) {
                 let text = format!(
                     "operation {id} read {r} of {n} and missed event {number}, acknowledged by {w} before it began"

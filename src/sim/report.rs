@@ -44,6 +44,9 @@ const HINT_ACTS: [&str; 7] = [
     "write without a replica",
 ];
 
+/// What reaping does, as a run counts it.
+pub const REAP_ACTS: [&str; 3] = ["key reaped", "stale record refused", "reap blocked"];
+
 /// What stores do beside requests, and how often they were started again from what.
 pub const UPKEEP: [&str; 6] = [
     "compactions",
@@ -166,7 +169,8 @@ impl Counts {
     pub fn missing_of_membership(&self) -> Vec<String> {
         let acts = ACTS.iter().filter(|act| !self.acts.contains_key(**act));
         let mut missing: Vec<String> = acts.map(|act| (*act).to_owned()).collect();
-        let checks = Property::ALL.iter().filter(|property| !self.checks.contains_key(property));
+        let checks = Property::ALL.iter().filter(|property| **property != Property::Reaped);
+        let checks = checks.filter(|property| !self.checks.contains_key(property));
         missing.extend(checks.map(|property| format!("property {}", property.name())));
         missing
     }
@@ -174,6 +178,12 @@ impl Counts {
     /// What a range of seeds of the profile in which fallbacks stand in should have exercised and did not.
     pub fn missing_of_sloppy(&self) -> Vec<String> {
         let acts = HINT_ACTS.iter().filter(|act| !self.acts.contains_key(**act));
+        acts.map(|act| (*act).to_owned()).collect()
+    }
+
+    /// What a range of seeds of the profile in which keys are reaped should have exercised and did not.
+    pub fn missing_of_reap(&self) -> Vec<String> {
+        let acts = REAP_ACTS.iter().filter(|act| !self.acts.contains_key(**act));
         acts.map(|act| (*act).to_owned()).collect()
     }
 

@@ -247,6 +247,9 @@ impl Oracle {
         if elsewhere {
             return Ok(());
         }
+        if self.histories[key].reaped.contains(event) {
+            return Ok(());
+        }
         // The acknowledgement may still be on its way: it is excused before it was given.
         let is_acknowledged = self.histories[key].events[event].acknowledged.is_some();
         let is_known = !self.histories[key].is_doubtful;

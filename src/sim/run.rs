@@ -96,6 +96,7 @@ fn run_once(options: &RunOptions, text: bool) -> RunReport {
     let violation = judged.err();
     (0..world.machines.len()).for_each(|machine| world.count_upkeep(machine));
     (0..world.machines.len()).for_each(|machine| world.count_hints(machine));
+    (0..world.machines.len()).for_each(|machine| world.count_reaps(machine));
     let mut counts = std::mem::take(&mut world.counts);
     counts.checks = world.oracle.checks.clone();
     *counts.checks.entry(Property::Assertion).or_default() += 1;
@@ -148,6 +149,7 @@ fn config_of(profile: &Profile) -> Config {
     config.sweep_interval = profile.sweep_interval;
     config.background_read_one_in = profile.background_read_one_in;
     config.exchange_interval = profile.exchange_interval;
+    config.reap_after = profile.reap_after;
     config.in_flight_max = profile.in_flight_max;
     config
 }
@@ -232,6 +234,7 @@ fn live(world: &mut World) -> Judged {
         world.deliver_hints()?;
         world.judge_old_copies()?;
     }
+    world.await_reaps()?;
     let keys = 0..world.oracle.keys().len();
     let found = keys.map(|key| world.last_copies(key)).collect::<Judged<Vec<_>>>()?;
     world.oracle.finish(&found)
@@ -257,6 +260,10 @@ fn heal(world: &mut World) -> Judged {
         if std::mem::take(&mut world.machines[machine].was_full) && world.is_serving(machine) {
             // A store tries the disk again only every so many puts; its operator starts it anew.
             world.stop(machine, Stop::Clean)?;
+        }
+        if world.is_read_only(machine) {
+            // Nothing that it says will be on its disk, so it keeps every key from being reaped.
+            world.stop(machine, Stop::Killed)?;
         }
         world.start(machine)?;
         // One that stops at a step of a transition is started once more.

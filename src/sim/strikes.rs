@@ -291,6 +291,7 @@ impl World {
         self.trace.say(self.now, None, || format!("*** {} stops: {how:?}", self.names[machine]));
         self.count_upkeep(machine);
         self.count_hints(machine);
+        self.count_reaps(machine);
         self.oracle.stopped(machine, how, stray);
         self.oracle.hints_stopped(machine, of_hints);
         let this = &mut self.machines[machine];

@@ -209,6 +209,10 @@ impl Workload {
             *weight *= [0, 1, 1, 2, 4][rng.below(5) as usize];
         }
         weights[1] = weights[1].max(10);
+        if profile.reap_after.is_some() {
+            // Clients delete as often as they write.
+            [4, 5, 8].into_iter().for_each(|kind| weights[kind] = weights[kind].max(4) * 3);
+        }
         let mut total = 0;
         let popularity = (0..replicas.len() as u64).map(|rank| {
             total += 10_000 / (rank + 1);

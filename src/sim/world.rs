@@ -516,7 +516,10 @@ impl World {
                     self.judge_drop(machine, partition, sequence)?;
                     continue;
                 }
-                Noted::Remove(..) => unreachable!("no key is reaped"),
+                Noted::Remove(name, sequence) => {
+                    self.judge_reap(machine, name, *sequence)?;
+                    continue;
+                }
             };
             self.trace.note(self.now, 6, &put.item_hash.to_le_bytes());
             let key = self.oracle.key_number(&put.key);

@@ -6,7 +6,7 @@ use quorate::proto::config::Config;
 use quorate::proto::error::Outcome;
 use quorate::proto::io::{Blind, Operation, Options, Reply};
 use quorate::proto::limits;
-use quorate::proto::message::Message;
+use quorate::proto::message::{Message, decode_frame};
 use quorate::proto::store::Store;
 
 use super::{Cluster, put, set, values, with_context};

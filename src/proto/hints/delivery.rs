@@ -150,7 +150,8 @@ impl<S: Store> Hints<S> {
             let durable = !cfg!(mutant = "hint_undurable");
             let acks = Acks { stored: !durable, durable };
             let object = &record.object;
-            let reaps = reaps.of(self.partition(keyspace, key));
+            let is_member = road.routes.is_member(road.peers.own());
+            let reaps = reaps.of_leftovers(self.partition(keyspace, key), is_member);
             let message = Message::Replicate { keyspace, key, acks, object };
             road.peers.send_counted(slot, number ^ road.nonce, reaps, &message);
             let size = record.name.len() + record.object.len();

@@ -60,6 +60,12 @@ impl Counts {
         self.proven(partition).max(heard)
     }
 
+    /// The count under which a node reads what it only keeps for others, or has no place for any more. Nobody asks who is
+    /// no member: it vouches for nothing since it was one.
+    pub fn of_leftovers(&self, partition: u16, is_member: bool) -> u64 {
+        if is_member { self.of(partition) } else { self.proven(partition) }
+    }
+
     /// The last that was proven here.
     pub fn proven(&self, partition: u16) -> u64 {
         self.proven.get(&partition).copied().unwrap_or(0)

@@ -4,6 +4,7 @@
 //! ```text
 //!  first replica                   every member
 //!  look for tombstones that are old enough
+//!  Prove 0 ──────────────────────► look, and say what you know; then, of those that all are sure of:
 //!  Prove n ──────────────────────► from now on: refuse what was read under a count below n; then look
 //!                                  a replica: is it this record?   anybody else: nothing of the key?
 //!                                  and no hint of the key?         all of it, and n, on disk ──► Proved n
@@ -91,6 +92,7 @@ struct Attempt {
     partition: u16,
     version: u64,
     keys: Vec<Candidate>,
+    /// 0 as long as everybody only looks.
     count: u64,
     tries: u32,
     /// Members that have not answered, by their slots.
@@ -227,14 +229,19 @@ impl Reaping {
         self.ask(field, attempt);
     }
 
-    /// One round of questions, under a number that nobody has heard of.
-    fn ask<S: Store>(&mut self, field: &mut Field<'_, S>, mut attempt: Attempt) {
+    /// A round of questions under a number that nobody has heard of.
+    fn ask_to_prove<S: Store>(&mut self, field: &mut Field<'_, S>, mut attempt: Attempt) {
         let Some(count) = field.replica.take_reap_number(attempt.partition, attempt.count) else {
             // It is leased before the next turn: another pass finds the keys again.
             self.counters.blocked_by_peer += attempt.keys.len() as u64;
             return;
         };
         (attempt.count, attempt.tries) = (count, attempt.tries + 1);
+        self.ask(field, attempt);
+    }
+
+    fn ask<S: Store>(&mut self, field: &mut Field<'_, S>, mut attempt: Attempt) {
+        let count = attempt.count;
         attempt.due = field.now.mono + limits::TRANSFER_TIMEOUT;
         attempt.waits = field.routes.members().collect();
         attempt.keys.iter_mut().for_each(|key| key.evidence = Evidence::Fine);
@@ -257,6 +264,10 @@ impl Reaping {
     /// Says what this node knows of keys, once all of that is on disk.
     pub fn prove<S: Store>(&mut self, field: &mut Field<'_, S>, to: u16, question: &Question<'_>) {
         let Question { partition, count, .. } = *question;
+        if count == 0 {
+            let Some(evidence) = examine(field, question) else { return };
+            return self.tell(field, to, &Proof { partition, asked: 0, count: 0, evidence: &evidence });
+        }
         let known = field.replica.reaps().of(partition);
         if known >= count {
             let proof = Proof { partition, asked: count, count: known, evidence: &[] };
@@ -308,7 +319,7 @@ impl Reaping {
             let mut attempt = self.attempt.take().expect("it was looked at");
             attempt.count = attempt.count.max(proof.count);
             if attempt.tries < limits::REAP_TRIES {
-                return self.ask(field, attempt);
+                return self.ask_to_prove(field, attempt);
             }
             self.counters.blocked_by_peer += attempt.keys.len() as u64;
             return;
@@ -320,15 +331,13 @@ impl Reaping {
         let is_enough =
             attempt.waits.is_empty() || (cfg!(mutant = "reap_any_replica") && from != field.peers.own());
         if is_enough {
-            self.reap_all(field);
+            self.judge(field);
         }
     }
 
-    /// Everybody has answered: whoever holds the keys takes those out that all are sure of.
-    fn reap_all<S: Store>(&mut self, field: &mut Field<'_, S>) {
-        let attempt = self.attempt.take().expect("it has ended");
-        let (own, partition) = (field.peers.own(), attempt.partition);
-        let mut holders: BTreeMap<u16, Vec<u8>> = BTreeMap::new();
+    /// Everybody has answered: of what all are sure of a proof is asked, or it goes.
+    fn judge<S: Store>(&mut self, field: &mut Field<'_, S>) {
+        let mut attempt = self.attempt.take().expect("it has ended");
         for key in &attempt.keys {
             match key.evidence {
                 Evidence::Fine => {}
@@ -336,9 +345,20 @@ impl Reaping {
                 Evidence::Hinted => self.counters.blocked_by_hint += 1,
                 Evidence::Moves => self.counters.blocked_by_move += 1,
             }
-            if key.evidence != Evidence::Fine {
-                continue;
-            }
+        }
+        attempt.keys.retain(|key| key.evidence == Evidence::Fine);
+        match attempt.count {
+            _ if attempt.keys.is_empty() => {}
+            0 => self.ask_to_prove(field, attempt),
+            _ => self.reap_all(field, &attempt),
+        }
+    }
+
+    /// Whoever holds the keys takes them out.
+    fn reap_all<S: Store>(&mut self, field: &mut Field<'_, S>, attempt: &Attempt) {
+        let (own, partition) = (field.peers.own(), attempt.partition);
+        let mut holders: BTreeMap<u16, Vec<u8>> = BTreeMap::new();
+        for key in &attempt.keys {
             let tomb = Tomb { keyspace: key.keyspace, item_hash: key.item_hash, key: &key.key };
             for &slot in field.routes.replicas(key.keyspace, partition).as_slice() {
                 put_tomb(holders.entry(slot).or_default(), &tomb);

@@ -12,6 +12,7 @@ use crate::proto::version::Object;
 /// good as it must be.
 pub fn is_over(object: &Object<'_>, before_ms: u64) -> bool {
     !object.siblings().is_empty()
+        && !object.counts_alone()
         && object.siblings().iter().all(|sibling| {
             let over_ms =
                 if sibling.tombstone { sibling.hlc.millis() } else { sibling.expires_ms.unwrap_or(u64::MAX) };

@@ -10,6 +10,7 @@
 //! time and partition: the receiver sets the pace. A run names what its sender has by digests, so nothing
 //! travels that is there already, and a transfer that was cut short goes on where it was.
 
+use core::ops::ControlFlow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::cluster::{Scene, Topology};
@@ -20,7 +21,7 @@ use super::limits;
 use super::message::{Acks, Compare, Compared, DIGEST_BYTES, Message};
 use super::replica::{Refusal, Replica};
 use super::routes::Routes;
-use super::store::{Sequence, Store};
+use super::store::{KeyRef, Sequence, Store};
 use super::time::{Instant, Now};
 use super::wire::WireError;
 
@@ -279,7 +280,7 @@ impl Transfers {
         (topology, routes): (&Topology, &Routes),
         partition: u16,
     ) -> Step {
-        match self.choose_peer(scene, topology, partition) {
+        match self.choose_peer(scene, (topology, routes), partition) {
             Step::Sent => {}
             other => return other,
         }
@@ -318,7 +319,7 @@ impl Transfers {
     fn choose_peer<S: Store>(
         &mut self,
         scene: &mut Scene<'_, S>,
-        topology: &Topology,
+        (topology, routes): (&Topology, &Routes),
         partition: u16,
     ) -> Step {
         let job = self.jobs.get_mut(&partition).expect("it runs");
@@ -344,7 +345,7 @@ impl Transfers {
             }
         };
         if is_over {
-            return self.end(scene, topology, partition);
+            return self.end(scene, (topology, routes), partition);
         }
         let whom = whom.into_iter().filter(|id| *id != scene.own && !job.met.contains(id));
         let slots: Vec<u16> = whom.map(|id| scene.peers.meet(id)).collect();
@@ -361,15 +362,23 @@ impl Transfers {
     }
 
     /// A job has met everybody that it must.
-    fn end<S: Store>(&mut self, scene: &mut Scene<'_, S>, topology: &Topology, partition: u16) -> Step {
+    fn end<S: Store>(
+        &mut self,
+        scene: &mut Scene<'_, S>,
+        (topology, routes): (&Topology, &Routes),
+        partition: u16,
+    ) -> Step {
         let job = self.jobs.get_mut(&partition).expect("it runs");
         if job.kind == Kind::Fetch {
             self.syncing.push((scene.replica.last_put(), partition));
             scene.replica.want_sync();
             return Step::Ended;
         }
-        // Some keyspaces' keys of it may stay.
+        // Some keyspaces' keys of it stay.
         if is_held(topology.current(), scene.own, partition) {
+            if scene.config.reap_after.is_some() && !remove_others(scene, routes, partition) {
+                return Step::Blocked;
+            }
             self.jobs.remove(&partition);
             return Step::Ended;
         }
@@ -401,7 +410,8 @@ impl Transfers {
                 // What is dropped here was on disk.
                 let acks = Acks { stored: false, durable: true };
                 let id = number ^ scene.replica.identity().nonce;
-                let reaps = scene.replica.reaps().of(partition);
+                let is_member = routes.is_member(peers.own());
+                let reaps = scene.replica.reaps().of_leftovers(partition, is_member);
                 let message = Message::Replicate { keyspace, key: &key, acks, object: &object };
                 peers.send_counted(peer, id, reaps, &message);
             }
@@ -522,7 +532,12 @@ impl Transfers {
         job.next = compared.next.or(job.until);
         if job.kind != Kind::Fetch {
             let prefix = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().expect("8 bytes"));
-            job.lacking = compared.lacking.chunks_exact(8).map(prefix).collect();
+            // Who left is not asked before keys are reaped: what it alone has may be what was deleted (trap T5). The
+            // transition has taken from it what was acknowledged.
+            let proven = scene.replica.reaps().proven(partition);
+            let offers = routes.is_member(scene.peers.own()) || reaps <= proven;
+            let lacking = compared.lacking.chunks_exact(8).filter(|_| offers);
+            job.lacking = lacking.map(prefix).collect();
             job.lacking.dedup();
         }
         if job.lacking.is_empty() {
@@ -567,6 +582,29 @@ impl Transfers {
 /// Whether a member is a replica of a partition, of any keyspace.
 fn is_held(layout: &super::ring::Layout, member: MemberId, partition: u16) -> bool {
     layout.slot_of(member).is_some_and(|slot| layout.preference_list(partition).contains(&slot))
+}
+
+/// Takes keys out of a partition that are of keyspaces of which we hold no copy: as long as they lie here they keep their
+/// like from being reaped. False if there may be more.
+fn remove_others<S: Store>(scene: &mut Scene<'_, S>, routes: &Routes, partition: u16) -> bool {
+    let own = scene.peers.own();
+    let mut others = Vec::new();
+    scene.replica.store().scan(partition, 0, &mut |key, _| {
+        let replicas = routes.replicas(key.keyspace.min(limits::KEYSPACES_MAX - 1), partition);
+        if replicas.rank(own).is_none() {
+            others.push((key.keyspace, key.key.to_vec(), key.position));
+        }
+        match others.len() < limits::SWEEP_RECORDS_MAX {
+            true => ControlFlow::Continue(()),
+            false => ControlFlow::Break(()),
+        }
+    });
+    let is_all = others.len() < limits::SWEEP_RECORDS_MAX;
+    let mut remove = |(keyspace, key, position): &(u16, Vec<u8>, u128)| {
+        let key = KeyRef { keyspace: *keyspace, key, position: *position, partition };
+        scene.replica.remove(scene.now, &key).is_ok()
+    };
+    others.iter().all(&mut remove) && is_all
 }
 
 /// Whether a keyspace's keys of a partition belong to a peer, and not to us.

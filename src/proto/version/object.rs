@@ -247,8 +247,12 @@ impl<'a> Object<'a> {
 
     /// Whether nothing in it can be shown any more, by whatever clock.
     pub fn is_dead(&self) -> bool {
-        self.counts.iter().all(|count| self.base_of(count).is_some())
-            && self.siblings.iter().all(|sibling| sibling.tombstone || sibling.is_shed())
+        !self.counts_alone() && self.siblings.iter().all(|sibling| sibling.tombstone || sibling.is_shed())
+    }
+
+    /// Whether something was counted on it that dies with no sibling.
+    pub fn counts_alone(&self) -> bool {
+        self.counts.iter().any(|count| self.base_of(count).is_none())
     }
 
     /// The timestamp of the newest item.
