@@ -20,6 +20,7 @@ MEMBERSHIP_BUGS=(flip_early union_quorum one_source drop_unverified stale_frames
 EXCHANGE_BUGS=(complete_early)
 SLOPPY_BUGS=(hint_aged hint_replaced hint_undurable fallback_actor)
 COUNTER_BUGS=(covered_forgotten covered_added count_plain_actor)
+REAP_BUGS=(reap_any_replica reap_ignores_hints reap_unconditional reap_undurable reap_uncounted)
 STORE_BUGS=(replay_order tombstone_rule checksum_seed manifest_order)
 SEARCHED=500
 failures=0
@@ -74,7 +75,7 @@ replay_planted() {
         # shellcheck disable=SC2046
         "$clean" sim $(where "$world") --seed "$seed" >/dev/null 2>&1 || fail "seed $seed fails with nothing planted"
     done <"$PLANTED"
-    for name in "${BUGS[@]}" "${STORE_BUGS[@]}" "${MEMBERSHIP_BUGS[@]}" "${SLOPPY_BUGS[@]}" "${EXCHANGE_BUGS[@]}" "${COUNTER_BUGS[@]}"; do
+    for name in "${BUGS[@]}" "${STORE_BUGS[@]}" "${MEMBERSHIP_BUGS[@]}" "${SLOPPY_BUGS[@]}" "${EXCHANGE_BUGS[@]}" "${COUNTER_BUGS[@]}" "${REAP_BUGS[@]}"; do
         grep -q "^$name " "$PLANTED" || fail "no seed is recorded for $name"
     done
 }
@@ -86,11 +87,12 @@ world_of() {
     case " ${SLOPPY_BUGS[*]} " in *" $1 "*) printf sloppy && return ;; esac
     case " ${EXCHANGE_BUGS[*]} " in *" $1 "*) printf exchange && return ;; esac
     case " ${COUNTER_BUGS[*]} " in *" $1 "*) printf counters && return ;; esac
+    case " ${REAP_BUGS[*]} " in *" $1 "*) printf reap && return ;; esac
 }
 
 search_planted() {
     local name world program found
-    for name in "${BUGS[@]}" "${STORE_BUGS[@]}" "${MEMBERSHIP_BUGS[@]}" "${SLOPPY_BUGS[@]}" "${EXCHANGE_BUGS[@]}" "${COUNTER_BUGS[@]}"; do
+    for name in "${BUGS[@]}" "${STORE_BUGS[@]}" "${MEMBERSHIP_BUGS[@]}" "${SLOPPY_BUGS[@]}" "${EXCHANGE_BUGS[@]}" "${COUNTER_BUGS[@]}" "${REAP_BUGS[@]}"; do
         program=$(build "$name") || exit 1
         world=$(world_of "$name")
         found=$(search "$program" "$world")
@@ -112,6 +114,7 @@ case ${1:-} in
     "$clean" sim --profile sloppy --seeds 0..150 >/dev/null || fail '150 seeds of a cluster whose fallbacks stand in'
     "$clean" sim --profile exchange --seeds 0..100 >/dev/null || fail '100 seeds of a cluster whose copies are compared'
     "$clean" sim --profile counters --seeds 0..150 >/dev/null || fail '150 seeds of keys that are counted on'
+    "$clean" sim --profile reap --seeds 0..100 >/dev/null || fail '100 seeds of a cluster that reaps'
     "$clean" sim --seeds 0..100 --twice --partial >/dev/null || fail '100 seeds twice'
     replay_planted
     ;;
@@ -123,6 +126,7 @@ soak)
     "$clean" sim --profile sloppy --seeds "0..${2:-20000}" || fail "${2:-20000} seeds of a cluster whose fallbacks stand in"
     "$clean" sim --profile exchange --seeds "0..${2:-20000}" || fail "${2:-20000} seeds of a cluster whose copies are compared"
     "$clean" sim --profile counters --seeds "0..${2:-20000}" || fail "${2:-20000} seeds of keys that are counted on"
+    "$clean" sim --profile reap --seeds "0..${2:-20000}" || fail "${2:-20000} seeds of a cluster that reaps"
     search_planted
     ;;
 record)

@@ -17,7 +17,8 @@ use quorate::proto::keepers::{Answer, Ask, Ballot, Choice, Seat, Vote};
 use quorate::proto::keys::ClusterKeys;
 use quorate::proto::message::{
     Acks, Compare, Compared, Envelope, FetchHint, Fetched, Forward, Hello, Hint, Hinted, Message, Progress,
-    Seen, Stored, decode_frame, decode_records, decode_request, encode_request, put_digest, put_record,
+    Proof, Question, Seen, Stored, Tomb, decode_frame, decode_records, decode_request, encode_request,
+    put_digest, put_record, put_tomb,
 };
 use quorate::proto::ring::Mode;
 use quorate::proto::version::{Actor, Context, Dot, Epoch, Hlc, Object, Sibling, is_counted};
@@ -203,6 +204,13 @@ fn samples(visit: &mut dyn FnMut(&str, Message<'_>)) {
         encode_request(&Request { keyspace: 1, key: b"k", operation, options }, &mut request);
         visit(name, Message::Forward(Forward { request: &request, ..forward }));
     }
+    let mut tombs = Vec::new();
+    put_tomb(&mut tombs, &Tomb { keyspace: 1, item_hash: 9, key: b"k" });
+    visit("prove", Message::Prove(Question { partition: 3, count: 1 << 20, boot: 7, tombs: &tombs }));
+    let (asked, count) = (1 << 20, 1 << 20);
+    visit("proved", Message::Proved(Proof { partition: 3, asked, count, evidence: &[0] }));
+    visit("reap", Message::Reap(Question { partition: 3, count: 1 << 20, boot: 0, tombs: &tombs }));
+    visit("stale", Message::Stale { partition: 3, count: 1 << 20 });
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -77,6 +77,7 @@ const CLIENT_ROLE: quorate_option = 30;
 const HINT_BYTES: quorate_option = 31;
 const HINT_AGE_S: quorate_option = 32;
 const HINT_RATE: quorate_option = 33;
+const REAP_AFTER_S: quorate_option = 34;
 const DIR: quorate_option = 64;
 const NAME: quorate_option = 65;
 const CLUSTER: quorate_option = 66;
@@ -166,6 +167,7 @@ const KEYS: &[Key] = &[
     Key(HINT_BYTES, "QUORATE_OPT_HINT_BYTES", "hint-bytes", Kind::Number(0, u64::MAX, &[]), "bytes of hints kept for replicas that cannot be reached; 0 for none (a tenth of the data, 67108864 at least)"),
     Key(HINT_AGE_S, "QUORATE_OPT_HINT_AGE_S", "hint-age-s", Kind::Number(1, u32::MAX as u64, &[]), "seconds after which a hint is dropped that no acknowledgement counted (10800)"),
     Key(HINT_RATE, "QUORATE_OPT_HINT_RATE", "hint-rate", Kind::Number(0, u64::MAX, &[]), "bytes a second of hints delivered at most; 0 for no limit (16777216)"),
+    Key(REAP_AFTER_S, "QUORATE_OPT_REAP_AFTER_S", "reap-after-s", Kind::Number(0, u32::MAX as u64, &[]), "seconds after which a deleted or expired key is reaped, on proof that nobody can bring back what it deletes; 0 for never (3600)"),
     Key(DIR, "QUORATE_OPT_DIR", "dir", Kind::Text, "the data directory; none keeps records in memory only"),
     Key(NAME, "QUORATE_OPT_NAME", "name", Kind::Text, "this member's name (A)"),
     Key(CLUSTER, "QUORATE_OPT_CLUSTER", "cluster", Kind::Text, "the cluster's name (quorate)"),
@@ -385,6 +387,9 @@ impl quorate_options {
         core.hint_bytes_max = self.number(HINT_BYTES);
         core.hint_age_max = self.number(HINT_AGE_S).map_or(core.hint_age_max, Duration::from_secs);
         core.hint_rate = self.number(HINT_RATE).unwrap_or(core.hint_rate);
+        if let Some(seconds) = self.number(REAP_AFTER_S) {
+            core.reap_after = (seconds > 0).then(|| Duration::from_secs(seconds));
+        }
         let joins = self.lists.get(&JOIN).is_some_and(|list| !list.is_empty());
         if joins || self.number(FOUND) == Some(1) {
             if self.lists.get(&MEMBERS).is_some_and(|list| !list.is_empty()) {
@@ -621,78 +626,5 @@ pub(super) fn checked(options: &quorate_options) -> Result<NodeOptions, (quorate
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::proto::keys::ClusterKeys;
-
-    #[test]
-    fn keys_are_unique_and_their_numbers_stay() {
-        for (at, key) in KEYS.iter().enumerate() {
-            assert!(KEYS[..at].iter().all(|other| other.0 != key.0 && other.1 != key.1 && other.2 != key.2));
-            assert_eq!(key.1.strip_prefix("QUORATE_OPT_").unwrap().to_lowercase().replace('_', "-"), key.2);
-        }
-        assert_eq!((MODE, CLIENTS_MAX, DIR, UNIX_PATH, MEMBERS, CLIENT_ADDR), (1, 18, 64, 69, 96, 97));
-        assert_eq!((PLACEMENT, MAX_PER_ZONE, WEIGHTS), (24, 25, 98));
-        assert_eq!((FOUND, AUTO_COMMIT, DROP_AFTER_S, TRANSFER_BYTES, ZONE, JOIN), (26, 27, 28, 29, 70, 99));
-        assert_eq!((CLIENT_ROLE, HINT_BYTES, HINT_AGE_S, HINT_RATE, GOSSIP_KEY_FILE), (30, 31, 32, 33, 100));
-    }
-
-    #[test]
-    fn the_ends_of_each_range_are_taken_and_nothing_beyond() {
-        for key in KEYS {
-            let mut options = quorate_options::default();
-            match key.3 {
-                Kind::Number(low, high, words) => {
-                    assert_eq!(options.set_number(key.0, low), Ok(OK));
-                    assert_eq!(options.set_number(key.0, high), Ok(OK));
-                    if high < u64::MAX {
-                        assert_eq!(options.set_number(key.0, high + 1), Err(E_ARG));
-                    }
-                    assert_eq!(options.set_bytes(key.0, b"1"), Err(E_TYPE));
-                    for word in words {
-                        assert_eq!(options.parse(key.2.as_bytes(), word.0.as_bytes()), Ok(()));
-                        assert_eq!(options.number(key.0), Some(word.1));
-                    }
-                }
-                Kind::Text => assert_eq!(options.add_bytes(key.0, b"1"), Err(E_TYPE)),
-                Kind::List => assert_eq!(options.set_number(key.0, 1), Err(E_TYPE)),
-            }
-        }
-        let mut options = quorate_options::default();
-        assert_eq!(options.set_number(0, 1), Err(E_UNSUPPORTED));
-        assert_eq!(options.set_number(u32::MAX, 1), Err(E_UNSUPPORTED));
-    }
-
-    #[test]
-    fn a_wrong_text_is_named_with_what_was_expected() {
-        let mut options = quorate_options::default();
-        let (status, text) = options.parse(b"sync", b"sometimes").unwrap_err();
-        assert_eq!((status, text.as_str()), (E_ARG, "sync: `sometimes` is not memory, interval, always"));
-        let (status, text) = options.parse(b"colour", b"red").unwrap_err();
-        assert_eq!((status, text.as_str()), (E_UNSUPPORTED, "no option is named `colour`"));
-        assert_eq!(options.parse(b"sync_interval_ms", b" 250 "), Ok(()));
-        assert_eq!(options.core().unwrap().sync_interval, Duration::from_millis(250));
-    }
-
-    #[test]
-    fn a_list_is_replaced_by_set_and_grown_by_add() {
-        let mut options = quorate_options::default();
-        options.set_bytes(MEMBERS, b"A@127.0.0.1:1, B@127.0.0.1:2").unwrap();
-        options.add_bytes(MEMBERS, b"C").unwrap();
-        let members = options.core().unwrap().members;
-        let shown: Vec<_> = members.iter().map(|m| (m.name.as_str(), m.address.as_str())).collect();
-        assert_eq!(shown, [("A", "127.0.0.1:1"), ("B", "127.0.0.1:2"), ("C", "")]);
-    }
-
-    #[test]
-    fn gossip_keys_are_a_list_of_files_and_the_derived_one() {
-        let mut options = quorate_options::default();
-        assert!(options.gather().unwrap().keyring.is_none());
-        options.add_bytes(GOSSIP_KEY_FILE, b"derived").unwrap();
-        let own = ClusterKeys::derive("quorate", &ClusterKeys::PUBLIC).gossip;
-        assert_eq!(options.gather().unwrap().keyring.unwrap().in_use().1, &own);
-        options.parse(b"gossip-key-file", b"derived, /no/such/file").unwrap();
-        let text = options.gather().unwrap_err();
-        assert!(text.starts_with("gossip-key-file: /no/such/file: "), "{text}");
-    }
-}
+#[path = "options_tests.rs"]
+mod tests;

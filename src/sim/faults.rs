@@ -8,6 +8,7 @@ use core::time::Duration;
 
 use super::clock::{MS, Time};
 use crate::proto::config::KeyspaceConfig;
+use crate::proto::limits;
 use crate::proto::rng::Rng;
 use crate::proto::store::Durability;
 
@@ -234,6 +235,8 @@ pub struct Hinting {
     pub bytes_max: u64,
     /// How old they may become.
     pub age_max: Duration,
+    /// Bytes a second of them that a node delivers.
+    pub rate: u64,
 }
 
 /// How the members of a run change.
@@ -432,6 +435,7 @@ impl Profile {
         self.hints = Some(Hinting {
             bytes_max: if rng.one_in(3) { 1 << (8 + rng.below(4)) } else { 1 << 20 },
             age_max: Duration::from_millis(200 << rng.below(5)),
+            rate: limits::HINT_RATE,
         });
         self.acknowledged_target += 200;
         if rng.one_in(2) {
@@ -524,6 +528,8 @@ impl Profile {
         self.timed.retain(|(fault, _)| *fault != Fault::Wipe);
         (self.skew_ms, self.drift_ppm) = (0, 0);
         self.reap_after = Some(Duration::from_millis(200 << rng.below(5)));
+        // Replicas that are back may be told of a delete long before they are given what it deletes.
+        self.hints.iter_mut().for_each(|hints| hints.rate = 4_000 << rng.below(4));
         self.acknowledged_target += 300;
     }
 

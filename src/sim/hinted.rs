@@ -20,7 +20,7 @@ use crate::proto::store::{KeyRef, Sequence, Store};
 use crate::store::{LogOptions, MemoryStore};
 
 /// How long hints may be under way once everything is healed.
-const DELIVERED_MAX: Time = 60_000 * MS;
+const DELIVERED_MAX: Time = 240_000 * MS;
 
 /// Places where a key may be, of so many machines with hints.
 pub(super) const fn places(machines: usize) -> usize {

@@ -140,6 +140,7 @@ fn config_of(profile: &Profile) -> Config {
     config.hint_bytes_max = Some(profile.hints.map_or(0, |hints| hints.bytes_max));
     if let Some(hints) = profile.hints {
         config.hint_age_max = hints.age_max;
+        config.hint_rate = hints.rate;
     }
     config.keyspaces.clone_from(&profile.keyspaces);
     config.siblings_max = profile.siblings_max;

@@ -229,6 +229,14 @@ impl World {
         self.stop_and_plan_restart(machine, how)
     }
 
+    /// The power went while the loop wrote: what the node wanted done after that never happened.
+    pub(super) fn lose_power(&mut self, machine: usize) -> Judged {
+        self.judge_puts(machine)?;
+        self.judge_hints(machine)?;
+        self.struck(Fault::CrashInDisk);
+        self.stop_and_plan_restart(machine, Stop::Crashed)
+    }
+
     /// Stops a machine and plans its next start.
     pub(super) fn stop_and_plan_restart(&mut self, machine: usize, how: Stop) -> Judged {
         self.stop(machine, how)?;

@@ -504,7 +504,7 @@ impl World {
         self.look_at_topology(machine)
     }
 
-    fn judge_puts(&mut self, machine: usize) -> Judged {
+    pub(super) fn judge_puts(&mut self, machine: usize) -> Judged {
         let node = self.machines[machine].node.as_mut().expect("it runs");
         let generation = node.store().identity().generation;
         let noted = node.store_mut().take_noted();
@@ -530,14 +530,6 @@ impl World {
                 .say(self.now, key, || format!("    which are events {:?}", held.map(|held| &held.siblings)));
         }
         Ok(())
-    }
-
-    /// The power went while the loop wrote: what the node wanted done after that never happened.
-    fn lose_power(&mut self, machine: usize) -> Judged {
-        self.judge_puts(machine)?;
-        self.judge_hints(machine)?;
-        self.struck(Fault::CrashInDisk);
-        self.stop_and_plan_restart(machine, Stop::Crashed)
     }
 
     fn plan_disk_step(&mut self, machine: usize) {

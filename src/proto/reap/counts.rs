@@ -76,7 +76,7 @@ impl Counts {
     pub fn take(&mut self, partition: u16, above: u64, tag: u16) -> Option<u64> {
         let serial = self.next.max((self.of(partition).max(above) >> 16) + 1);
         self.next = serial;
-        if serial >= self.leased_safely {
+        if serial >= self.leased_safely || serial >> 48 > 0 {
             return None;
         }
         self.next += 1;
