@@ -6,7 +6,10 @@ use quorate::proto::config::{Config, MemberSpec};
 use quorate::proto::io::MemberId;
 use quorate::proto::keepers::{Answer, Ask, Ballot, Choice, Seat, Vote};
 use quorate::proto::keys::ClusterKeys;
-use quorate::proto::message::{Compare, Compared, Message, Progress, decode_records, put_digest, put_record};
+use quorate::proto::message::{
+    Compare, Compared, Message, Progress, Proof, Question, Tomb, decode_records, put_digest, put_record,
+    put_tomb,
+};
 use quorate::proto::ring::Mode;
 use quorate::proto::rng::Rng;
 use quorate::proto::wire::WireError;
@@ -97,7 +100,27 @@ pub fn good(
             let change = carried(change(rng, facts).encode(), rng);
             send(Message::Join { commit: rng.one_in(2), change: &change });
         }
+        "Prove" | "Proved" | "Reap" | "Stale" => reaping(kind, rng, facts, record.0, send),
         _ => send(Message::Refused(one_of(rng, &["no room", "a\r\nb\0", "", "\u{1f980}"]).as_bytes())),
+    }
+}
+
+/// A message about keys that may be reaped.
+fn reaping(kind: &str, rng: &mut Rng, facts: &Facts, key: &[u8], send: impl FnOnce(Message<'_>)) {
+    let mut tombs = Vec::new();
+    for _ in 0..pick(rng, 3) {
+        put_tomb(&mut tombs, &Tomb { keyspace: rng.below(18) as u16, item_hash: rng.next_u64(), key });
+    }
+    let (partition, _) = place(rng);
+    // Small, so that what others send is not refused ever after.
+    let count = rng.below(3);
+    let question = Question { partition, count, boot: odd(rng, facts.boot), tombs: &tombs };
+    let evidence = noise(rng, 4);
+    match kind {
+        "Prove" => send(Message::Prove(question)),
+        "Reap" => send(Message::Reap(question)),
+        "Proved" => send(Message::Proved(Proof { partition, asked: count, count, evidence: &evidence })),
+        _ => send(Message::Stale { partition, count }),
     }
 }
 

@@ -11,8 +11,8 @@ use quorate::proto::io::{
 };
 use quorate::proto::keys::ClusterKeys;
 use quorate::proto::message::{
-    Acks, Envelope, FetchHint, Fetched, Forward, HEADER, Hello, Hint, Hinted, Message, Proof, Question, Seen,
-    Stored, Tomb, encode_reply, encode_request, put_tomb, seal,
+    Acks, Envelope, FetchHint, Fetched, Forward, HEADER, Hello, Hint, Hinted, Message, Seen, Stored,
+    encode_reply, encode_request, seal,
 };
 use quorate::proto::rng::Rng;
 use quorate::proto::version::{Actor, Context, Dot, Epoch, Hlc, Object, Sibling, Value, VectorClock};
@@ -253,11 +253,6 @@ impl Messages<'_> {
             "Hint" | "Hinted" | "FetchHint" => {
                 let object = encoded_object(rng, self.facts);
                 send(hint(KINDS[kind], rng, (keyspace, detail), (&key, &object)), &mut frame);
-            }
-            "Prove" | "Proved" | "Reap" | "Stale" => {
-                reaping(KINDS[kind], rng, (keyspace, self.facts.boot), &key, |message| {
-                    send(message, &mut frame)
-                });
             }
             "Scanned" => {
                 let mut keys = Vec::new();
@@ -579,32 +574,6 @@ fn encoded_request(rng: &mut Rng, key: &[u8]) -> Vec<u8> {
         bend(rng, &mut bytes, b"\x00\x00\x02k1");
     }
     bytes
-}
-
-/// A message about keys that may be reaped.
-fn reaping(
-    kind: &str,
-    rng: &mut Rng,
-    (keyspace, boot): (u16, u64),
-    key: &[u8],
-    send: impl FnOnce(Message<'_>),
-) {
-    let mut tombs = Vec::new();
-    for _ in 0..pick(rng, 3) {
-        put_tomb(&mut tombs, &Tomb { keyspace, item_hash: rng.next_u64(), key });
-    }
-    let partition = if rng.one_in(10) { boundary(rng) as u16 } else { rng.below(256) as u16 };
-    // Small ones, so that what others send is not refused ever after.
-    let count = rng.below(3);
-    let question =
-        Question { partition, count, boot: if rng.one_in(4) { boundary(rng) } else { boot }, tombs: &tombs };
-    let evidence = noise(rng, 4);
-    match kind {
-        "Prove" => send(Message::Prove(question)),
-        "Reap" => send(Message::Reap(question)),
-        "Proved" => send(Message::Proved(Proof { partition, asked: count, count, evidence: &evidence })),
-        _ => send(Message::Stale { partition, count }),
-    }
 }
 
 /// A message about hints.
