@@ -188,7 +188,7 @@
 #define QUORATE_OPT_HINT_AGE_S 32u
 /* bytes a second of hints delivered at most; 0 for no limit (16777216) */
 #define QUORATE_OPT_HINT_RATE 33u
-/* seconds after which a deleted or expired key is reaped, on proof that nobody can bring back what it deletes; 0 for never (3600) */
+/* seconds after which a deleted or expired key is reaped, on proof that nobody can bring back what it deletes; 0 for never (3600; with a member list 0) */
 #define QUORATE_OPT_REAP_AFTER_S 34u
 /* the data directory; none keeps records in memory only */
 #define QUORATE_OPT_DIR 64u

@@ -107,6 +107,7 @@ fn open_all(arguments: &DevArguments, directory: &Path) -> Result<Vec<EventLoop>
             core.membership = if first.is_none() { Membership::Founded } else { Membership::Joined };
             core.placement = Mode::Balanced;
             core.auto_commit = true;
+            core.reap_after = Some(limits::REAP_AFTER);
         }
         let mut options = NodeOptions::new(core);
         options.join.extend(first.filter(|_| !is_listed));

@@ -13,6 +13,7 @@ use serde::{Deserialize, Deserializer};
 
 use quorate::driver::{DataDir, Logger, NodeOptions, StoreOptions, gossip_keys, key_file};
 use quorate::proto::config::{Config, Membership};
+use quorate::proto::limits;
 use quorate::proto::ring::Mode;
 use quorate::proto::store::Durability;
 use quorate::store::{SEGMENT_SIZE_MAX, SEGMENT_SIZE_MIN, SEGMENT_SIZE_STEP};
@@ -82,7 +83,7 @@ pub struct NodeArguments {
     #[arg(long, env = "QUORATE_HINT_RATE_MIB", value_name = "MIB")]
     pub(super) hint_rate_mib: Option<u32>,
     /// Seconds after which a deleted or expired key is reaped, on proof that nobody can bring back what it deletes; 0 for
-    /// never [default: 3600].
+    /// never [default: 3600; with a member list 0, as nobody knows there whose directory was emptied or restored].
     #[arg(long, env = "QUORATE_REAP_AFTER", value_name = "SECONDS")]
     pub(super) reap_after: Option<u32>,
     /// A TOML file with any of these settings.
@@ -331,9 +332,10 @@ impl NodeArguments {
         core.hint_bytes_max = self.hints_mib.map(|mib| u64::from(mib) << 20);
         core.hint_age_max = self.hint_age.map_or(core.hint_age_max, |s| Duration::from_secs(s.into()));
         core.hint_rate = self.hint_rate_mib.map_or(core.hint_rate, |mib| u64::from(mib) << 20);
-        if let Some(seconds) = self.reap_after {
-            core.reap_after = (seconds > 0).then(|| Duration::from_secs(seconds.into()));
-        }
+        core.reap_after = match self.reap_after {
+            Some(seconds) => (seconds > 0).then(|| Duration::from_secs(seconds.into())),
+            None => (!is_listed || self.join.is_some()).then_some(limits::REAP_AFTER),
+        };
         if is_listed && self.join.is_none() {
             for (flag, is_given) in [("zone", self.zone.is_some()), ("weight", self.weight.is_some())] {
                 if is_given {

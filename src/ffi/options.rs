@@ -18,6 +18,7 @@ use crate::driver::{
     DataDir, EventLoop, NodeOptions, OnProgress, StoreOptions, WaitPolicy, gossip_keys, key_file,
 };
 use crate::proto::config::{Config, MemberSpec, Membership};
+use crate::proto::limits;
 use crate::proto::ring::Mode;
 use crate::proto::store::Durability;
 use crate::store::Progress;
@@ -167,7 +168,7 @@ const KEYS: &[Key] = &[
     Key(HINT_BYTES, "QUORATE_OPT_HINT_BYTES", "hint-bytes", Kind::Number(0, u64::MAX, &[]), "bytes of hints kept for replicas that cannot be reached; 0 for none (a tenth of the data, 67108864 at least)"),
     Key(HINT_AGE_S, "QUORATE_OPT_HINT_AGE_S", "hint-age-s", Kind::Number(1, u32::MAX as u64, &[]), "seconds after which a hint is dropped that no acknowledgement counted (10800)"),
     Key(HINT_RATE, "QUORATE_OPT_HINT_RATE", "hint-rate", Kind::Number(0, u64::MAX, &[]), "bytes a second of hints delivered at most; 0 for no limit (16777216)"),
-    Key(REAP_AFTER_S, "QUORATE_OPT_REAP_AFTER_S", "reap-after-s", Kind::Number(0, u32::MAX as u64, &[]), "seconds after which a deleted or expired key is reaped, on proof that nobody can bring back what it deletes; 0 for never (3600)"),
+    Key(REAP_AFTER_S, "QUORATE_OPT_REAP_AFTER_S", "reap-after-s", Kind::Number(0, u32::MAX as u64, &[]), "seconds after which a deleted or expired key is reaped, on proof that nobody can bring back what it deletes; 0 for never (3600; with a member list 0)"),
     Key(DIR, "QUORATE_OPT_DIR", "dir", Kind::Text, "the data directory; none keeps records in memory only"),
     Key(NAME, "QUORATE_OPT_NAME", "name", Kind::Text, "this member's name (A)"),
     Key(CLUSTER, "QUORATE_OPT_CLUSTER", "cluster", Kind::Text, "the cluster's name (quorate)"),
@@ -387,14 +388,12 @@ impl quorate_options {
         core.hint_bytes_max = self.number(HINT_BYTES);
         core.hint_age_max = self.number(HINT_AGE_S).map_or(core.hint_age_max, Duration::from_secs);
         core.hint_rate = self.number(HINT_RATE).unwrap_or(core.hint_rate);
-        if let Some(seconds) = self.number(REAP_AFTER_S) {
-            core.reap_after = (seconds > 0).then(|| Duration::from_secs(seconds));
-        }
         let joins = self.lists.get(&JOIN).is_some_and(|list| !list.is_empty());
         if joins || self.number(FOUND) == Some(1) {
             if self.lists.get(&MEMBERS).is_some_and(|list| !list.is_empty()) {
                 return Err("members: a node that founds or joins a cluster has no list of them".into());
             }
+            core.reap_after = Some(limits::REAP_AFTER);
             core.membership = match (joins, self.number(CLIENT_ROLE)) {
                 (true, Some(1)) => Membership::Client,
                 (true, _) => Membership::Joined,
@@ -402,6 +401,9 @@ impl quorate_options {
             };
             core.placement = Mode::Balanced;
             self.text(ZONE)?.unwrap_or_default().clone_into(&mut core.members[0].zone);
+        }
+        if let Some(seconds) = self.number(REAP_AFTER_S) {
+            core.reap_after = (seconds > 0).then(|| Duration::from_secs(seconds));
         }
         core.max_per_zone = self.number(MAX_PER_ZONE).map(|number| number as u8);
         core.partitions = self.number(PARTITIONS).map_or(core.partitions, |number| number as u32);

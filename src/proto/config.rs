@@ -87,7 +87,9 @@ pub struct Config {
     pub transfer_rate: u64,
     /// How often copies are compared with another replica's; never if `None`.
     pub exchange_interval: Option<Duration>,
-    /// How old a tombstone is before it is reaped, on proof that nobody can bring back what it deletes; never if `None`.
+    /// How old a tombstone is before it is reaped, on proof that nobody can bring back what it deletes; never if `None`. Only a
+    /// cluster that decides on its members knows a directory that was emptied or restored, so `None` is the default, and
+    /// [`limits::REAP_AFTER`] what a node that founds or joins one wants.
     pub reap_after: Option<Duration>,
     /// Bytes of hints that this node keeps for replicas that cannot be reached; `None` for a tenth of its own data,
     /// and [`limits::HINT_BYTES_LEAST`] at least. With 0 it keeps none and gives none to others.
@@ -142,7 +144,7 @@ impl Config {
             drop_after: limits::DROP_AFTER,
             transfer_rate: limits::TRANSFER_RATE,
             exchange_interval: Some(limits::EXCHANGE_INTERVAL),
-            reap_after: Some(limits::REAP_AFTER),
+            reap_after: None,
             hint_bytes_max: None,
             hint_age_max: limits::HINT_AGE_MAX,
             hint_rate: limits::HINT_RATE,
