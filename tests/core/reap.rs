@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use quorate::proto::config::Config;
 use quorate::proto::error::Outcome;
-use quorate::proto::io::{Blind, Operation, Options, Reply};
+use quorate::proto::io::{Add, Blind, Operation, Options, Reply};
 use quorate::proto::limits;
 use quorate::proto::message::{Message, decode_frame};
 use quorate::proto::store::Store;
@@ -115,6 +115,21 @@ fn a_live_key_is_never_nominated() {
 }
 
 #[test]
+fn what_was_counted_beside_a_delete_is_no_deleted_key() {
+    let mut cluster = Cluster::new(3, reaping, 0);
+    cluster.ask(0, KEY, set("10"), all());
+    cluster.part();
+    let alone = Options { w: Some(1), ..Options::default() };
+    let add = Operation::Add(Add::By { by: 3, id: None });
+    assert_eq!(cluster.ask(0, KEY, delete(), alone).outcome, Outcome::Ok);
+    assert_eq!(cluster.ask(1, KEY, add, alone).outcome, Outcome::Ok);
+    cluster.meet();
+    cluster.pass(LONG);
+    cluster.pass(LONG);
+    assert_eq!((cluster.records(), values(&cluster.read(2))), (vec![1; 3], vec!["3".to_owned()]));
+}
+
+#[test]
 fn concurrent_deletes_are_reaped_together() {
     let mut cluster = Cluster::new(3, reaping, 0);
     cluster.ask(0, KEY, set("milk"), all());
@@ -151,7 +166,7 @@ fn a_release_that_counts_no_reaps_blocks() {
     let at = cluster.deleted(all());
     let (_, others) = cluster.placed();
     let old = cluster.ids[others[0]];
-    cluster.nodes[at].set_peer_level(old, 2);
+    cluster.nodes[at].set_peer_level(old, 1);
     cluster.pass(LONG + AFTER);
     assert_eq!(cluster.records().iter().sum::<u64>(), 3);
 }
