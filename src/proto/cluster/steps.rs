@@ -162,6 +162,12 @@ impl Topology {
                 self.removed.push(generation);
             }
         }
+        // It may have asked to be let in while it was still a member, on its way out.
+        let removed = &self.removed;
+        self.staged.retain(|change| match change {
+            Change::Join(member) => member.generation == 0 || !removed.contains(&member.generation),
+            _ => true,
+        });
     }
 
     /// Whether any partition has other replicas in the next layout, or one with another directory.

@@ -141,6 +141,10 @@ fn who_is_gone_does_not_come_back_and_the_last_copy_does_not_go() {
     let c = keys().member_id("c");
     assert_eq!(wiped.arrivals(c, &config).len(), first.current().partitions_of(2) as usize);
     assert!(wiped.flip(&keys()).finish(&keys()).has_removed(3));
+    // What the directory before it asked for meanwhile is gone with it.
+    let asked = staged(&staged(&wiped, Change::Join(member("c", 3))), Change::Weight("a".into(), 2));
+    assert_eq!(asked.staged().len(), 2);
+    assert_eq!(asked.flip(&keys()).finish(&keys()).staged(), [Change::Weight("a".into(), 2)]);
     let mut all = first.clone();
     for name in ["a", "b", "c"] {
         all = staged(&all, Change::Remove(name.into()));
