@@ -441,7 +441,7 @@ impl<S: Store> Node<S> {
         self.hints.peer_down(peer);
     }
 
-    fn send_hello(&mut self, slot: u16, answer: bool) {
+    pub(super) fn send_hello(&mut self, slot: u16, answer: bool) {
         let identity = *self.replica.identity();
         let member = self.topology().member(self.peers.peer(slot).id);
         let known = self.replica.store().members().iter();

@@ -56,6 +56,10 @@ impl<S: Store> Node<S> {
                 self.reaping.prove(field!(self, now), from, question);
                 self.carry_on_reaping(now);
             }
+            // It knows us by an earlier boot, of which an introduction came late.
+            Message::Prove(question) if question.boot != self.replica.identity().nonce => {
+                self.send_hello(from, false);
+            }
             Message::Proved(proof) if is_present => self.reaping.proved(field!(self, now), from, proof),
             Message::Reap(question)
                 if is_known(question.partition)
