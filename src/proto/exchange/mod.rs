@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Only the one that began keeps state, and only it decides: the other answers questions. What the other has of later is
-//! sent with the digests' answer and goes through [`Replica::apply`]; what it lacks is sent to it as a repair would be. A
+//! sent with the digests' answer and goes through `Replica::apply`; what it lacks is sent to it as a repair would be. A
 //! question and its answer name the topology; of another one they are nothing. What is not answered in time ends the
 //! exchange, and the next one begins from the top: there is nothing to resume, as what was made equal stays so.
 
