@@ -237,6 +237,22 @@ fn what_a_coordinator_keeps_for_want_of_another_machine_does_not_count() {
 }
 
 #[test]
+fn a_hint_of_what_was_only_counted_is_as_old_as_its_last_increment() {
+    let mut cluster = Cluster::new(5, |config| config.hint_age_max = Duration::from_secs(60), 0);
+    let (replicas, _) = placed(&cluster);
+    cluster.isolate(replicas[2]);
+    let add = Operation::Add(Add::By { by: 3, id: None });
+    assert_eq!(cluster.ask(replicas[0], KEY, add, with_context()).outcome, Outcome::Ok);
+    for _ in 0..40 {
+        cluster.advance(Duration::from_secs(1));
+    }
+    assert_eq!(figures(&cluster).records, 1);
+    cluster.heal();
+    cluster.wait_for_hints();
+    assert_eq!(cluster.own_values(replicas[2]), ["3"]);
+}
+
+#[test]
 fn age_drops_what_was_not_counted_and_tells() {
     let mut cluster = Cluster::new(5, |config| config.hint_age_max = Duration::from_secs(60), 0);
     let (replicas, others) = placed(&cluster);

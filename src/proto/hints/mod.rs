@@ -86,7 +86,8 @@ impl Weight {
     fn of(name: usize, object: &[u8], item_hash: u64) -> Weight {
         let bytes = (name + object.len()) as u64;
         let object = Object::decode(object).unwrap_or_default();
-        let written = object.siblings().iter().map(|sibling| sibling.hlc.millis());
+        let counted = object.counts().iter().map(|count| count.hlc.millis());
+        let written = object.siblings().iter().map(|sibling| sibling.hlc.millis()).chain(counted);
         let (oldest_ms, newest_ms) = (written.clone().min().unwrap_or(0), written.max().unwrap_or(0));
         Weight { bytes, oldest_ms, newest_ms, item_hash }
     }
