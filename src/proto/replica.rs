@@ -8,6 +8,7 @@
 use std::collections::VecDeque;
 
 use super::config::Config;
+pub use super::effect::Refusal;
 use super::effect::{Cover, Effect, NewVersion, Written};
 use super::io::MemberId;
 use super::keys::Key;
@@ -18,30 +19,7 @@ use super::store::{
     Ticket,
 };
 use super::time::{Instant, Now, WallTime};
-use super::version::{Actor, Context, CountError, Dot, Epoch, Hlc, HybridClock, Object, Sibling};
-use super::wire::WireError;
-
-/// Why a record was not read or written. Nothing was changed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// A cold read is under way; the same call succeeds after it.
-    Pending(Ticket),
-    /// The store's reason.
-    Store(StoreError),
-    /// The object from a peer is malformed.
-    Malformed(WireError),
-    /// The key has this many siblings, by number or by size too many for a put that adds one without covering
-    /// them all.
-    TooManySiblings(u32),
-    /// No epoch is leased: the disk is behind.
-    Overloaded,
-    /// The wall clock lies too far behind what was issued before.
-    ClockTooFar,
-    /// Nothing can be counted on what is here.
-    Count(CountError),
-    /// It was read before its partition was last reaped (trap T6).
-    Stale,
-}
+use super::version::{Actor, Context, Dot, Epoch, Hlc, HybridClock, Object, Sibling};
 
 /// What a lookup of our own copy gave.
 #[derive(Debug)]
