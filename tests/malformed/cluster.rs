@@ -3,25 +3,27 @@
 
 use quorate::proto::cluster::{Change, Topology};
 use quorate::proto::config::{Config, MemberSpec};
+use quorate::proto::exchange::Name;
 use quorate::proto::io::MemberId;
 use quorate::proto::keepers::{Answer, Ask, Ballot, Choice, Seat, Vote};
 use quorate::proto::keys::ClusterKeys;
+use quorate::proto::merkle::NodeName;
 use quorate::proto::message::{
     Compare, Compared, Message, Progress, Proof, Question, Tomb, decode_records, put_digest, put_record,
     put_tomb,
 };
 use quorate::proto::ring::Mode;
 use quorate::proto::rng::Rng;
-use quorate::proto::wire::WireError;
+use quorate::proto::wire::{Reader, WireError};
 
 use super::messages::Facts;
 use super::mutate::{bend, boundary, noise, one_of, pick};
 use super::node::{ANSWERING_MEMBER, HANDSHAKE_MEMBER, NODE, RECORD_MEMBERS};
 
 /// Kinds whose bodies are another encoding and nothing else, or a text: no body of them is refused.
-pub const OPEN_KINDS: [&str; 4] = ["Ask", "Answer", "Topology", "Refused"];
+pub const OPEN_KINDS: [&str; 6] = ["Ask", "Answer", "Topology", "Refused", "Sums", "Summed"];
 /// The encodings inside of messages about the cluster.
-pub const INSIDES: [&str; 5] = ["ask", "answer", "topology", "change", "compared records"];
+pub const INSIDES: [&str; 6] = ["ask", "answer", "topology", "change", "compared records", "sums"];
 
 /// What decodes the inside of a message about the cluster, and whether it will.
 pub fn inside(message: &Message<'_>, keys: &ClusterKeys) -> Option<(&'static str, bool)> {
@@ -31,6 +33,7 @@ pub fn inside(message: &Message<'_>, keys: &ClusterKeys) -> Option<(&'static str
         Message::Answer(bytes) => ("answer", Answer::decode(bytes).is_ok()),
         Message::Topology(bytes) => ("topology", Topology::decode(bytes, keys).is_ok()),
         Message::Join { change, .. } => ("change", Change::decode(change).is_ok()),
+        Message::Sums(questions) => ("sums", are_names(questions)),
         Message::Compared(compared) => {
             ("compared records", decode_records(compared.records, no_records).is_ok())
         }
@@ -100,8 +103,40 @@ pub fn good(
             let change = carried(change(rng, facts).encode(), rng);
             send(Message::Join { commit: rng.one_in(2), change: &change });
         }
+        "Sums" => {
+            let mut bytes = Vec::new();
+            (0..pick(rng, 4)).for_each(|_| node_name(rng).encode(&mut bytes));
+            send(Message::Sums(&carried(bytes, rng)));
+        }
+        "Summed" => send(Message::Summed(&noise(rng, 300))),
         "Prove" | "Proved" | "Reap" | "Stale" => reaping(kind, rng, facts, record.0, send),
         _ => send(Message::Refused(one_of(rng, &["no room", "a\r\nb\0", "", "\u{1f980}"]).as_bytes())),
+    }
+}
+
+/// Whether these are names of nodes of hash trees, one behind the other.
+fn are_names(bytes: &[u8]) -> bool {
+    let mut reader = Reader::new(bytes);
+    loop {
+        match Name::decode(&mut reader) {
+            Ok(Some(_)) => {}
+            Ok(None) => return true,
+            Err(_) => return false,
+        }
+    }
+}
+
+fn node_name(rng: &mut Rng) -> Name {
+    let (partition, _) = place(rng);
+    match rng.below(4) {
+        0 => Name::All(rng.next_u64()),
+        1 => Name::Group { level: 1 + rng.below(3) as u8, index: rng.below(40) as u32 },
+        2 => Name::Partition(partition),
+        _ => Name::Node {
+            partition,
+            keyspace: rng.below(3) as u16,
+            node: NodeName::ROOT.child(rng.below(16) as usize),
+        },
     }
 }
 

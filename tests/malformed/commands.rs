@@ -143,6 +143,7 @@ const FORMS: &[&str] = &[
     "decrby {k} {n}",
     "incrby {k} {n}",
     "incrbyfloat {k} {n}",
+    "q.dev {name}",
     "q.counter {k}",
     "q.counter {k} by {n} id {n} w 1",
     "q.counter {k} context {c} to {n} timeout {n}",

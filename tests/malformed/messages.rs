@@ -24,7 +24,7 @@ use super::commands::key;
 use super::mutate::{bend, boundary, noise, one_of, pick};
 
 /// Kinds of messages, as their header names them.
-pub const KINDS: [&str; 26] = [
+pub const KINDS: [&str; 28] = [
     "Replicate",
     "Acknowledge",
     "Fetch",
@@ -51,10 +51,12 @@ pub const KINDS: [&str; 26] = [
     "Proved",
     "Reap",
     "Stale",
+    "Sums",
+    "Summed",
 ];
 /// Their numbers, in the same order.
 const NUMBERS: [u8; KINDS.len()] =
-    [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 18, 19, 16, 17, 20, 21, 22, 26, 27, 28, 29];
+    [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 18, 19, 16, 17, 20, 21, 22, 26, 27, 28, 29, 24, 25];
 
 /// The name of the kind that a header says, if there is one of that number.
 pub fn kind_of(number: u8) -> Option<&'static str> {
