@@ -117,6 +117,19 @@ pub struct Replica<S> {
     pub counters: ReplicaCounters,
 }
 
+/// An event on an object whose record is not put yet.
+struct Issued {
+    dot: Dot,
+    /// It is the first of its epoch.
+    fresh: bool,
+    /// What its writer has now seen; nothing, if it has counted.
+    seen: Option<Context>,
+    /// The value after it, if it has counted.
+    value: Option<i64>,
+    /// The key has many siblings now.
+    warned: bool,
+}
+
 impl<S: Store> Replica<S> {
     /// Over an opened store.
     pub fn new(store: S, config: &Config, hash_key: Key, wall: WallTime) -> Replica<S> {
@@ -350,98 +363,83 @@ impl<S: Store> Replica<S> {
         if self.read_only() {
             return Err(Refusal::Store(StoreError::ReadOnly));
         }
-        match effect {
-            Effect::Version(cover, new) => self.put(now, key, cover, new),
-            Effect::Count(by) => self.count(now, key, by),
-        }
-    }
-
-    fn put(
-        &mut self,
-        now: Now,
-        key: &KeyRef<'_>,
-        cover: Cover<'_>,
-        new: NewVersion<'_>,
-    ) -> Result<Written, Refusal> {
         let hlc = self.prepare_dot(now)?;
         let record = trusted(&self.store, key, &mut self.counters)?;
         let held = record.as_ref().and_then(|record| Object::decode(&record.object).ok());
         let epoch = record.as_ref().and_then(|record| record.local.epoch).filter(|_| held.is_some());
         let mut object = held.unwrap_or_default();
-        let seen = match cover {
-            Cover::All => Context::of(&object),
-            Cover::Context(context) => context.clone(),
+        let issued = match effect {
+            Effect::Version(cover, new) => self.issue_version(&mut object, epoch, hlc, cover, new)?,
+            Effect::Count(by) => self.issue_count(&mut object, epoch, (hlc, now.wall.0), by)?,
         };
-        let warned = self.check_siblings(&object, &seen, new.value.len())?;
-        let (actor, fresh) = self.actor(epoch, &object, &seen, |_| true);
-        let last = object.context().counter(actor).max(seen.clock.counter(actor));
-        let Some(counter) = last.checked_add(1) else {
-            // A peer has claimed the last event of an epoch that we had not begun: the next one is taken.
+        let Some(Issued { dot, fresh, seen, value, warned }) = issued else {
             self.spare_epoch = None;
             return Err(Refusal::Overloaded);
         };
-        let dot = Dot { actor, counter };
-        let NewVersion { tombstone, value, expires_ms } = new;
-        let sibling = Sibling { dot, hlc, tombstone, expires_ms, value: value.into() };
-        object.write(&seen, sibling);
         self.encoded.clear();
         object.encode(&mut self.encoded);
-        let local = LocalPart { epoch: Some(actor.epoch) };
+        let local = LocalPart { epoch: Some(dot.actor.epoch) };
         let new = new_record(&self.hash_key, key, local, &object, &self.encoded);
         drop(object);
         drop(record);
         let expires_ms = new.expires_ms;
         let sequence = self.store.put(key, &new).map_err(Refusal::Store)?;
         self.counters.sibling_warnings += u64::from(warned);
-        self.note_dot(now, sequence, expires_ms, fresh);
-        let mut seen = seen;
-        // What was read is not what is there now.
-        seen.number = None;
-        seen.see(dot);
-        Ok(Written { sequence, dot, seen: Some(seen), value: None })
-    }
-
-    fn count(&mut self, now: Now, key: &KeyRef<'_>, by: i64) -> Result<Written, Refusal> {
-        let hlc = self.prepare_dot(now)?;
-        let record = trusted(&self.store, key, &mut self.counters)?;
-        let held = record.as_ref().and_then(|record| Object::decode(&record.object).ok());
-        let epoch = record.as_ref().and_then(|record| record.local.epoch).filter(|_| held.is_some());
-        let mut object = held.unwrap_or_default();
-        let wall_ms = now.wall.0;
-        let plan = object.plan_count(by, wall_ms).map_err(Refusal::Count)?;
-        let may = |actor| object.may_count(actor, plan, wall_ms);
-        let (actor, fresh) = self.actor(epoch, &object, &Context::default(), may);
-        #[cfg(mutant = "count_plain_actor")]
-        let actor = Actor { epoch: Epoch::default(), ..actor };
-        let counter = object.context().counter(actor).checked_add(1).filter(|_| may(actor));
-        let Some(counter) = counter else {
-            // A peer has claimed to know of an epoch that we had not begun: the next one is taken.
-            self.spare_epoch = None;
-            return Err(Refusal::Overloaded);
-        };
-        let dot = Dot { actor, counter };
-        object.count(plan, dot, hlc, wall_ms);
-        self.encoded.clear();
-        object.encode(&mut self.encoded);
-        let local = LocalPart { epoch: Some(actor.epoch) };
-        let new = new_record(&self.hash_key, key, local, &object, &self.encoded);
-        drop(object);
-        drop(record);
-        let expires_ms = new.expires_ms;
-        let sequence = self.store.put(key, &new).map_err(Refusal::Store)?;
-        self.note_dot(now, sequence, expires_ms, fresh);
-        Ok(Written { sequence, dot, seen: None, value: Some(plan.value) })
-    }
-
-    /// A dot was put.
-    fn note_dot(&mut self, now: Now, sequence: Sequence, expires_ms: Option<u64>, fresh: bool) {
         if fresh {
             self.spare_epoch = None;
             self.counters.epochs += 1;
         }
-        let issued = self.clock.tick(now.wall);
-        self.store.note_hlc(issued.0);
+        let ticked = self.clock.tick(now.wall);
+        self.store.note_hlc(ticked.0);
         self.note_put(now, sequence, expires_ms);
+        Ok(Written { sequence, dot, seen, value })
+    }
+
+    /// Writes a version on an object. `None`: a peer has claimed the last event of an epoch that we had not begun, so
+    /// the next one must be taken.
+    fn issue_version<'o>(
+        &self,
+        object: &mut Object<'o>,
+        epoch: Option<Epoch>,
+        hlc: Hlc,
+        cover: Cover<'_>,
+        new: NewVersion<'o>,
+    ) -> Result<Option<Issued>, Refusal> {
+        let mut seen = match cover {
+            Cover::All => Context::of(object),
+            Cover::Context(context) => context.clone(),
+        };
+        let warned = self.check_siblings(object, &seen, new.value.len())?;
+        let (actor, fresh) = self.actor(epoch, object, &seen, |_| true);
+        let last = object.context().counter(actor).max(seen.clock.counter(actor));
+        let Some(counter) = last.checked_add(1) else { return Ok(None) };
+        let dot = Dot { actor, counter };
+        let NewVersion { tombstone, value, expires_ms } = new;
+        object.write(&seen, Sibling { dot, hlc, tombstone, expires_ms, value: value.into() });
+        // What was read is not what is there now.
+        seen.number = None;
+        seen.see(dot);
+        Ok(Some(Issued { dot, fresh, seen: Some(seen), value: None, warned }))
+    }
+
+    /// Counts on an object. `None` as for a version.
+    fn issue_count(
+        &self,
+        object: &mut Object<'_>,
+        epoch: Option<Epoch>,
+        (hlc, wall_ms): (Hlc, u64),
+        by: i64,
+    ) -> Result<Option<Issued>, Refusal> {
+        let plan = object.plan_count(by, wall_ms).map_err(Refusal::Count)?;
+        let may = |actor| object.may_count(actor, plan, wall_ms);
+        let (actor, fresh) = self.actor(epoch, object, &Context::default(), may);
+        #[cfg(mutant = "count_plain_actor")]
+        let actor = Actor { epoch: Epoch::default(), ..actor };
+        let counter = object.context().counter(actor).checked_add(1).filter(|_| may(actor));
+        let Some(counter) = counter else { return Ok(None) };
+        let dot = Dot { actor, counter };
+        object.count(plan, dot, hlc, wall_ms);
+        Ok(Some(Issued { dot, fresh, seen: None, value: Some(plan.value), warned: false }))
     }
 
     /// Drops the bytes of what expired before a wall-clock time, and rewrites the record with everything else as
