@@ -1,8 +1,7 @@
 //! Probes over the peer stream: whether somebody is there does not depend on layouts.
 
 use quorate::proto::io::{Met, Output};
-use quorate::proto::message::{Envelope, Hello, Message, Seen, decode_frame};
-use quorate::proto::store::Store;
+use quorate::proto::message::{Envelope, Hello, Message, decode_frame};
 
 use super::Cluster;
 
@@ -52,17 +51,4 @@ fn a_probe_is_taken_from_a_member_with_any_layout() {
     assert_eq!(decode_frame(&answered).unwrap().1, Message::Probed { number: 11 });
     assert_eq!(probed, Some((from, 12)));
     assert_eq!(met, Some(Met { member: from, generation: 7, opens: 3, boot: 5 }));
-}
-
-#[test]
-fn a_peer_that_remembers_more_openings_than_there_can_be_is_heard() {
-    let mut cluster = Cluster::new(2, |_| {}, 0);
-    let identity = cluster.nodes[0].store().identity();
-    let seen = Seen { generation: identity.generation, opens: u64::MAX, boot: 1, sequence: 1 };
-    let layout_hash = cluster.nodes[0].layout().hash();
-    let hello =
-        Hello { boot: 1, generation: 2, opens: 1, sequence: 1, layout_hash, seen: Some(seen), answer: false };
-    cluster.say(1, 0, &Message::Hello(hello));
-    let generation = cluster.nodes[0].store().identity().generation;
-    assert_ne!(generation, identity.generation, "its directory went back in time");
 }
