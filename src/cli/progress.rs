@@ -5,7 +5,7 @@ use std::io::{IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use indicatif::{HumanBytes, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use quorate::driver::{Level, Logger, OnProgress};
 use quorate::store::Progress;
@@ -71,49 +71,6 @@ fn new_bar(template: &str) -> ProgressBar {
 /// Things that are done one after another.
 pub struct Counting {
     verb: &'static str,
-    things: &'static str,
-    began: Instant,
-    is_terminal: bool,
-    bar: Option<ProgressBar>,
-    last_line: Option<Instant>,
-}
-
-impl Counting {
-    /// Begins now to do something (`repairing`) to things (`partitions`).
-    pub fn new(verb: &'static str, things: &'static str) -> Counting {
-        let is_terminal = std::io::stderr().is_terminal();
-        Counting { verb, things, began: Instant::now(), is_terminal, bar: None, last_line: None }
-    }
-
-    /// So many of all are done.
-    pub fn tell(&mut self, done: u64, total: u64) {
-        if self.began.elapsed() < PATIENCE {
-            return;
-        }
-        let text = format!("{done} of {total} {}", self.things);
-        if self.is_terminal {
-            let bar = self.bar.get_or_insert_with(|| new_bar("{prefix} {bar:40} {msg}"));
-            bar.set_prefix(self.verb);
-            bar.set_length(total);
-            bar.set_position(done);
-            bar.set_message(text);
-        } else if self.last_line.is_none_or(|last| last.elapsed() >= LINES_EVERY) {
-            self.last_line = Some(Instant::now());
-            let _ = writeln!(std::io::stderr(), "{}: {text}", self.verb);
-        }
-    }
-}
-
-impl Drop for Counting {
-    fn drop(&mut self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
-    }
-}
-
-/// A move of the cluster, as one node tells of it.
-pub struct Moving {
     is_terminal: bool,
     bar: Option<ProgressBar>,
     last_line: Option<Instant>,
@@ -121,36 +78,37 @@ pub struct Moving {
     first: Option<(Instant, u64)>,
 }
 
-impl Moving {
-    /// Begins now.
-    pub fn new() -> Moving {
+impl Counting {
+    /// Begins now to do something (`repairing`).
+    pub fn new(verb: &'static str) -> Counting {
         let is_terminal = std::io::stderr().is_terminal();
-        Moving { is_terminal, bar: None, last_line: None, first: None }
+        Counting { verb, is_terminal, bar: None, last_line: None, first: None }
     }
 
-    /// So many of all replicas were copied, with so many bytes.
-    pub fn tell(&mut self, done: u64, total: u64, bytes: u64) {
+    /// So many of all are done, in words.
+    pub fn tell(&mut self, done: u64, total: u64, words: &str) {
         let (began, before) = *self.first.get_or_insert((Instant::now(), done));
         let left = time_left(began.elapsed(), before, done, total);
         let left = left.map_or_else(String::new, |left| format!(", about {} left", HumanDuration(left)));
         if began.elapsed() < PATIENCE {
             return;
         }
-        let text = format!("{done} of {total} replicas, {}{left}", HumanBytes(bytes));
+        let (verb, text) = (self.verb, format!("{words}{left}"));
         if self.is_terminal {
-            let bar = self.bar.get_or_insert_with(|| new_bar("moving {bar:40} {msg}"));
+            let bar = self.bar.get_or_insert_with(|| new_bar("{prefix} {bar:40} {msg}"));
+            bar.set_prefix(verb);
             bar.set_length(total);
             bar.set_position(done);
             bar.set_message(text);
         } else if self.last_line.is_none_or(|last| last.elapsed() >= LINES_EVERY) {
             self.last_line = Some(Instant::now());
             // It only remarks on what is under way, so nothing is done if nobody reads it.
-            let _ = writeln!(std::io::stderr(), "moving: {text}");
+            let _ = writeln!(std::io::stderr(), "{verb}: {text}");
         }
     }
 }
 
-impl Drop for Moving {
+impl Drop for Counting {
     fn drop(&mut self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();

@@ -36,7 +36,7 @@ pub fn run(operator: &mut Operator<'_>, wanted: &Wanted<'_>) -> Result<(), Failu
     operator.call(Kind::Read, &question)?;
     let began = Instant::now();
     operator.call(Kind::Write, &["REPAIR"])?;
-    let mut progress = Counting::new("repairing", "partitions");
+    let mut progress = Counting::new("repairing");
     loop {
         let elapsed = began.elapsed();
         let ages = ages(&operator.call(Kind::Read, &question)?)?;
@@ -44,7 +44,8 @@ pub fn run(operator: &mut Operator<'_>, wanted: &Wanted<'_>) -> Result<(), Failu
         if done == ages.len() {
             return report(operator, ages.len());
         }
-        progress.tell(done as u64, ages.len() as u64);
+        let words = format!("{done} of {} partitions", ages.len());
+        progress.tell(done as u64, ages.len() as u64, &words);
         if wanted.timeout.is_some_and(|most| elapsed >= most) {
             let why = format!(
                 "{} of {} partitions were not compared with every copy after {} s; the node goes on by itself, and \

@@ -3,12 +3,13 @@
 
 use std::time::{Duration, Instant};
 
+use indicatif::HumanBytes;
 use quorate::resp::client::Value;
 
 use super::super::answer::{field, text};
 use super::super::connection::{Connection, Kind};
 use super::super::exit::{CANNOT_CONNECT, Failure, TIMEOUT, WRONG_LAYOUT};
-use super::super::progress::Moving;
+use super::super::progress::Counting;
 use super::connect;
 use super::status::{self, Headway};
 
@@ -55,7 +56,7 @@ fn way(answer: &Value, layout: u64) -> Result<Way, Failure> {
 pub fn until_settled(node: &str, layout: u64, limits: &Limits) -> Result<Value, Failure> {
     let (began, mut heard) = (Instant::now(), Instant::now());
     let mut connection: Option<Connection> = None;
-    let mut moving = Moving::new();
+    let mut moving = Counting::new("moving");
     let mut last = String::new();
     loop {
         match ask(&mut connection, node) {
@@ -71,8 +72,10 @@ pub fn until_settled(node: &str, layout: u64, limits: &Limits) -> Result<Value, 
                     Way::On => {}
                 }
                 last = status::doing(&answer)?;
-                let Headway { total, bytes, .. } = Headway::of(&answer)?;
-                moving.tell(Headway::of(&answer)?.done(), total, bytes);
+                let headway = Headway::of(&answer)?;
+                let (done, total) = (headway.done(), headway.total);
+                let words = format!("{done} of {total} replicas, {}", HumanBytes(headway.bytes));
+                moving.tell(done, total, &words);
             }
             Err(failure) if !matches!(failure.code, CANNOT_CONNECT | TIMEOUT) => return Err(failure),
             Err(failure) => {
