@@ -22,6 +22,8 @@ SLOPPY_BUGS=(hint_aged hint_replaced hint_undurable fallback_actor)
 COUNTER_BUGS=(covered_forgotten covered_added count_plain_actor)
 REAP_BUGS=(reap_any_replica reap_ignores_hints reap_unconditional reap_undurable reap_uncounted)
 STORE_BUGS=(replay_order tombstone_rule checksum_seed manifest_order)
+ALL_BUGS=("${BUGS[@]}" "${STORE_BUGS[@]}" "${MEMBERSHIP_BUGS[@]}" "${SLOPPY_BUGS[@]}" "${EXCHANGE_BUGS[@]}" "${COUNTER_BUGS[@]}"
+    "${REAP_BUGS[@]}")
 SEARCHED=500
 failures=0
 summary=$(mktemp)
@@ -75,7 +77,7 @@ replay_planted() {
         # shellcheck disable=SC2046
         "$clean" sim $(where "$world") --seed "$seed" >/dev/null 2>&1 || fail "seed $seed fails with nothing planted"
     done <"$PLANTED"
-    for name in "${BUGS[@]}" "${STORE_BUGS[@]}" "${MEMBERSHIP_BUGS[@]}" "${SLOPPY_BUGS[@]}" "${EXCHANGE_BUGS[@]}" "${COUNTER_BUGS[@]}" "${REAP_BUGS[@]}"; do
+    for name in "${ALL_BUGS[@]}"; do
         grep -q "^$name " "$PLANTED" || fail "no seed is recorded for $name"
     done
 }
@@ -92,7 +94,7 @@ world_of() {
 
 search_planted() {
     local name world program found
-    for name in "${BUGS[@]}" "${STORE_BUGS[@]}" "${MEMBERSHIP_BUGS[@]}" "${SLOPPY_BUGS[@]}" "${EXCHANGE_BUGS[@]}" "${COUNTER_BUGS[@]}" "${REAP_BUGS[@]}"; do
+    for name in "${ALL_BUGS[@]}"; do
         program=$(build "$name") || exit 1
         world=$(world_of "$name")
         found=$(search "$program" "$world")
