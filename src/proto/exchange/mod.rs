@@ -118,8 +118,8 @@ pub struct Exchanges {
     begun: BTreeMap<MemberId, Instant>,
     /// Everything is compared anew since then, one peer after another without a pause.
     hurried_since: Option<Instant>,
-    /// When the comparison began that last found each partition equal to a member's, or made it so.
-    verified: BTreeMap<(u16, MemberId), Instant>,
+    /// By partition, when the comparison began that last found it equal to a member's, or made it so.
+    verified: Vec<Vec<(MemberId, Instant)>>,
     /// Members with whom a partition was compared that has lost records.
     mended: BTreeMap<u16, BTreeSet<MemberId>>,
     recent: Recent,
@@ -274,7 +274,7 @@ impl Exchanges {
             if exchange.doubtful.contains(&partition) {
                 continue;
             }
-            self.verified.insert((partition, peer), exchange.begun);
+            note_verified(&mut self.verified, partition, peer, exchange.begun);
             if !scene.replica.store().is_incomplete(partition) {
                 continue;
             }
@@ -526,7 +526,9 @@ impl Exchanges {
                 continue;
             }
             let others = replicas.readable().filter(|&(_, slot)| slot != own);
-            let at = |slot| self.verified.get(&(partition, peers.peer(slot).id)).copied();
+            let known = self.verified.get(usize::from(partition)).map_or(&[][..], Vec::as_slice);
+            let at =
+                |slot| known.iter().find(|(member, _)| *member == peers.peer(slot).id).map(|known| known.1);
             let oldest = others.map(|(_, slot)| at(slot).unwrap_or(Instant::ZERO)).min();
             verified.extend(oldest.map(|oldest| (partition, oldest)));
         }
@@ -618,6 +620,18 @@ impl Exchange {
         let positions = node.positions(partition, routes.partitions());
         let (from, end) = ((positions.start() >> 64) as u64, ((positions.end() >> 64) as u64).checked_add(1));
         self.spans.push_back(Span { partition, keyspace, from, end, until: None, is_lacking });
+    }
+}
+
+/// Every exchange notes this of each partition that two nodes share, so it is a place in a list and no search.
+fn note_verified(verified: &mut Vec<Vec<(MemberId, Instant)>>, partition: u16, peer: MemberId, at: Instant) {
+    let partition = usize::from(partition);
+    if verified.len() <= partition {
+        verified.resize(partition + 1, Vec::new());
+    }
+    match verified[partition].iter_mut().find(|(member, _)| *member == peer) {
+        Some(known) => known.1 = at,
+        None => verified[partition].push((peer, at)),
     }
 }
 
