@@ -3,6 +3,9 @@
 //!
 //! `cargo bench --bench store [-- KEYS]`. CPU nanoseconds of the calling thread per operation, so that a
 //! busy machine distorts less; syncs are in wall time. Writes below a temporary directory that it removes.
+//!
+//! `cargo bench --bench store -- trees [KEYS]`: only puts, with the turns of upkeep that split leaves of the
+//! hash trees, and a restart. `QUORATE_MUTANT=no_trees` builds one without trees to compare it with.
 
 use std::fs::{File, OpenOptions};
 use std::hint::black_box;
@@ -61,16 +64,23 @@ fn report(what: &str, count: usize, work: impl FnOnce()) {
     println!("{what:<34} {each:>8.0} ns CPU   {:>6.2} M/s wall", count as f64 / wall.as_secs_f64() / 1e6);
 }
 
+fn options() -> LogOptions {
+    LogOptions::new(PARTITIONS, HASH_KEY)
+}
+
 fn open(path: &Path) -> LogStore<FileDisk> {
+    open_with(path, options())
+}
+
+fn open_with(path: &Path, options: LogOptions) -> LogStore<FileDisk> {
     let mut random = Rng::new(5);
-    let options = LogOptions::new(PARTITIONS, HASH_KEY);
     LogStore::open(FileDisk::new(path), options, &mut || random.next_u64(), Box::new(|| {}))
         .expect("a fresh directory opens")
 }
 
-fn put(store: &mut LogStore<FileDisk>, key: &KeyRef<'_>) -> Sequence {
+fn put(store: &mut LogStore<FileDisk>, key: &KeyRef<'_>, item_hash: u64) -> Sequence {
     let local = LocalPart { epoch: Some(Epoch { nonce: 1, number: 2 }) };
-    let record = NewRecord { local, object: &VALUE, item_hash: 9, expires_ms: None, is_delete: false };
+    let record = NewRecord { local, object: &VALUE, item_hash, expires_ms: None, is_delete: false };
     loop {
         match store.put(key, &record) {
             Ok(sequence) => return sequence,
@@ -80,11 +90,12 @@ fn put(store: &mut LogStore<FileDisk>, key: &KeyRef<'_>) -> Sequence {
     }
 }
 
-fn put_all(store: &mut LogStore<FileDisk>, keys: &Keys) {
+fn put_all(store: &mut LogStore<FileDisk>, keys: &Keys, round: u64, turn: impl Fn(&mut LogStore<FileDisk>)) {
     for at in 0..keys.0.len() {
-        put(store, &keys.at(at));
+        put(store, &keys.at(at), round << 32 | at as u64);
         if at % BATCH == BATCH - 1 {
             store.flush(Durability::Interval);
+            turn(store);
         }
     }
 }
@@ -143,7 +154,7 @@ fn syncs(path: &Path, store: &mut LogStore<FileDisk>, keys: &Keys) {
         file.sync_data().expect("the disk works");
     });
     sync_latency("put synced, one writer", |at| {
-        let sequence = put(store, &keys.at(at));
+        let sequence = put(store, &keys.at(at), 9);
         store.flush(Durability::Always);
         while store.marks().durable < sequence {
             std::hint::spin_loop();
@@ -151,17 +162,47 @@ fn syncs(path: &Path, store: &mut LogStore<FileDisk>, keys: &Keys) {
     });
 }
 
+/// What keeping the hash trees costs, leaves that are split in the background included.
+fn trees(path: &Path, keys: &Keys) {
+    let count = keys.0.len();
+    let begun = Instant::now();
+    let turn = |store: &mut LogStore<FileDisk>| {
+        store.maintain(quorate::proto::time::Instant::from_nanos(begun.elapsed().as_nanos() as u64));
+    };
+    let options = LogOptions { compaction: false, checkpoint_bytes: u64::MAX, ..options() };
+    let mut store = open_with(path, options.clone());
+    report("put, new keys", count, || put_all(&mut store, keys, 1, turn));
+    let catching_up = Instant::now();
+    let crowded = |store: &LogStore<FileDisk>| !store.trees().crowded().is_empty();
+    while crowded(&store) {
+        (0..64).for_each(|_| turn(&mut store));
+        std::thread::yield_now();
+    }
+    println!("leaves split after another         {:>8} ms", catching_up.elapsed().as_millis());
+    report("put, the same keys again", count, || put_all(&mut store, keys, 2, turn));
+    println!(
+        "trees                              {:>8.2} B a key",
+        store.stats().tree_bytes as f64 / count as f64
+    );
+    store.close().expect("the disk works");
+    drop(store);
+    report("open after a clean stop, a key", count, || drop(open_with(path, options)));
+}
+
 fn main() {
     let count = std::env::args().skip(1).find_map(|word| word.parse().ok()).unwrap_or(1_000_000);
     let home = tempfile::tempdir().expect("a temporary directory");
     let path = home.path().join("data");
     let keys = Keys::new(count);
+    if std::env::args().any(|word| word == "trees") {
+        return trees(&path, &keys);
+    }
     let mut rng = Rng::new(9);
     let mut store = open(&path);
 
     report("limit of a put", count, || put_limit(home.path(), count));
-    report("put, new keys", count, || put_all(&mut store, &keys));
-    report("put, the same keys again", count, || put_all(&mut store, &keys));
+    report("put, new keys", count, || put_all(&mut store, &keys, 1, |_| ()));
+    report("put, the same keys again", count, || put_all(&mut store, &keys, 2, |_| ()));
     report("limit of a get", count, || get_limit(count));
     report("get, random", count, || {
         for _ in 0..count {
