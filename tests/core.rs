@@ -37,6 +37,8 @@ mod probes;
 mod read_only;
 #[path = "core/reap.rs"]
 mod reap;
+#[path = "core/sets.rs"]
+mod sets;
 #[path = "core/sweep.rs"]
 mod sweep;
 

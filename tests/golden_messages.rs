@@ -104,7 +104,10 @@ fn counted() -> Vec<u8> {
         let dot = Dot { actor: actor(1), counter: object.context().counter(actor(1)) + 1 };
         let seen = Context::of(object);
         let expires_ms = Some(1 << 41);
-        object.write(&seen, Sibling { dot, hlc: Hlc(3), tombstone: false, expires_ms, value: value.into() });
+        object.write(
+            &seen,
+            Sibling { dot, hlc: Hlc(3), tombstone: false, expires_ms, element: false, value: value.into() },
+        );
     };
     let count = |object: &mut Object<'static>, number, by| {
         let dot = Dot { actor: actor(number), counter: object.context().counter(actor(number)) + 1 };

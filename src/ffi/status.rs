@@ -155,6 +155,7 @@ pub(super) fn of_outcome(outcome: &Outcome) -> quorate_status {
         Outcome::Ok => OK,
         Outcome::NotFound => E_NOTFOUND,
         Outcome::BadArgument(_) => E_ARG,
+        Outcome::WrongType => E_TYPE,
         Outcome::NotEnoughReplicas { .. } => E_QUORUM,
         Outcome::Partial => E_PARTIAL,
         Outcome::Maybe => E_MAYBE,

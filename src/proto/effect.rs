@@ -1,7 +1,7 @@
 //! What a coordinated write does to our own copy, and what comes of it.
 
 use super::store::{Sequence, StoreError, Ticket};
-use super::version::{Context, CountError, Dot};
+use super::version::{Context, CountError, Dot, SetChange};
 use super::wire::WireError;
 
 /// What a write replaces.
@@ -31,6 +31,8 @@ pub enum Effect<'a> {
     Version(Cover<'a>, NewVersion<'a>),
     /// Counts by this much.
     Count(i64),
+    /// Changes a set.
+    Set(SetChange<'a>),
 }
 
 impl Effect<'_> {
@@ -38,7 +40,8 @@ impl Effect<'_> {
     pub(super) fn size(&self) -> usize {
         match self {
             Effect::Version(_, new) => new.value.len(),
-            Effect::Count(_) => 0,
+            Effect::Set(SetChange::Add { members, .. }) => members.iter().map(|member| member.len()).sum(),
+            Effect::Count(_) | Effect::Set(_) => 0,
         }
     }
 }
@@ -48,9 +51,9 @@ impl Effect<'_> {
 pub struct Written {
     /// Its sequence in the store.
     pub sequence: Sequence,
-    /// The event.
+    /// The event; of several, the last.
     pub dot: Dot,
-    /// What its writer has now seen; nothing, if it has counted.
+    /// What its writer has now seen; nothing, if it has counted or changed a set.
     pub seen: Option<Context>,
     /// The value after it, if it has counted.
     pub value: Option<i64>,

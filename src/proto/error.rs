@@ -13,6 +13,8 @@ pub enum Outcome {
     NotFound,
     /// The request itself is wrong; nothing was done.
     BadArgument(Cow<'static, str>),
+    /// The newest value is of another type than the request is for; nothing was done.
+    WrongType,
     /// Fewer replicas can be reached than asked for; nothing was written.
     NotEnoughReplicas {
         /// Reachable now.
@@ -54,6 +56,9 @@ impl fmt::Display for Outcome {
             Outcome::Ok => f.write_str("ok"),
             Outcome::NotFound => f.write_str("not found"),
             Outcome::BadArgument(why) => write!(f, "bad argument: {why}"),
+            Outcome::WrongType => {
+                f.write_str("wrong type: Operation against a key holding the wrong kind of value")
+            }
             Outcome::NotEnoughReplicas { reachable, needed } => {
                 write!(f, "not enough replicas: {reachable} reachable, {needed} needed; nothing was written")
             }

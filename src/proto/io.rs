@@ -56,6 +56,8 @@ pub struct Options {
     pub sloppy: bool,
     /// How a read shows siblings.
     pub view: View,
+    /// Whether a set is refused as the wrong type by an edit of any value: its caller is to be shown a text.
+    pub text_only: bool,
     /// Whether the reply carries a context token (it costs a MAC).
     pub want_context: bool,
     /// Time until the deadline, from submission.
@@ -147,6 +149,11 @@ pub enum Edit<'a> {
     },
     /// Appends to the value (an absent key is empty); keeps the expiry. [`Reply::length`] is the new length.
     Append(&'a [u8]),
+    /// Puts elements into a set; an absent key is an empty one, and the set keeps its expiry. [`Reply::length`] is how
+    /// many of them were not there. All are put in anew, so that none goes with what somebody else removes meanwhile.
+    AddElements(Vec<&'a [u8]>),
+    /// Takes elements out of a set, as far as they are there. [`Reply::length`] is how many were.
+    RemoveElements(Vec<&'a [u8]>),
     /// Adds a decimal fraction to the value (an absent key is 0); keeps the expiry. The reply shows the sum.
     AddFloat(&'a [u8]),
     /// Writes over a part of the value, which is filled up with zeros to there; keeps the expiry. Without
@@ -241,6 +248,8 @@ pub enum Kind {
     Bytes = 0,
     /// A number in decimal, to which something was counted.
     Counter = 1,
+    /// An element of a set: all that a reply has are those of one.
+    Element = 2,
 }
 
 /// One version as a caller sees it.
@@ -275,7 +284,8 @@ pub struct Reply {
     /// What was achieved.
     pub achieved: Achieved,
     /// Live siblings: of a read, or an edit that changed nothing, all that the view shows; of an edit that
-    /// wrote, the newest value it met; of an increment, the value after it.
+    /// wrote, the newest value it met; of an increment, the value after it. A set is one for each element; an edit that
+    /// changed its elements shows none.
     pub siblings: Vec<SiblingView>,
     /// A context token, if it was asked for and the key has (or had) a version.
     pub context: Option<Vec<u8>>,
@@ -283,7 +293,7 @@ pub struct Reply {
     pub dot: Option<Dot>,
     /// Of an edit: whether it wrote.
     pub applied: bool,
-    /// Of an edit that wrote: the new length in bytes.
+    /// Of an edit that wrote: the new length in bytes; of a change of a set, how many elements came or went.
     pub length: u64,
     /// The view left siblings out.
     pub hid_siblings: bool,

@@ -21,6 +21,10 @@ pub const SIBLING_BYTES_MAX: usize = FRAME_MAX / 2;
 pub const CONTEXT_WARN: usize = 4 << 10;
 /// Longest context token accepted from a client, in bytes.
 pub const CONTEXT_MAX: usize = 64 << 10;
+/// Dots beside the clock of a context that is given to a client: 36 bytes each.
+pub const CONTEXT_DOTS_MAX: usize = 1_024;
+/// Elements of one set, from which on no more are added.
+pub const ELEMENTS_MAX: usize = 10_000;
 /// Keyspaces of a cluster.
 pub const KEYSPACES_MAX: u16 = 16;
 /// Replicas of one key.

@@ -19,7 +19,7 @@ use super::store::{
     Ticket,
 };
 use super::time::{Instant, Now, WallTime};
-use super::version::{Actor, Context, Dot, Epoch, Hlc, HybridClock, Object, Sibling};
+use super::version::{Actor, Context, Dot, Epoch, Hlc, HybridClock, Object, SetChange, Sibling};
 
 /// What a lookup of our own copy gave.
 #[derive(Debug)]
@@ -371,6 +371,7 @@ impl<S: Store> Replica<S> {
         let issued = match effect {
             Effect::Version(cover, new) => self.issue_version(&mut object, epoch, hlc, cover, new)?,
             Effect::Count(by) => self.issue_count(&mut object, epoch, (hlc, now.wall.0), by)?,
+            Effect::Set(change) => self.issue_change(&mut object, epoch, (hlc, now.wall.0), change),
         };
         let Some(Issued { dot, fresh, seen, value, warned }) = issued else {
             self.spare_epoch = None;
@@ -415,7 +416,7 @@ impl<S: Store> Replica<S> {
         let Some(counter) = last.checked_add(1) else { return Ok(None) };
         let dot = Dot { actor, counter };
         let NewVersion { tombstone, value, expires_ms } = new;
-        object.write(&seen, Sibling { dot, hlc, tombstone, expires_ms, value: value.into() });
+        object.write(&seen, Sibling { dot, hlc, tombstone, expires_ms, element: false, value: value.into() });
         // What was read is not what is there now.
         seen.number = None;
         seen.see(dot);
@@ -440,6 +441,19 @@ impl<S: Store> Replica<S> {
         let dot = Dot { actor, counter };
         object.count(plan, dot, hlc, wall_ms);
         Ok(Some(Issued { dot, fresh, seen: None, value: Some(plan.value), warned: false }))
+    }
+
+    /// Changes a set on an object. `None` as for a version.
+    fn issue_change<'o>(
+        &self,
+        object: &mut Object<'o>,
+        epoch: Option<Epoch>,
+        (hlc, wall_ms): (Hlc, u64),
+        change: SetChange<'o>,
+    ) -> Option<Issued> {
+        let (actor, fresh) = self.actor(epoch, object, &Context::default(), |_| true);
+        let dot = object.change_set(change, actor, hlc, wall_ms)?;
+        Some(Issued { dot, fresh, seen: None, value: None, warned: false })
     }
 
     /// Drops the bytes of what expired before a wall-clock time, and rewrites the record with everything else as
@@ -550,13 +564,18 @@ impl<S: Store> Replica<S> {
     /// covers every sibling. Returns whether a warning is due.
     fn check_siblings(&self, object: &Object<'_>, seen: &Context, value: usize) -> Result<bool, Refusal> {
         let stay = object.siblings().iter().filter(|sibling| !seen.covers(sibling.dot));
-        let (left, bytes) =
-            stay.fold((0, value), |(left, bytes), sibling| (left + 1, bytes + sibling.value.held()));
+        // A set has a bound of its own, and counts for no more than one.
+        let has_set = stay.clone().any(|sibling| sibling.element);
+        let (left, bytes) = stay.fold((usize::from(has_set), value), |(left, bytes), sibling| {
+            (left + usize::from(!sibling.element), bytes + sibling.value.held())
+        });
         // An entry takes at most 36 bytes; a context this long has at least as many entries.
         let long = object.context().len() * 36 > limits::CONTEXT_WARN;
         let large = bytes > limits::SIBLING_BYTES_MAX;
         if left > 0 && (left >= self.siblings_max || long || large) {
-            return Err(Refusal::TooManySiblings(object.siblings().len() as u32));
+            let set = usize::from(object.has_elements());
+            let count = object.siblings().len() - object.elements().count() + set;
+            return Err(Refusal::TooManySiblings(count as u32));
         }
         Ok(left + 1 == limits::SIBLINGS_WARN)
     }

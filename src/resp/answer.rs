@@ -36,12 +36,20 @@ pub enum Shape {
     Integer,
     /// The value's length.
     ValueLength,
-    /// `string` or `none`.
+    /// `string`, `set` or `none`.
     Type,
     /// A part of the value.
     Asked(parts::Question),
     /// How the value is kept.
     Object(object::Asked),
+    /// The elements.
+    Members,
+    /// How many elements there are.
+    Cardinality,
+    /// Whether what was asked for is an element, 1 or 0.
+    IsMember,
+    /// The same for each of several.
+    AreMembers,
     /// When the value expires.
     Expiry(ExpiryForm),
     /// All of a read: context, siblings, what was achieved.
@@ -63,13 +71,22 @@ pub struct ExpiryForm {
     pub millis: bool,
 }
 
-/// Writes the answer. `wall` is the time of the answer.
-pub fn write(shape: Shape, reply: &Reply, protocol: Protocol, wall: WallTime, out: &mut Vec<u8>) {
+/// Writes the answer. `asked` are the elements that were asked about, `wall` is the time of the answer.
+pub fn write(
+    shape: Shape,
+    reply: &Reply,
+    asked: &[Vec<u8>],
+    protocol: Protocol,
+    wall: WallTime,
+    out: &mut Vec<u8>,
+) {
     // The two shapes that carry nearly all traffic come first and look at nothing else.
     if reply.outcome == Outcome::Ok {
         match (shape, reply.siblings.first()) {
             (Shape::Ok, _) => return out.extend_from_slice(b"+OK\r\n"),
-            (Shape::Value, Some(sibling)) => return Writer::new(out, protocol).bulk(&sibling.value),
+            (Shape::Value, Some(sibling)) if sibling.kind != Kind::Element => {
+                return Writer::new(out, protocol).bulk(&sibling.value);
+            }
             _ => {}
         }
     }
@@ -82,6 +99,9 @@ pub fn write(shape: Shape, reply: &Reply, protocol: Protocol, wall: WallTime, ou
         _ => return writer.error(&failure(reply)),
     }
     let newest = reply.siblings.first();
+    if newest.is_some_and(|sibling| !shape.takes(sibling.kind)) {
+        return writer.error(&failure(&Reply::bare(Outcome::WrongType)));
+    }
     let value = newest.map(|sibling| &sibling.value[..]);
     match shape {
         Shape::Ok => writer.ok(),
@@ -102,7 +122,21 @@ pub fn write(shape: Shape, reply: &Reply, protocol: Protocol, wall: WallTime, ou
             None => writer.null(),
         },
         Shape::ValueLength => writer.count(value.map_or(0, |value| value.len() as u64)),
-        Shape::Type => writer.simple(if newest.is_some() { "string" } else { "none" }),
+        Shape::Type => writer.simple(match newest.map(|sibling| sibling.kind) {
+            Some(Kind::Bytes | Kind::Counter) => "string",
+            Some(Kind::Element) => "set",
+            None => "none",
+        }),
+        Shape::Members => {
+            writer.set(reply.siblings.len());
+            reply.siblings.iter().for_each(|element| writer.bulk(&element.value));
+        }
+        Shape::Cardinality => writer.count(reply.siblings.len() as u64),
+        Shape::IsMember => memberships(&mut writer, reply, asked),
+        Shape::AreMembers => {
+            writer.array(asked.len());
+            memberships(&mut writer, reply, asked);
+        }
         Shape::Asked(question) => parts::write(&mut writer, question, value),
         Shape::Object(asked) => object::write(&mut writer, asked, value),
         Shape::Expiry(form) => writer.integer(expiry(newest, form, wall)),
@@ -113,6 +147,27 @@ pub fn write(shape: Shape, reply: &Reply, protocol: Protocol, wall: WallTime, ou
             Some(overview) => cluster::write(&mut writer, part, overview),
             None => writer.null(),
         },
+    }
+}
+
+impl Shape {
+    /// Whether it tells of a value of this kind.
+    fn takes(self, kind: Kind) -> bool {
+        match self {
+            Shape::Members | Shape::Cardinality | Shape::IsMember | Shape::AreMembers => {
+                kind == Kind::Element
+            }
+            Shape::Value | Shape::ValueLength | Shape::Integer => kind != Kind::Element,
+            _ => true,
+        }
+    }
+}
+
+/// The elements come sorted.
+fn memberships(writer: &mut Writer<'_>, reply: &Reply, asked: &[Vec<u8>]) {
+    for member in asked {
+        let found = reply.siblings.binary_search_by(|element| element.value.cmp(member));
+        writer.integer(i64::from(found.is_ok()));
     }
 }
 
@@ -142,6 +197,7 @@ fn quorum_read(writer: &mut Writer<'_>, reply: &Reply) {
         writer.bulk(match sibling.kind {
             Kind::Bytes => b"bytes",
             Kind::Counter => b"counter",
+            Kind::Element => b"element",
         });
         writer.bulk(b"dot");
         writer.bulk(dot_text(&sibling.dot).as_bytes());
@@ -239,6 +295,7 @@ pub fn failure(reply: &Reply) -> String {
 pub fn code(outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::Ok | Outcome::NotFound | Outcome::BadArgument(_) => "ERR",
+        Outcome::WrongType => "WRONGTYPE",
         Outcome::NotEnoughReplicas { .. } => "NOREPLICAS",
         Outcome::Partial => "PARTIAL",
         Outcome::Maybe => "MAYBE",

@@ -13,8 +13,8 @@ use super::reply::Writer;
 use super::session::{Handled, Refusal, Session, Turn};
 use super::text::shown;
 use super::{
-    about, cluster, connection, counters, expiry, object, parts, playground, quorum, refused, store, strings,
-    walk,
+    about, cluster, connection, counters, expiry, object, parts, playground, quorum, refused, sets, store,
+    strings, walk,
 };
 
 /// A command.
@@ -152,6 +152,12 @@ static COMMANDS: &[Command] = &[
     on_key("setbit", 4, EDIT, parts::set_bit),
     on_key("bitcount", -2, READ, parts::count_bits),
     on_key("bitpos", -3, READ, parts::find_bit),
+    on_key("sadd", -3, EDIT, sets::add),
+    on_key("srem", -3, EDIT, sets::remove),
+    on_key("smembers", 2, READ, sets::members),
+    on_key("sismember", 3, READ, sets::is_member),
+    on_key("smismember", -3, READ, sets::are_members),
+    on_key("scard", 2, READ, sets::cardinality),
     on_key("strlen", 2, READ, strings::length),
     on_key("type", 2, READ, strings::kind),
     on_key("expire", -3, EDIT, expiry::expire),

@@ -31,6 +31,7 @@ mod quorum;
 mod refused;
 pub mod reply;
 mod session;
+mod sets;
 mod store;
 mod strings;
 pub mod text;

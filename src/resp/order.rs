@@ -17,7 +17,7 @@
 use std::collections::VecDeque;
 
 use crate::proto::error::Outcome;
-use crate::proto::io::Reply;
+use crate::proto::io::{Kind, Reply};
 use crate::proto::time::Now;
 
 use super::answer::{self, Shape};
@@ -85,6 +85,8 @@ struct Entry {
     muted: bool,
     access: Access,
     key_hash: u32,
+    /// The elements that it asks about, for its answer.
+    asked: Vec<Vec<u8>>,
 }
 
 /// What the parts at the front have brought so far.
@@ -158,9 +160,24 @@ impl Order {
     pub fn push(&mut self, slot: Slot, protocol: Protocol, muted: bool, key: (u32, Access)) -> Place {
         let place = Place(self.first.wrapping_add(self.entries.len() as u32));
         let (key_hash, access) = key;
-        self.entries.push_back(Entry { slot, state: State::Waiting, protocol, muted, access, key_hash });
+        self.entries.push_back(Entry {
+            slot,
+            state: State::Waiting,
+            protocol,
+            muted,
+            access,
+            key_hash,
+            asked: Vec::new(),
+        });
         self.in_flight += u32::from(!matches!(slot, Slot::End(_)));
         place
+    }
+
+    /// What the request in the slot at `place` asks about.
+    pub fn ask(&mut self, place: Place, asked: Vec<Vec<u8>>) {
+        self.kept += asked_size(&asked);
+        let at = self.index(place);
+        self.entries[at].asked = asked;
     }
 
     /// Gives back the slot that was pushed last: nothing was submitted for it.
@@ -193,6 +210,7 @@ impl Order {
             muted: false,
             access: Access::None,
             key_hash: 0,
+            asked: Vec::new(),
         });
     }
 
@@ -221,11 +239,13 @@ impl Order {
         self.in_flight -= 1;
         let entry = &mut self.entries[at];
         assert!(matches!(entry.state, State::Waiting), "a request is answered once");
+        let asked = core::mem::take(&mut entry.asked);
+        self.kept -= asked_size(&asked);
         match entry.slot {
             Slot::Answer(shape) if at == 0 => {
                 let before = out.len();
                 if !entry.muted {
-                    answer::write(shape, &reply, entry.protocol, now.wall, out);
+                    answer::write(shape, &reply, &asked, entry.protocol, now.wall, out);
                 }
                 let written = out.len() - before;
                 self.observe(written);
@@ -234,7 +254,7 @@ impl Order {
             Slot::Answer(shape) => {
                 let mut bytes = Vec::new();
                 if !entry.muted {
-                    answer::write(shape, &reply, entry.protocol, now.wall, &mut bytes);
+                    answer::write(shape, &reply, &asked, entry.protocol, now.wall, &mut bytes);
                 }
                 let written = bytes.len();
                 entry.state = State::Ready(bytes);
@@ -322,7 +342,12 @@ impl Order {
         match part {
             Part::Value if gathered.failure.is_none() => {
                 let before = gathered.values.len();
-                answer::write(Shape::Value, reply, protocol, Default::default(), &mut gathered.values);
+                let values = &mut gathered.values;
+                // As Redis has it: what is no string is not there.
+                match reply.siblings.first() {
+                    Some(sibling) if sibling.kind == Kind::Element => Writer::new(values, protocol).null(),
+                    _ => answer::write(Shape::Value, reply, &[], protocol, Default::default(), values),
+                }
                 self.kept += gathered.values.len() - before;
                 if gathered.values.len() > GATHERED_MAX {
                     self.kept -= core::mem::take(&mut gathered.values).len();
@@ -361,6 +386,10 @@ impl Order {
             Gather::Ok => writer.ok(),
         }
     }
+}
+
+fn asked_size(asked: &[Vec<u8>]) -> usize {
+    asked.iter().map(|element| size_of::<Vec<u8>>() + element.len()).sum()
 }
 
 fn reply_size(reply: &Reply) -> usize {

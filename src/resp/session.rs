@@ -28,6 +28,7 @@ use crate::proto::node::{Owners, Status};
 use crate::proto::rng::Rng;
 use crate::proto::time::Now;
 
+use super::answer::Shape;
 use super::command::{self, Command, Keys, Run};
 use super::limits::{self, REPLIES_MAX};
 use super::order::{Order, Slot};
@@ -547,6 +548,19 @@ impl Session {
     ) {
         let request = Request { keyspace: self.keyspace, key, operation, options };
         let place = self.order.push(slot, self.protocol, self.is_muted(), self.key);
+        turn.backend.submit(place, &request);
+    }
+
+    /// Submits a read whose answer tells of these elements.
+    pub(super) fn request_about(&mut self, turn: &mut Turn<'_>, shape: Shape, args: Args<'_>) {
+        let request = Request {
+            keyspace: self.keyspace,
+            key: args.at(1),
+            operation: Operation::Get,
+            options: strings::LATEST,
+        };
+        let place = self.order.push(Slot::Answer(shape), self.protocol, self.is_muted(), self.key);
+        self.order.ask(place, args.from(2).map(<[u8]>::to_vec).collect());
         turn.backend.submit(place, &request);
     }
 

@@ -22,6 +22,7 @@ pub const LATEST: Options = Options {
     dw: None,
     sloppy: false,
     view: View::Latest,
+    text_only: false,
     want_context: false,
     timeout: None,
 };
@@ -36,7 +37,10 @@ pub fn submit(
     operation: Operation<'_>,
     shape: Shape,
 ) -> Handled {
-    session.request(turn, Slot::Answer(shape), args.at(1), operation, LATEST);
+    // What answers with a value must not have changed a set.
+    let text_only = shape == Shape::Value && operation != Operation::Get;
+    let options = Options { text_only, ..LATEST };
+    session.request(turn, Slot::Answer(shape), args.at(1), operation, options);
     Ok(())
 }
 

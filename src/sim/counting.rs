@@ -18,6 +18,7 @@ pub fn items_of<'a>(object: &Object<'a>) -> Vec<Sibling<'a>> {
         hlc: count.hlc,
         tombstone: false,
         expires_ms: None,
+        element: false,
         value: text_of(count.totals).into_bytes().into(),
     };
     object.siblings().iter().cloned().chain(object.counts().iter().map(as_sibling)).collect()

@@ -395,6 +395,7 @@ mod tests {
             hlc: Hlc(counter),
             tombstone: false,
             expires_ms: None,
+            element: false,
             value: b"v".into(),
         }
     }

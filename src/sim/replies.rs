@@ -23,6 +23,7 @@ pub fn outcome_name(outcome: &Outcome) -> &'static str {
         Outcome::Ok => "Ok",
         Outcome::NotFound => "NotFound",
         Outcome::BadArgument(_) => "BadArgument",
+        Outcome::WrongType => "WrongType",
         Outcome::NotEnoughReplicas { .. } => "NotEnoughReplicas",
         Outcome::Partial => "Partial",
         Outcome::Maybe => "Maybe",
@@ -322,6 +323,7 @@ impl Oracle {
                 hlc: view.hlc,
                 tombstone: false,
                 expires_ms: view.expires_ms,
+                element: false,
                 value: view.value.as_slice().into(),
             };
             match self.histories[key].find(&sibling) {

@@ -388,7 +388,7 @@ impl Workload {
             if self.rng.one_in(4) { Some(Duration::from_millis(5 << self.rng.below(8))) } else { None };
         let want_context = !self.rng.one_in(10);
         let sloppy = self.is_sloppy && !self.rng.one_in(3);
-        Options { r, w, pr, pw, dw, sloppy, view, want_context, timeout }
+        Options { r, w, pr, pw, dw, sloppy, view, want_context, text_only: false, timeout }
     }
 }
 

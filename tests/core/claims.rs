@@ -18,7 +18,8 @@ fn a_peer_that_claims_the_last_event_there_is_stops_no_write() {
     seen.clock.raise(dot.actor, u64::MAX - 1);
     let dot = Dot { actor: dot.actor, counter: u64::MAX };
     let hlc = Hlc::from_millis(1);
-    let sibling = Sibling { dot, hlc, tombstone: false, expires_ms: None, value: b"last".into() };
+    let sibling =
+        Sibling { dot, hlc, tombstone: false, expires_ms: None, element: false, value: b"last".into() };
     let (mut object, mut bytes) = (Object::default(), Vec::new());
     object.write(&seen, sibling);
     object.encode(&mut bytes);

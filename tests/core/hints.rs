@@ -309,7 +309,7 @@ fn a_hint_for_nobody_or_by_a_replica_is_not_taken() {
     let dot = Dot { actor: Actor { generation: 1, epoch: Epoch { nonce: 1, number: 1 } }, counter: 1 };
     let value = b"v"[..].into();
     let mut object = Object::default();
-    let sibling = Sibling { dot, hlc: Hlc(1), tombstone: false, expires_ms: None, value };
+    let sibling = Sibling { dot, hlc: Hlc(1), tombstone: false, expires_ms: None, element: false, value };
     object.write(&Context::default(), sibling);
     let mut bytes = Vec::new();
     object.encode(&mut bytes);

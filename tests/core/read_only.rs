@@ -27,7 +27,7 @@ fn a_read_only_replica_answers_every_copy_of_what_it_could_not_save() {
     let mut object = Object::default();
     let dot = Dot { actor: Actor { generation: 1, epoch: Epoch { nonce: 1, number: 1 } }, counter: 1 };
     let value = b"v"[..].into();
-    let sibling = Sibling { dot, hlc: Hlc(1), tombstone: false, expires_ms: None, value };
+    let sibling = Sibling { dot, hlc: Hlc(1), tombstone: false, expires_ms: None, element: false, value };
     object.write(&Context::default(), sibling);
     let mut bytes = Vec::new();
     object.encode(&mut bytes);

@@ -167,8 +167,14 @@ impl Recent {
             let mut seen = Context::default();
             seen.clock.raise(actor, if rng.one_in(20) { u64::MAX - 1 } else { counter });
             let dot = Dot { actor, counter: seen.clock.counter(actor) + 1 };
-            let sibling =
-                Sibling { dot, hlc: Hlc(1), tombstone: false, expires_ms: None, value: b"v".into() };
+            let sibling = Sibling {
+                dot,
+                hlc: Hlc(1),
+                tombstone: false,
+                expires_ms: None,
+                element: false,
+                value: b"v".into(),
+            };
             object.write(&seen, sibling);
         }
         let mut bytes = Vec::new();
@@ -508,7 +514,8 @@ fn encoded_object(rng: &mut Rng, facts: &Facts) -> Vec<u8> {
         } else {
             noise(rng, if tombstone { 0 } else { 8 }).into()
         };
-        object.write(&seen, Sibling { dot, hlc, tombstone, expires_ms, value });
+        let element = !tombstone && rng.one_in(4);
+        object.write(&seen, Sibling { dot, hlc, tombstone, expires_ms, element, value });
     }
     let mut bytes = Vec::new();
     object.encode(&mut bytes);

@@ -13,7 +13,7 @@ use super::{Origin, Turn};
 use crate::proto::effect::Effect;
 use crate::proto::error::Outcome;
 use crate::proto::io::{Add, Edit, ExpiryWhen, MemberId, Operation, Reply};
-use crate::proto::message::LEVEL_OF_COUNTS;
+use crate::proto::message::{LEVEL_OF_COUNTS, LEVEL_OF_SETS};
 use crate::proto::replica::Refusal;
 use crate::proto::store::Store;
 use crate::proto::version::{CountError, NumberRead, Row};
@@ -38,34 +38,34 @@ enum Place {
 }
 
 impl<S: Store> Turn<'_, S> {
-    /// Whether every member reads objects with counts: in a cluster that decides on its topology, by that; with a
+    /// Whether every member reads objects of this level: in a cluster that decides on its topology, by that; with a
     /// list of members, by what each has said, as far as we have met.
-    pub(super) fn knows_counts(&self) -> bool {
+    pub(super) fn knows(&self, level: u8) -> bool {
         match self.routes.level() {
-            Some(level) => level >= LEVEL_OF_COUNTS,
-            None => self.peers.slots().all(|slot| self.peers.peer(slot).said >= LEVEL_OF_COUNTS),
+            Some(known) => known >= level,
+            None => self.peers.slots().all(|slot| self.peers.peer(slot).said >= level),
         }
     }
 
     /// Whether an operation must be refused as long as there are members of an earlier release.
     pub(super) fn is_too_new(&self, operation: &Operation<'_>) -> bool {
-        let is_new = match operation {
-            Operation::Add(_) => true,
-            Operation::Edit(edit) => matches!(
-                edit,
+        let level = match operation {
+            Operation::Add(_)
+            | Operation::Edit(
                 Edit::AddFloat(_)
-                    | Edit::SetRange { .. }
-                    | Edit::SetBit { .. }
-                    | Edit::Expire { when: ExpiryWhen::SoonerThanSome, .. }
-            ),
-            _ => false,
+                | Edit::SetRange { .. }
+                | Edit::SetBit { .. }
+                | Edit::Expire { when: ExpiryWhen::SoonerThanSome, .. },
+            ) => LEVEL_OF_COUNTS,
+            Operation::Edit(Edit::AddElements(_) | Edit::RemoveElements(_)) => LEVEL_OF_SETS,
+            _ => return false,
         };
-        is_new && !self.knows_counts()
+        !self.knows(level)
     }
 
     /// What goes into the context of one number that is shown.
     pub(super) fn number_read(&self, index: usize, row: &Row<'_>) -> Option<NumberRead> {
-        let value = i64::try_from(row.number()?).ok().filter(|_| self.knows_counts())?;
+        let value = i64::try_from(row.number()?).ok().filter(|_| self.knows(LEVEL_OF_COUNTS))?;
         let own = self.peers.own();
         let is_ours = self.own_readable_rank(index).is_some() && !self.replica.read_only();
         let usable = || self.replicas(index).readable().filter(|&(_, slot)| self.peers.usable(slot));
@@ -217,8 +217,10 @@ impl super::Coordinator {
 
 /// What a client is told whose increment cannot be.
 pub(super) fn outcome_of_count(error: CountError) -> Outcome {
-    Outcome::BadArgument(match error {
-        CountError::NotANumber => "value is not an integer or out of range".into(),
-        CountError::Overflow => "increment or decrement would overflow".into(),
-    })
+    let why = match error {
+        CountError::IsSet => return Outcome::WrongType,
+        CountError::NotANumber => "value is not an integer or out of range",
+        CountError::Overflow => "increment or decrement would overflow",
+    };
+    Outcome::BadArgument(why.into())
 }

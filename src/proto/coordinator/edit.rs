@@ -1,12 +1,15 @@
 //! What a read-modify-write makes of the value it read. Pure.
 
 use super::float;
+use crate::proto::error::Outcome;
 use crate::proto::io::{Edit, ExpiryEdit, ExpiryWhen, Presence};
-use crate::proto::version::Row;
+use crate::proto::limits;
+use crate::proto::version::{Row, SetChange};
+use std::collections::BTreeSet;
 
 /// What is to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum Change<'e> {
     /// Nothing: a condition did not hold.
     None,
     /// This value, superseding everything read.
@@ -18,14 +21,26 @@ pub enum Change {
     },
     /// A tombstone, superseding everything read.
     Tombstone,
+    /// This becomes of the set, and of this many elements.
+    Set(SetChange<'e>, u64),
     /// Nothing: it makes no sense on this value.
-    Refused(&'static str),
+    Refused(Outcome),
 }
 
 /// Decides an edit on the newest live row, if there is one.
-pub fn decide(edit: &Edit<'_>, live: Option<&Row<'_>>) -> Change {
+pub fn decide<'e>(edit: &'e Edit<'e>, live: Option<&Row<'_>>) -> Change<'e> {
     let expiry_now = live.and_then(|row| row.expires_ms);
+    let is_of_sets = matches!(edit, Edit::AddElements(_) | Edit::RemoveElements(_));
+    let is_of_texts = matches!(edit, Edit::Append(_) | Edit::AddFloat(_));
+    if live.is_some_and(|row| if row.is_set() { is_of_texts } else { is_of_sets }) {
+        return Change::Refused(Outcome::WrongType);
+    }
     match *edit {
+        Edit::AddElements(ref members) => add_elements(members, live),
+        Edit::RemoveElements(ref members) => match in_common(members, live) {
+            0 => Change::None,
+            count => Change::Set(SetChange::Remove { members }, count),
+        },
         Edit::Set { value, when, expiry } => {
             let applies = match when {
                 Presence::Any => true,
@@ -43,7 +58,7 @@ pub fn decide(edit: &Edit<'_>, live: Option<&Row<'_>>) -> Change {
         }
         Edit::AddFloat(by) => match float::sum(live.map(|row| &*row.value), by) {
             Ok(value) => Change::Value { value, expires_ms: expiry_now },
-            Err(why) => Change::Refused(why),
+            Err(why) => Change::Refused(Outcome::BadArgument(why.into())),
         },
         Edit::SetRange { part: b"", .. } => Change::None,
         Edit::SetRange { offset, part } => {
@@ -65,7 +80,11 @@ pub fn decide(edit: &Edit<'_>, live: Option<&Row<'_>>) -> Change {
         Edit::Delete if live.is_some() => Change::Tombstone,
         Edit::Expire { expiry, when } => match live {
             Some(row) if expiry_applies(when, expiry_now, expiry) => {
-                Change::Value { value: row.value.to_vec(), expires_ms: edited(expiry, expiry_now) }
+                let expires_ms = edited(expiry, expiry_now);
+                if row.is_set() {
+                    return Change::Set(SetChange::Expire { expires_ms }, 0);
+                }
+                Change::Value { value: row.value.to_vec(), expires_ms }
             }
             _ => Change::None,
         },
@@ -81,6 +100,26 @@ fn filled_up(live: Option<&Row<'_>>, length: usize) -> Vec<u8> {
     value.extend_from_slice(old);
     value.resize(old.len().max(length), 0);
     value
+}
+
+/// How many of these elements are in a set.
+fn in_common(members: &[&[u8]], live: Option<&Row<'_>>) -> u64 {
+    let named: BTreeSet<&[u8]> = members.iter().copied().collect();
+    let held = live.into_iter().flat_map(Row::members);
+    held.filter(|element| named.contains(&*element.value)).count() as u64
+}
+
+/// The bound is on what a set grows to; one that others have made larger may still be changed.
+fn add_elements<'e>(members: &'e [&'e [u8]], live: Option<&Row<'_>>) -> Change<'e> {
+    let named: BTreeSet<&[u8]> = members.iter().copied().collect();
+    let added = named.len() as u64 - in_common(members, live);
+    let count = live.map_or(0, |row| row.members().count()) as u64 + added;
+    if added > 0 && count > limits::ELEMENTS_MAX as u64 {
+        let why = format!("the set would have {count} elements, the limit is {}", limits::ELEMENTS_MAX);
+        return Change::Refused(Outcome::BadArgument(why.into()));
+    }
+    let expires_ms = live.and_then(|row| row.expires_ms);
+    Change::Set(SetChange::Add { members, expires_ms }, added)
 }
 
 fn edited(expiry: ExpiryEdit, now: Option<u64>) -> Option<u64> {
@@ -109,7 +148,7 @@ fn expiry_applies(when: ExpiryWhen, now: Option<u64>, edit: ExpiryEdit) -> bool 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::version::{Actor, Dot, Epoch, Hlc};
+    use crate::proto::version::{Actor, Dot, Element, Epoch, Hlc};
 
     fn live(value: &str, expires_ms: Option<u64>) -> Row<'_> {
         let actor = Actor { generation: 1, epoch: Epoch { nonce: 1, number: 1 } };
@@ -123,10 +162,11 @@ mod tests {
             is_live: true,
             base: Some(dot),
             counts: Vec::new(),
+            elements: Vec::new(),
         }
     }
 
-    fn value(value: &str, expires_ms: Option<u64>) -> Change {
+    fn value(value: &str, expires_ms: Option<u64>) -> Change<'static> {
         Change::Value { value: value.as_bytes().to_vec(), expires_ms }
     }
 
@@ -178,6 +218,38 @@ mod tests {
         ];
         for (edit, row, change) in table {
             assert_eq!(decide(&edit, row), change, "{edit:?}");
+        }
+    }
+
+    #[test]
+    fn a_set_is_changed_by_what_is_of_sets() {
+        let element = |value: &'static str, counter| Element {
+            value: value.as_bytes().into(),
+            dot: Dot { counter, ..Dot::default() },
+            hlc: Hlc(counter),
+        };
+        let elements = vec![element("a", 1), element("b", 2), element("b", 3)];
+        let set = Row { elements, base: None, ..live("", Some(50)) };
+        let text = live("old", None);
+        let members: Vec<&[u8]> = vec![b"b", b"c", b"c"];
+        let add = |expires_ms| SetChange::Add { members: &members, expires_ms };
+        let wrong = || Change::Refused(Outcome::WrongType);
+        let (adds, removes) = (Edit::AddElements(members.clone()), Edit::RemoveElements(members.clone()));
+        let expire = Edit::Expire { expiry: ExpiryEdit::Clear, when: ExpiryWhen::Some };
+        for (edit, row, change) in [
+            (&adds, None, Change::Set(add(None), 2)),
+            (&adds, Some(&set), Change::Set(add(Some(50)), 1)),
+            (&adds, Some(&text), wrong()),
+            (&removes, None, Change::None),
+            (&removes, Some(&set), Change::Set(SetChange::Remove { members: &members }, 1)),
+            (&removes, Some(&text), wrong()),
+            (&Edit::RemoveElements(vec![b"x"]), Some(&set), Change::None),
+            (&Edit::Append(b"x"), Some(&set), wrong()),
+            (&Edit::AddFloat(b"1"), Some(&set), wrong()),
+            (&Edit::Delete, Some(&set), Change::Tombstone),
+            (&expire, Some(&set), Change::Set(SetChange::Expire { expires_ms: None }, 0)),
+        ] {
+            assert_eq!(decide(edit, row), change, "{edit:?}");
         }
     }
 }

@@ -41,7 +41,7 @@ use super::hints::Hints;
 use super::io::{Blind, Edit, Operation, Options, Reply, Request, RequestId};
 use super::keys::ClusterKeys;
 use super::limits;
-use super::message::{Stored, encode_request};
+use super::message::{LEVEL_OF_SETS, Stored, encode_request};
 use super::peers::Peers;
 use super::replica::{Refusal, Released, Replica, Waiter};
 use super::ring::position;
@@ -266,6 +266,8 @@ impl<S: Store> Turn<'_, S> {
         let deadline = deadline.unwrap_or(self.now.mono + timeout);
         let index = self.coordinator.allocate();
         let bytes = value_length(&request.operation);
+        // While there can be no set, nobody is bothered with what a release before them cannot read.
+        let text_only = request.options.text_only && self.knows(LEVEL_OF_SETS);
         self.coordinator.bytes += bytes;
         let slot = &mut self.coordinator.slots[index];
         slot.phase = Phase::Parked;
@@ -276,6 +278,7 @@ impl<S: Store> Turn<'_, S> {
         slot.key.clear();
         slot.key.extend_from_slice(request.key);
         slot.options = request.options;
+        slot.options.text_only = text_only;
         slot.quorum = quorum;
         slot.deadline = deadline;
         slot.tick = timer::NONE;
@@ -673,6 +676,9 @@ fn value_length(operation: &Operation<'_>) -> usize {
         }
         Operation::Edit(Edit::SetRange { offset, part }) if !part.is_empty() => *offset as usize + part.len(),
         Operation::Edit(Edit::SetBit { offset, .. }) => *offset as usize / 8 + 1,
+        Operation::Edit(Edit::AddElements(members) | Edit::RemoveElements(members)) => {
+            members.iter().map(|member| member.len()).sum()
+        }
         _ => 0,
     }
 }

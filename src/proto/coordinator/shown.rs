@@ -6,7 +6,7 @@ use crate::proto::error::Outcome;
 use crate::proto::io::{Achieved, Kind, Reply, SiblingView, View};
 use crate::proto::routes::RANKS_MAX;
 use crate::proto::store::Store;
-use crate::proto::version::{Context, Dot, Object, Row};
+use crate::proto::version::{Context, Dot, Element, Object, Row};
 
 /// What a majority of the replicas returned.
 #[derive(Debug, PartialEq, Eq)]
@@ -51,7 +51,8 @@ impl<S: Store> Turn<'_, S> {
             (_, View::Latest) => live.max_by_key(|row| row.age()).into_iter().collect(),
             (..) => live.collect(),
         };
-        let was_shown = |dot: Dot| shown.iter().any(|row| row.has(dot));
+        let shown_dots = sorted(shown.iter().copied().flat_map(Row::dots));
+        let was_shown = |dot: Dot| shown_dots.binary_search(&dot).is_ok();
         reply.hid_siblings = rows.iter().filter(|row| row.is_live).any(|row| !row.dots().all(was_shown));
         reply.outcome = match (no_majority, shown.is_empty()) {
             (true, _) => Outcome::NoMajority,
@@ -66,7 +67,7 @@ impl<S: Store> Turn<'_, S> {
             reply.context =
                 Some(context.token(&self.keys.token, slot.keyspace, &slot.key, reply.hid_siblings));
         }
-        reply.siblings = shown.into_iter().map(view_of).collect();
+        reply.siblings = shown.into_iter().flat_map(views_of).collect();
         // An edit that changed nothing is a read that succeeded.
         if slot.reading.unchanged && reply.outcome == Outcome::NotFound {
             reply.outcome = Outcome::Ok;
@@ -84,17 +85,19 @@ fn context_of(
     shown: &[&Row<'_>],
 ) -> Context {
     let covered: Vec<Dot> = match majority {
-        Some(Majority::Row(row)) => row.dots().collect(),
+        Some(Majority::Row(row)) => sorted(row.dots()),
         Some(Majority::Nothing) => Vec::new(),
         Some(Majority::None) | None => {
-            shown.iter().copied().chain(rows.iter().filter(|row| !row.is_live)).flat_map(Row::dots).collect()
+            let dead = rows.iter().filter(|row| !row.is_live);
+            sorted(shown.iter().copied().chain(dead).flat_map(Row::dots))
         }
     };
-    let mut context = Context::of_shown(object, |dot| covered.contains(&dot));
+    let mut context = Context::of_shown(object, |dot| covered.binary_search(&dot).is_ok());
     // What a majority holds may be superseded by what the others hold, and lie beside the clock.
     if let Some(Majority::Row(row)) = majority {
         context.dots.extend(row.dots().filter(|&dot| !context.covers(dot)).collect::<Vec<_>>());
         context.dots.sort_unstable();
+        context.bound();
         row.counts.iter().for_each(|count| context.totals.raise(count.dot.actor, count.totals));
     }
     context
@@ -125,13 +128,29 @@ fn majority(reading: &Reading, n: u8, wall_ms: u64) -> Majority {
     newest.map_or(Majority::None, |(_, row)| Majority::Row(row.clone().into_owned()))
 }
 
-/// A live row as a caller sees it.
-pub(super) fn view_of(row: &Row<'_>) -> SiblingView {
-    SiblingView {
+fn sorted(dots: impl Iterator<Item = Dot>) -> Vec<Dot> {
+    let mut dots: Vec<Dot> = dots.collect();
+    dots.sort_unstable();
+    dots
+}
+
+/// A live row as a caller sees it: one value, or each element of a set.
+pub(super) fn views_of(row: &Row<'_>) -> Vec<SiblingView> {
+    if row.is_set() {
+        let view = |element: &Element<'_>| SiblingView {
+            value: element.value.to_vec(),
+            kind: Kind::Element,
+            dot: element.dot,
+            hlc: element.hlc,
+            expires_ms: row.expires_ms,
+        };
+        return row.members().map(view).collect();
+    }
+    vec![SiblingView {
         value: row.value.to_vec(),
         kind: if row.counts.is_empty() { Kind::Bytes } else { Kind::Counter },
         dot: row.dot,
         hlc: row.hlc,
         expires_ms: row.expires_ms,
-    }
+    }]
 }

@@ -2,7 +2,7 @@
 
 use super::add::Once;
 use super::edit::{Change, decide};
-use super::shown::view_of;
+use super::shown::views_of;
 use super::tally::Verdict;
 use super::{Phase, Turn, outcome_of};
 use crate::proto::effect::{Cover, Effect, NewVersion};
@@ -11,7 +11,7 @@ use crate::proto::io::{Achieved, Blind, Edit, Kind, Operation, Reply, SiblingVie
 use crate::proto::message::{Acks, Message, decode_request};
 use crate::proto::replica::Refusal;
 use crate::proto::store::{Durability, Store};
-use crate::proto::version::{Context, Object};
+use crate::proto::version::{Context, Object, Row, SetChange};
 
 /// What an edit is refused with that would make its value too long, in Redis' words: clients look for them.
 const TOO_LONG: &str = "string exceeds maximum allowed size (proto-max-bulk-len)";
@@ -93,13 +93,18 @@ impl<S: Store> Turn<'_, S> {
                 return Ok(true);
             }
         };
+        if self.coordinator.slots[index].options.text_only && live.as_ref().is_some_and(Row::is_set) {
+            self.finish(index, Reply::bare(Outcome::WrongType));
+            return Ok(true);
+        }
         let mut reply = Reply::bare(Outcome::Ok);
         let (value, expires_ms, tombstone) = match decide(edit, live.as_ref()) {
             Change::None => return Ok(false),
-            Change::Refused(why) => {
-                self.finish(index, Reply::bare(Outcome::BadArgument(why.into())));
+            Change::Refused(outcome) => {
+                self.finish(index, Reply::bare(outcome));
                 return Ok(true);
             }
+            Change::Set(change, count) => return self.write_set(index, change, count, live.as_ref()),
             Change::Tombstone => (Vec::new(), None, true),
             Change::Value { value, expires_ms } => (value, expires_ms, false),
         };
@@ -112,11 +117,37 @@ impl<S: Store> Turn<'_, S> {
         if matches!(edit, Edit::AddFloat(_)) {
             reply.siblings.push(SiblingView { value: value.clone(), ..SiblingView::default() });
         } else {
-            reply.siblings.extend(live.as_ref().map(view_of));
+            reply.siblings.extend(live.iter().flat_map(views_of));
         }
         self.coordinator.slots[index].reply = Some(Box::new(reply));
         let new = NewVersion { tombstone, value: &value, expires_ms };
         self.write(index, Effect::Version(Cover::All, new), None)?;
+        Ok(true)
+    }
+
+    /// Changes a set that was read; always `true`, as it has written or ended the request.
+    fn write_set(
+        &mut self,
+        index: usize,
+        change: SetChange<'_>,
+        count: u64,
+        live: Option<&Row<'_>>,
+    ) -> Result<bool, Refusal> {
+        let added = Effect::Set(change).size();
+        let held: usize = live.into_iter().flat_map(Row::members).map(|element| element.value.len()).sum();
+        if added > 0 && count > 0 && held + added > self.config.value_max {
+            let limit = self.config.value_max;
+            let why = format!("the set would have more than {limit} bytes, which is the limit");
+            self.finish(index, Reply::bare(Outcome::BadArgument(why.into())));
+            return Ok(true);
+        }
+        let mut reply = Reply::bare(Outcome::Ok);
+        (reply.applied, reply.length) = (true, count);
+        if matches!(change, SetChange::Expire { .. }) {
+            reply.siblings.extend(live.into_iter().flat_map(views_of));
+        }
+        self.coordinator.slots[index].reply = Some(Box::new(reply));
+        self.write(index, Effect::Set(change), None)?;
         Ok(true)
     }
 

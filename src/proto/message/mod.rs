@@ -26,7 +26,7 @@ pub use reap::{Evidence, Proof, Question, Tomb, decode_tombs, put_tomb};
 pub use request::{decode_reply, decode_request, encode_reply, encode_request};
 
 use super::limits;
-use super::version::is_counted;
+use super::version::{is_counted, is_set};
 use super::wire::{Reader, WireError, put_bytes, put_varint};
 
 /// Bytes of a frame before its body.
@@ -35,7 +35,7 @@ pub const HEADER: usize = 32;
 pub const VERSION: u8 = 1;
 
 /// What this release knows of messages. At level 0 there are requests between members of a list; level 1 adds
-/// probes, topologies and transfers; level 2 adds hints, the exchange, counters, edits of parts and reaps.
+/// probes, topologies and transfers; level 2 adds hints, the exchange, counters, sets, edits of parts and reaps.
 pub const LEVEL: u8 = 2;
 
 /// From this level on a node keeps hints for others. Each stream says which level its ends know.
@@ -50,6 +50,9 @@ pub const LEVEL_OF_REAPS: u8 = 2;
 
 /// The flag of a frame that names a count of reaps.
 const COUNTED: u16 = 1;
+
+/// From this level on objects have elements, and requests put them in: all members have to know it.
+pub const LEVEL_OF_SETS: u8 = 2;
 
 /// What every frame says beside its message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -306,6 +309,11 @@ impl<'a> Message<'a> {
     /// The level of messages at which it is known.
     pub fn level(&self) -> u8 {
         match self {
+            Message::Replicate { object, .. } | Message::Fetched(Fetched::Record(object))
+                if is_set(object) =>
+            {
+                LEVEL_OF_SETS
+            }
             Message::Compare(compare) if compare.keyspace.is_some() => 2,
             Message::Replicate { object, .. } | Message::Fetched(Fetched::Record(object))
                 if is_counted(object) =>

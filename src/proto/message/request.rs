@@ -21,7 +21,8 @@ pub fn encode_request(request: &Request<'_>, out: &mut Vec<u8>) {
         out.push(count.unwrap_or(u8::MAX));
     }
     out.push(options.view as u8);
-    out.push(u8::from(options.sloppy) | u8::from(options.want_context) << 1);
+    let flags = [options.sloppy, options.want_context, options.text_only];
+    out.push(flags.into_iter().rev().fold(0, |bits, flag| bits << 1 | u8::from(flag)));
     let timeout =
         options.timeout.map_or(0, |timeout| u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX).max(1));
     put_varint(out, timeout);
@@ -83,6 +84,14 @@ pub fn encode_request(request: &Request<'_>, out: &mut Vec<u8>) {
             put_varint(out, u64::from(*offset));
             out.push(u8::from(*on));
         }
+        Operation::Edit(Edit::AddElements(members)) => {
+            out.push(13);
+            put_members(out, members);
+        }
+        Operation::Edit(Edit::RemoveElements(members)) => {
+            out.push(14);
+            put_members(out, members);
+        }
         // Carried out where it was asked: no peer takes one.
         Operation::Cluster(_) => out.push(u8::MAX),
     }
@@ -105,7 +114,7 @@ pub fn decode_request(bytes: &[u8]) -> Result<Request<'_>, WireError> {
         _ => return Err(WireError { what: "view" }),
     };
     let flags = reader.u8("request flags")?;
-    if flags > 3 {
+    if flags > 7 {
         return Err(WireError { what: "request flags" });
     }
     let timeout = reader.varint("timeout")?;
@@ -118,6 +127,7 @@ pub fn decode_request(bytes: &[u8]) -> Result<Request<'_>, WireError> {
         sloppy: flags & 1 != 0,
         view,
         want_context: flags & 2 != 0,
+        text_only: flags & 4 != 0,
         timeout: (timeout > 0).then_some(Duration::from_nanos(timeout)),
     };
     let operation = read_operation(&mut reader)?;
@@ -197,8 +207,20 @@ fn read_operation<'a>(reader: &mut Reader<'a>) -> Result<Operation<'a>, WireErro
             };
             Operation::Edit(Edit::SetBit { offset, on })
         }
+        13 => Operation::Edit(Edit::AddElements(read_members(reader)?)),
+        14 => Operation::Edit(Edit::RemoveElements(read_members(reader)?)),
         _ => return Err(WireError { what: "operation" }),
     })
+}
+
+fn put_members(out: &mut Vec<u8>, members: &[&[u8]]) {
+    put_varint(out, members.len() as u64);
+    members.iter().for_each(|member| put_bytes(out, member));
+}
+
+fn read_members<'a>(reader: &mut Reader<'a>) -> Result<Vec<&'a [u8]>, WireError> {
+    let count = reader.varint("element count")?;
+    (0..count).map(|_| reader.bytes(limits::VALUE_MAX, "element")).collect()
 }
 
 fn put_option(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
@@ -345,6 +367,7 @@ fn put_outcome(out: &mut Vec<u8>, outcome: &Outcome) {
         Outcome::Incomplete => (14, 0, ""),
         Outcome::Timeout => (15, 0, ""),
         Outcome::MemoryCeiling => (16, 0, ""),
+        Outcome::WrongType => (17, 0, ""),
     };
     out.push(tag);
     put_varint(out, number);
@@ -374,6 +397,7 @@ fn read_outcome(reader: &mut Reader<'_>) -> Result<Outcome, WireError> {
         14 => Outcome::Incomplete,
         15 => Outcome::Timeout,
         16 => Outcome::MemoryCeiling,
+        17 => Outcome::WrongType,
         _ => return Err(WireError { what: "outcome" }),
     })
 }
@@ -400,6 +424,8 @@ mod tests {
             Operation::Edit(Edit::Expire { expiry: ExpiryEdit::At(9), when: ExpiryWhen::SoonerThanSome }),
             Operation::Edit(Edit::SetRange { offset: u32::MAX, part: b"part" }),
             Operation::Edit(Edit::SetBit { offset: 300, on: true }),
+            Operation::Edit(Edit::AddElements(vec![b"", b"b"])),
+            Operation::Edit(Edit::RemoveElements(vec![b"b"])),
         ]
     }
 
@@ -411,6 +437,7 @@ mod tests {
                 dw: Some(0),
                 view: View::Majority,
                 want_context: true,
+                text_only: true,
                 timeout: Some(Duration::from_millis(3)),
                 ..Options::default()
             };
@@ -433,6 +460,7 @@ mod tests {
             Outcome::NotEnoughReplicas { reachable: 1, needed: 2 },
             Outcome::TooManySiblings(100),
             Outcome::Timeout,
+            Outcome::WrongType,
         ] {
             let mut reply = Reply::bare(outcome);
             reply.achieved = Achieved { asked: 3, acked: 2, durable: 1, fallbacks: 0 };

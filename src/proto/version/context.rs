@@ -89,7 +89,14 @@ impl Context {
         let dots = siblings.chain(object.counts().iter().map(|count| count.dot));
         context.dots = dots.filter(|&dot| shown(dot) && !context.clock.covers(dot)).collect();
         context.dots.sort_unstable();
+        context.bound();
         context
+    }
+
+    /// Leaves out dots that would make its token too long, which only says of less that it was seen. There are so
+    /// many only where a view shows a set and hides what was written beside it.
+    pub fn bound(&mut self) {
+        self.dots.truncate(limits::CONTEXT_DOTS_MAX);
     }
 
     /// Whether the event was seen.

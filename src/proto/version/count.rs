@@ -18,6 +18,7 @@ use super::clock::VectorClock;
 use super::context::Context;
 use super::hlc::Hlc;
 use super::object::{Object, Sibling, put_actor, read_actor, read_event};
+use super::row::Row;
 use crate::proto::wire::{Reader, WireError, put_varint};
 
 const FLAG_BASE: u8 = 1;
@@ -162,6 +163,8 @@ pub enum CountError {
     NotANumber,
     /// The value would leave the range of 64 bits.
     Overflow,
+    /// The newest value is a set.
+    IsSet,
 }
 
 /// Where an increment goes.
@@ -203,12 +206,6 @@ impl Object<'_> {
         self.siblings.iter().find(|sibling| Some(sibling.dot) == count.base)
     }
 
-    /// Whether it holds an item under this dot.
-    pub(super) fn holds(&self, dot: Dot) -> bool {
-        self.siblings.iter().any(|sibling| sibling.dot == dot)
-            || self.counts.iter().any(|count| count.dot == dot)
-    }
-
     /// Takes out the counts that a write covers, and keeps the totals that it has seen.
     pub(super) fn cover_counts(&mut self, seen: &Context) {
         if cfg!(mutant = "covered_forgotten") {
@@ -219,7 +216,7 @@ impl Object<'_> {
     }
 
     /// Keeps some counts, and of the others their totals.
-    fn retire(&mut self, stays: impl Fn(&Count) -> bool) {
+    pub(super) fn retire(&mut self, stays: impl Fn(&Count) -> bool) {
         for count in self.counts.iter().filter(|count| !stays(count)) {
             self.covered.raise(count.dot.actor, count.totals);
         }
@@ -232,6 +229,9 @@ impl Object<'_> {
     /// See [`CountError`].
     pub fn plan_count(&self, by: i64, wall_ms: u64) -> Result<CountPlan, CountError> {
         let latest = self.latest(wall_ms);
+        if latest.as_ref().is_some_and(Row::is_set) {
+            return Err(CountError::IsSet);
+        }
         let base = latest.as_ref().and_then(|row| row.base);
         let now = latest.map_or(Some(0), |row| row.number()).ok_or(CountError::NotANumber)?;
         let value = i64::try_from(now + i128::from(by)).map_err(|_| CountError::Overflow)?;
@@ -242,7 +242,9 @@ impl Object<'_> {
     /// replaces counts for another value too, which would then lose what was counted: a fresh actor keeps
     /// the two apart.
     pub fn may_count(&self, actor: Actor, plan: CountPlan, wall_ms: u64) -> bool {
-        let live = |sibling: &&Sibling<'_>| sibling.is_live(wall_ms) && Some(sibling.dot) != plan.base;
+        let live = |sibling: &&Sibling<'_>| {
+            !sibling.element && sibling.is_live(wall_ms) && Some(sibling.dot) != plan.base
+        };
         let keeps = match self.counts.iter().find(|count| count.dot.actor == actor) {
             None => true,
             Some(count) => match self.base_of(count) {
@@ -268,7 +270,7 @@ impl Object<'_> {
         let dead: Vec<Dot> =
             self.siblings.iter().filter(|sibling| !sibling.is_live(wall_ms)).map(|dead| dead.dot).collect();
         self.retire(|count| count.base.is_none_or(|base| !dead.contains(&base)));
-        self.siblings.retain(|sibling| !dead.contains(&sibling.dot));
+        self.siblings.retain(|sibling| sibling.is_live(wall_ms));
         assert_eq!(self.context.counter(dot.actor) + 1, dot.counter, "a dot is issued once");
         let totals = self.totals_of(dot.actor).counted(plan.by).expect("it was asked whether it may");
         self.context.raise(dot.actor, dot.counter);
@@ -324,8 +326,7 @@ impl Object<'_> {
             self.counts.push(count);
         }
         self.covered = ActorTotals::read(reader)?;
-        // One object has one encoding.
-        if self.has_counted() { Ok(()) } else { Err(WireError { what: "object without counts" }) }
+        Ok(())
     }
 
     /// Appends what an item hash covers of the counts: nothing, where there are none.

@@ -3,18 +3,19 @@
 //! ```text
 //! object   version u8 = 1 | entries varint | entry… | siblings varint | sibling…
 //!          version u8 = 2 | the same | counts varint | count… | covered varint | covered…
+//!          version u8 = 3 | as version 2, with elements among the siblings
 //! entry    generation u64 | nonce u64 | number varint | counter varint         (sorted by actor)
 //! sibling  entry index varint | counter varint | hlc u64 | flags u8 | expiry u64 if flagged
 //!          | length varint | value, or value hash u64 if shed                 (sorted by dot)
-//! flags    1 tombstone | 2 expires | 4 shed: only with 2 and without 1
+//! flags    1 tombstone | 2 expires | 4 shed: only with 2 and without 1 | 8 element: only without 1
 //! count    entry index varint | counter varint | hlc u64 | flags u8: 1 based
 //!          | entry index varint, counter varint of its base if based
 //!          | added varint | taken varint                                       (sorted by actor)
 //! covered  generation u64 | nonce u64 | number varint | added varint | taken varint   (sorted by actor)
 //! ```
 //!
-//! Version 2 is that of an object on which something was counted ([`count`](super::count)); every other one keeps
-//! its bytes and its hash. Equal objects have equal bytes, and the same bytes travel between nodes and lie in the log. One thing only
+//! Version 2 is that of an object on which something was counted ([`count`](super::count)), version 3 that of one
+//! with elements ([`set`](super::set)); every other one keeps its bytes and its hash. Equal objects have equal bytes, and the same bytes travel between nodes and lie in the log. One thing only
 //! may differ between equal replicas: a value that has expired may be *shed*, its bytes dropped and their
 //! hash kept. Item hashes do not tell the two forms apart, no reader sees either, and where they meet the
 //! whole one stays.
@@ -32,9 +33,11 @@ use crate::proto::wire::{Reader, WireError, put_bytes, put_varint};
 
 const VERSION: u8 = 1;
 const VERSION_COUNTS: u8 = 2;
+const VERSION_ELEMENTS: u8 = 3;
 const FLAG_TOMBSTONE: u8 = 1;
 const FLAG_EXPIRES: u8 = 2;
 const FLAG_SHED: u8 = 4;
+const FLAG_ELEMENT: u8 = 8;
 
 /// What a sibling says. A whole value sorts before the same one shed, which merging relies on.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -98,6 +101,8 @@ pub struct Sibling<'a> {
     pub tombstone: bool,
     /// Absolute expiry in wall-clock milliseconds; from then on it is a tombstone (trap T13).
     pub expires_ms: Option<u64>,
+    /// An element of a set, and no value of its own. Never a tombstone.
+    pub element: bool,
     /// The value. Shed only if it expires and is no tombstone.
     pub value: Value<'a>,
 }
@@ -136,7 +141,8 @@ impl Sibling<'_> {
         let same_head = self.dot == other.dot
             && self.hlc == other.hlc
             && self.tombstone == other.tombstone
-            && self.expires_ms == other.expires_ms;
+            && self.expires_ms == other.expires_ms
+            && self.element == other.element;
         same_head && (self.value == other.value || (!self.is_shed() && other.is_shed()))
     }
 
@@ -165,6 +171,18 @@ impl<'a> Object<'a> {
     /// The versions that none of it supersedes, by dot.
     pub fn siblings(&self) -> &[Sibling<'a>] {
         &self.siblings
+    }
+
+    /// The siblings under one dot: one at most, but where two contents met.
+    fn at(&self, dot: Dot) -> &[Sibling<'a>] {
+        let from = self.siblings.partition_point(|sibling| sibling.dot < dot);
+        let length = self.siblings[from..].iter().take_while(|sibling| sibling.dot == dot).count();
+        &self.siblings[from..from + length]
+    }
+
+    /// Whether it holds an item under this dot.
+    pub(super) fn holds(&self, dot: Dot) -> bool {
+        !self.at(dot).is_empty() || self.counts.iter().any(|count| count.dot == dot)
     }
 
     /// Drops the items that `seen` covers, adds it to the context, and adds `sibling`, whose dot must be a new
@@ -213,11 +231,13 @@ impl<'a> Object<'a> {
         self.context.descends(&held.context)
             && self.counts_supersede(held)
             && self.siblings.iter().all(|sibling| {
-                !held.context.covers(sibling.dot) || held.siblings.iter().any(|ours| sibling.stands_for(ours))
+                !held.context.covers(sibling.dot)
+                    || held.at(sibling.dot).iter().any(|ours| sibling.stands_for(ours))
             })
-            && held.siblings.iter().all(|ours| {
-                self.siblings.iter().all(|sibling| sibling.dot != ours.dot || sibling.stands_for(ours))
-            })
+            && held
+                .siblings
+                .iter()
+                .all(|ours| self.at(ours.dot).iter().all(|sibling| sibling.stands_for(ours)))
     }
 
     /// Drops the bytes of each value that expired before this wall-clock time and keeps their hash; says
@@ -263,7 +283,12 @@ impl<'a> Object<'a> {
 
     /// Appends the encoding.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        out.push(if self.has_counted() { VERSION_COUNTS } else { VERSION });
+        let version = match (self.has_elements(), self.has_counted()) {
+            (true, _) => VERSION_ELEMENTS,
+            (false, true) => VERSION_COUNTS,
+            (false, false) => VERSION,
+        };
+        out.push(version);
         put_varint(out, self.context.len() as u64);
         for &(actor, counter) in self.context.entries() {
             put_actor(out, actor);
@@ -275,7 +300,8 @@ impl<'a> Object<'a> {
             out.extend_from_slice(&sibling.hlc.0.to_le_bytes());
             let expires = if sibling.expires_ms.is_some() { FLAG_EXPIRES } else { 0 };
             let shed = if sibling.is_shed() { FLAG_SHED } else { 0 };
-            out.push(if sibling.tombstone { FLAG_TOMBSTONE } else { 0 } | expires | shed);
+            let element = if sibling.element { FLAG_ELEMENT } else { 0 };
+            out.push(if sibling.tombstone { FLAG_TOMBSTONE } else { 0 } | expires | shed | element);
             if let Some(expires_ms) = sibling.expires_ms {
                 out.extend_from_slice(&expires_ms.to_le_bytes());
             }
@@ -284,7 +310,7 @@ impl<'a> Object<'a> {
                 Value::Shed(hash) => out.extend_from_slice(&hash.to_le_bytes()),
             }
         }
-        if self.has_counted() {
+        if version != VERSION {
             self.encode_counts(out);
         }
     }
@@ -304,7 +330,7 @@ impl<'a> Object<'a> {
     pub fn decode(bytes: &'a [u8]) -> Result<Object<'a>, WireError> {
         let mut reader = Reader::new(bytes);
         let version = reader.u8("object version")?;
-        if !matches!(version, VERSION | VERSION_COUNTS) {
+        if !matches!(version, VERSION | VERSION_COUNTS | VERSION_ELEMENTS) {
             return Err(WireError { what: "object version" });
         }
         let mut object = Object::default();
@@ -321,8 +347,18 @@ impl<'a> Object<'a> {
             }
             object.siblings.push(sibling);
         }
-        if version == VERSION_COUNTS {
+        if version != VERSION {
             object.read_counts(&mut reader)?;
+        }
+        // One object has one encoding.
+        match version {
+            VERSION_COUNTS if !object.has_counted() => {
+                return Err(WireError { what: "object without counts" });
+            }
+            _ if object.has_elements() != (version == VERSION_ELEMENTS) => {
+                return Err(WireError { what: "elements" });
+            }
+            _ => {}
         }
         reader.end("object end")?;
         Ok(object)
@@ -347,7 +383,8 @@ impl<'a> Object<'a> {
             for field in fields.into_iter().chain([sibling.hlc.0, sibling.expires_ms.unwrap_or(0), value]) {
                 canonical.extend_from_slice(&field.to_le_bytes());
             }
-            canonical.push(u8::from(sibling.tombstone) | u8::from(sibling.expires_ms.is_some()) << 1);
+            let flags = [sibling.tombstone, sibling.expires_ms.is_some(), sibling.element];
+            canonical.push(flags.into_iter().rev().fold(0, |bits, flag| bits << 1 | u8::from(flag)));
         }
         self.hash_counts(&mut canonical);
         // 0 stands for "no record" wherever item hashes are compared.
@@ -362,7 +399,7 @@ impl<'a> Object<'a> {
 }
 
 /// Sorts siblings and leaves out those that another stands for.
-fn put_in_order(siblings: &mut Vec<Sibling<'_>>) {
+pub(super) fn put_in_order(siblings: &mut Vec<Sibling<'_>>) {
     siblings.sort();
     siblings.dedup_by(|next, kept| kept.stands_for(next));
 }
@@ -372,8 +409,11 @@ fn read_sibling<'a>(reader: &mut Reader<'a>, context: &VectorClock) -> Result<Si
     let hlc = Hlc(reader.u64("sibling timestamp")?);
     let flags = reader.u8("sibling flags")?;
     let shed = flags & FLAG_SHED != 0;
-    let may_be_shed = flags & FLAG_EXPIRES != 0 && flags & FLAG_TOMBSTONE == 0;
-    if flags & !(FLAG_TOMBSTONE | FLAG_EXPIRES | FLAG_SHED) != 0 || (shed && !may_be_shed) {
+    let element = flags & FLAG_ELEMENT != 0;
+    let tombstone = flags & FLAG_TOMBSTONE != 0;
+    let may_be_shed = flags & FLAG_EXPIRES != 0 && !tombstone;
+    let is_known = flags & !(FLAG_TOMBSTONE | FLAG_EXPIRES | FLAG_SHED | FLAG_ELEMENT) == 0;
+    if !is_known || (shed && !may_be_shed) || (element && tombstone) {
         return Err(WireError { what: "sibling flags" });
     }
     let expires_ms = if flags & FLAG_EXPIRES == 0 { None } else { Some(reader.u64("sibling expiry")?) };
@@ -382,8 +422,7 @@ fn read_sibling<'a>(reader: &mut Reader<'a>, context: &VectorClock) -> Result<Si
     } else {
         Value::from(reader.bytes(limits::VALUE_MAX, "sibling value")?)
     };
-    let tombstone = flags & FLAG_TOMBSTONE != 0;
-    Ok(Sibling { dot, hlc, tombstone, expires_ms, value })
+    Ok(Sibling { dot, hlc, tombstone, expires_ms, element, value })
 }
 
 /// Reads an event that the context covers, by the number of its actor's entry.
@@ -405,6 +444,11 @@ pub(super) fn read_event(
 /// Whether an encoded object is one that no release reads of before there were counters.
 pub fn is_counted(object: &[u8]) -> bool {
     object.first() == Some(&VERSION_COUNTS)
+}
+
+/// Whether an encoded object is one that no release reads of before there were sets.
+pub fn is_set(object: &[u8]) -> bool {
+    object.first() == Some(&VERSION_ELEMENTS)
 }
 
 /// Appends an actor.

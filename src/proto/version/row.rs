@@ -1,4 +1,5 @@
-//! What a reader is shown of an object: a row for each sibling, and one for what was counted without any.
+//! What a reader is shown of an object: a row for each sibling, one for what was counted without any, and one for
+//! all the elements of a set.
 //!
 //! A live sibling that is a number is the base of a counter: its row shows the sum of it, of what was counted on
 //! it, and of what was counted on nothing that is here. The latter counts for each such base, as nobody has
@@ -14,7 +15,7 @@ use super::object::{Object, Sibling, Value};
 /// One value as a reader sees it, dead ones included.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row<'o> {
-    /// The bytes, or the sum in decimal; empty if it is dead.
+    /// The bytes, or the sum in decimal; empty if it is dead or a set.
     pub value: Cow<'o, [u8]>,
     /// The latest event in it.
     pub dot: Dot,
@@ -26,10 +27,23 @@ pub struct Row<'o> {
     pub tombstone: bool,
     /// It has a value now.
     pub is_live: bool,
-    /// The sibling that it is of; none for what was counted without one.
+    /// The sibling that it is of; none for a set, and for what was counted without one.
     pub base: Option<Dot>,
     /// The counts in it.
     pub counts: Vec<Count>,
+    /// The live elements of a set, sorted. One may come more than once, from writers that did not know of each other.
+    pub elements: Vec<Element<'o>>,
+}
+
+/// An element of a set.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Element<'o> {
+    /// The element.
+    pub value: Cow<'o, [u8]>,
+    /// The event that put it in.
+    pub dot: Dot,
+    /// When that was, by its coordinator's hybrid clock.
+    pub hlc: Hlc,
 }
 
 impl<'o> Row<'o> {
@@ -48,17 +62,58 @@ impl<'o> Row<'o> {
             is_live,
             base: Some(sibling.dot),
             counts: Vec::new(),
+            elements: Vec::new(),
         }
     }
 
-    /// Whether it is of this item.
-    pub fn has(&self, dot: Dot) -> bool {
-        self.base == Some(dot) || self.counts.iter().any(|count| count.dot == dot)
+    /// Of the live elements of an object; none if there are none.
+    fn of_set(object: &'o Object<'_>, wall_ms: u64) -> Option<Row<'o>> {
+        let live = || object.elements().filter(|element| element.is_live(wall_ms));
+        let newest = live().max_by_key(|element| (element.hlc, element.dot))?;
+        // The set is there as long as any element of it.
+        let expires_ms = live().map(|element| element.expires_ms.unwrap_or(u64::MAX)).max();
+        let element_of = |sibling: &'o Sibling<'_>| Element {
+            value: Cow::Borrowed(sibling.bytes()),
+            dot: sibling.dot,
+            hlc: sibling.hlc,
+        };
+        let mut elements: Vec<Element<'o>> = live().map(element_of).collect();
+        elements.sort_unstable();
+        Some(Row {
+            value: Cow::Borrowed(&[]),
+            dot: newest.dot,
+            hlc: newest.hlc,
+            expires_ms: expires_ms.filter(|&expires_ms| expires_ms < u64::MAX),
+            tombstone: false,
+            is_live: true,
+            base: None,
+            counts: Vec::new(),
+            elements,
+        })
+    }
+
+    /// Whether it is of a set.
+    pub fn is_set(&self) -> bool {
+        !self.elements.is_empty()
+    }
+
+    /// The elements of a set, each once, as it was put in last by its dot.
+    pub fn members(&self) -> impl Iterator<Item = &Element<'o>> {
+        let next = self.elements.iter().skip(1).map(Some).chain([None]);
+        let is_last = |element: &Element<'_>, next: Option<&Element<'_>>| {
+            next.is_none_or(|next| next.value != element.value)
+        };
+        self.elements
+            .iter()
+            .zip(next)
+            .filter(move |&(element, next)| is_last(element, next))
+            .map(|pair| pair.0)
     }
 
     /// The dots of its items.
     pub fn dots(&self) -> impl Iterator<Item = Dot> {
-        self.base.into_iter().chain(self.counts.iter().map(|count| count.dot))
+        let items = self.counts.iter().map(|count| count.dot);
+        self.base.into_iter().chain(items).chain(self.elements.iter().map(|element| element.dot))
     }
 
     /// The number that it shows, if it shows one. A sum of what was counted on several machines may have left the
@@ -78,7 +133,16 @@ impl<'o> Row<'o> {
 
     /// A copy that borrows nothing.
     pub fn into_owned(self) -> Row<'static> {
-        Row { value: Cow::Owned(self.value.into_owned()), ..self }
+        let owned = |element: Element<'_>| Element {
+            value: Cow::Owned(element.value.into_owned()),
+            dot: element.dot,
+            hlc: element.hlc,
+        };
+        Row {
+            value: Cow::Owned(self.value.into_owned()),
+            elements: self.elements.into_iter().map(owned).collect(),
+            ..self
+        }
     }
 
     /// What orders rows of which one is to be shown.
@@ -100,14 +164,21 @@ impl<'o> Row<'o> {
 impl Object<'_> {
     /// All rows, dead ones included, as of a wall-clock time.
     pub fn rows(&self, wall_ms: u64) -> Vec<Row<'_>> {
-        let mut rows: Vec<Row<'_>> = self.siblings.iter().map(|sibling| Row::of(sibling, wall_ms)).collect();
-        if self.counts.is_empty() {
-            return rows;
+        let alone = self.siblings.iter().filter(|sibling| !(sibling.element && sibling.is_live(wall_ms)));
+        let mut rows: Vec<Row<'_>> = alone.map(|sibling| Row::of(sibling, wall_ms)).collect();
+        if !self.counts.is_empty() {
+            self.count_rows(&mut rows);
         }
+        rows.extend(Row::of_set(self, wall_ms));
+        rows
+    }
+
+    /// Adds to the rows of siblings what was counted.
+    fn count_rows<'o>(&'o self, rows: &mut Vec<Row<'o>>) {
         let (named, loose): (Vec<Count>, Vec<Count>) =
             self.counts.iter().partition(|count| self.base_of(count).is_some());
         let mut has_base = false;
-        for row in &mut rows {
+        for row in &mut *rows {
             let mut counts: Vec<Count> =
                 named.iter().filter(|count| count.base == row.base).copied().collect();
             match integer(&row.value) {
@@ -132,16 +203,16 @@ impl Object<'_> {
                 is_live: true,
                 base: None,
                 counts: Vec::new(),
+                elements: Vec::new(),
             };
             row.take(loose.iter().map(|count| self.net(count)).sum(), loose);
             rows.push(row);
         }
-        rows
     }
 
     /// The newest live row by hybrid timestamp, then dot.
     pub fn latest(&self, wall_ms: u64) -> Option<Row<'_>> {
-        if self.counts.is_empty() {
+        if self.counts.is_empty() && !self.has_elements() {
             let live = self.siblings.iter().filter(|sibling| sibling.is_live(wall_ms));
             return live.max_by_key(|sib| (sib.hlc, sib.dot)).map(|sibling| Row::of(sibling, wall_ms));
         }

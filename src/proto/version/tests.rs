@@ -32,6 +32,7 @@ pub(super) fn write_expiring(
         hlc: Hlc(counter),
         tombstone: value.is_empty(),
         expires_ms,
+        element: false,
         value: value.as_bytes().to_vec().into(),
     };
     object.write(context, sibling);
@@ -65,11 +66,25 @@ pub(super) fn count(object: &mut Object<'static>, number: u64, by: i64, wall_ms:
     Some(plan.value)
 }
 
+/// Changes a set as replica `number` does.
+pub(super) fn change_set(
+    object: &mut Object<'static>,
+    number: u64,
+    change: SetChange<'_>,
+    wall_ms: u64,
+) -> Option<Dot> {
+    let actor = actor(number);
+    let mut changed = object.clone();
+    let dot = changed.change_set(change, actor, Hlc(object.context().counter(actor) + 1), wall_ms);
+    *object = changed.into_owned();
+    dot
+}
+
 /// Three replicas after a random history. A step is (kind, replica, other). Every other value expires, a while
 /// after the step that writes it, and replicas with clocks of their own shed some of them; every third is a
-/// number, to which replicas count.
+/// number, to which replicas count. Sets come and go beside them.
 fn replicas() -> impl Strategy<Value = Vec<Object<'static>>> {
-    proptest::collection::vec((0..7_u8, 0..3_usize, 0..3_usize), 0..24).prop_map(|steps| {
+    proptest::collection::vec((0..10_u8, 0..3_usize, 0..3_usize), 0..30).prop_map(|steps| {
         let mut replicas = vec![Object::default(); 3];
         let mut seen = vec![Context::default(); 3];
         for (at, (kind, one, other)) in steps.into_iter().enumerate() {
@@ -79,6 +94,14 @@ fn replicas() -> impl Strategy<Value = Vec<Object<'static>>> {
                 2 => replicas[one] = shed(&replicas[one], (at + 5 * other) as u64),
                 3 | 4 => {
                     count(&mut replicas[one], one as u64, at as i64 - 5, (at + 2 * other) as u64);
+                }
+                5 | 6 => {
+                    let members: &[&[u8]] = [&[b"a" as &[u8], b"7"] as &[&[u8]], &[b"b"]][at % 2];
+                    let change = match other {
+                        0 => SetChange::Remove { members },
+                        _ => SetChange::Add { members, expires_ms: (at % 3 == 0).then_some(at as u64 + 3) },
+                    };
+                    change_set(&mut replicas[one], one as u64, change, at as u64);
                 }
                 _ => {
                     // A client that is ahead of this replica's own actor would need a fresh epoch.

@@ -110,6 +110,51 @@ fn a_random_key_is_any_of_those_that_are_there() {
 }
 
 #[test]
+fn sets_are_changed_and_asked_about() {
+    let wrong = "-WRONGTYPE Operation against a key holding the wrong kind of value~";
+    let mut client = Client::new();
+    check(
+        &mut client,
+        &[
+            ("SMEMBERS s", "*0~"),
+            ("SCARD s", ":0~"),
+            ("SISMEMBER s a", ":0~"),
+            ("SREM s a", ":0~"),
+            ("SADD s b a \"\" a", ":3~"),
+            ("sadd s b c", ":1~"),
+            ("SMEMBERS s", "*4~$0~~$1~a~$1~b~$1~c~"),
+            ("SISMEMBER s \"\"", ":1~"),
+            ("SISMEMBER s d", ":0~"),
+            ("SMISMEMBER s a d c a", "*4~:1~:0~:1~:1~"),
+            ("SCARD s", ":4~"),
+            ("SREM s a d", ":1~"),
+            ("TYPE s", "+set~"),
+            ("EXISTS s", ":1~"),
+            ("TTL s", ":-1~"),
+            ("GET s", wrong),
+            ("STRLEN s", wrong),
+            ("GETDEL s", wrong),
+            ("GETEX s PERSIST", wrong),
+            ("GETSET s x", wrong),
+            ("SET s x GET", wrong),
+            ("MGET s nope", "*2~$-1~$-1~"),
+            ("SET t text", "+OK~"),
+            ("SADD t a", wrong),
+            ("SREM t a", wrong),
+            ("SMEMBERS t", wrong),
+            ("SCARD t", wrong),
+            ("SISMEMBER t a", wrong),
+            ("SMISMEMBER t a", wrong),
+            ("SADD s", "-ERR wrong number of arguments for 'sadd' command~"),
+            ("SISMEMBER s a b", "-ERR wrong number of arguments for 'sismember' command~"),
+        ],
+    );
+    assert!(client.line("HELLO 3").starts_with('%'));
+    check(&mut client, &[("SMEMBERS s", "~3~$0~~$1~b~$1~c~")]);
+    assert!(client.line("SPOP s").contains("SADD"));
+}
+
+#[test]
 fn numbers_are_counted_as_redis_counts_them() {
     let range = "-ERR value is not an integer or out of range~";
     let mut client = Client::new();
@@ -269,7 +314,9 @@ fn only_a_plain_set_writes_without_reading() {
         let [submitted] = client.fake.submitted.as_slice() else { panic!("{line}: one request") };
         assert_eq!(submitted.operation, operation, "{line}");
         assert_eq!((submitted.keyspace, submitted.key.as_slice()), (3, b"k".as_slice()), "{line}");
-        assert_eq!(submitted.options, Options { view: View::Latest, ..Options::default() }, "{line}");
+        let text_only = ["GETSET", "GETDEL", "GETEX k P"].iter().any(|begin| line.starts_with(begin));
+        let options = Options { view: View::Latest, text_only, ..Options::default() };
+        assert_eq!(submitted.options, options, "{line}");
     }
 }
 
@@ -281,17 +328,17 @@ fn quorum_commands_carry_their_options() {
         (
             "Q.GET k R 2 PR 1 VIEW majority TIMEOUT 250 SLOPPY",
             "Get",
-            "r: Some(2), w: None, pr: Some(1), pw: None, dw: None, sloppy: true, view: Majority, want_context: true, timeout: Some(250ms)",
+            "r: Some(2), w: None, pr: Some(1), pw: None, dw: None, sloppy: true, view: Majority, text_only: false, want_context: true, timeout: Some(250ms)",
         ),
         (
             "q.get k",
             "Get",
-            "r: None, w: None, pr: None, pw: None, dw: None, sloppy: false, view: All, want_context: true, timeout: None",
+            "r: None, w: None, pr: None, pw: None, dw: None, sloppy: false, view: All, text_only: false, want_context: true, timeout: None",
         ),
         (
             "Q.PUT k v w 3 DW 1 PW 2",
             "Put { value: [118], context: None, blind: Siblings, expires_ms: None }",
-            "r: None, w: Some(3), pr: None, pw: Some(2), dw: Some(1), sloppy: false, view: All, want_context: true, timeout: None",
+            "r: None, w: Some(3), pr: None, pw: Some(2), dw: Some(1), sloppy: false, view: All, text_only: false, want_context: true, timeout: None",
         ),
         (
             "Q.PUT k v TTL 5 SUPERSEDE",

@@ -1,6 +1,6 @@
 //! A node for tests: a plain map that answers when it is told to.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::proto::cluster::{Order, Overview};
@@ -32,6 +32,7 @@ pub struct Submitted {
 #[derive(Debug, Default)]
 pub struct Fake {
     pub values: BTreeMap<(u16, Vec<u8>), Value>,
+    pub sets: BTreeMap<(u16, Vec<u8>), BTreeSet<Vec<u8>>>,
     pub wall: u64,
     pub replies: VecDeque<(Place, Reply)>,
     pub submitted: Vec<Submitted>,
@@ -87,13 +88,22 @@ impl Fake {
         if matches!(request.operation, Operation::Get | Operation::Edit(_)) {
             reply.siblings = found.clone().map(|value| self.sibling(value)).into_iter().collect();
         }
+        let elements = self.sets.get(&at).filter(|set| !set.is_empty());
+        if matches!(request.operation, Operation::Edit(_)) && request.options.text_only && elements.is_some()
+        {
+            return Reply::bare(Outcome::WrongType);
+        }
+        for value in elements.into_iter().flatten() {
+            let view = self.sibling((value.clone(), None));
+            reply.siblings.push(SiblingView { kind: Kind::Element, ..view });
+        }
         match &request.operation {
             Operation::Cluster(order) => {
                 let mut overview = self.overview.clone();
                 overview.plan.take_if(|_| *order != Order::Plan);
                 reply.overview = Some(Box::new(overview));
             }
-            Operation::Get if found.is_none() => reply.outcome = Outcome::NotFound,
+            Operation::Get if reply.siblings.is_empty() => reply.outcome = Outcome::NotFound,
             Operation::Get => {}
             Operation::Put { value, expires_ms, .. } => {
                 self.write(&mut reply, at, Some((value.to_vec(), *expires_ms)));
@@ -145,6 +155,18 @@ impl Fake {
                 value.extend_from_slice(tail);
                 reply.length = value.len() as u64;
                 self.write(reply, at, Some((value, kept)));
+            }
+            Edit::AddElements(members) | Edit::RemoveElements(members) => {
+                if found.is_some() {
+                    *reply = Reply::bare(Outcome::WrongType);
+                    return;
+                }
+                let of_sets = self.sets.entry(at).or_default();
+                let adds = matches!(edit, Edit::AddElements(_));
+                let change = |member: &&&[u8]| {
+                    if adds { of_sets.insert(member.to_vec()) } else { of_sets.remove(**member) }
+                };
+                reply.length = members.iter().filter(change).count() as u64;
             }
             Edit::AddFloat(by) => {
                 let value = [b"sum with ".as_slice(), by].concat();
