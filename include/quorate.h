@@ -50,7 +50,7 @@
 #define QUORATE_E_NULL (-1)
 /* bad argument */
 #define QUORATE_E_ARG (-2)
-/* the option has another type */
+/* the option, or what is stored, has another type */
 #define QUORATE_E_TYPE (-3)
 /* not known to this version of the library */
 #define QUORATE_E_UNSUPPORTED (-4)
@@ -292,6 +292,8 @@
 #define QUORATE_TYPE_BYTES 0u
 /* a number in decimal, to which something was counted */
 #define QUORATE_TYPE_COUNTER 1u
+/* an element of a set; each is a sibling of its own */
+#define QUORATE_TYPE_ELEMENT 2u
 /* the view left siblings out */
 #define QUORATE_N_HIDDEN 256u
 /* read repair could not finish in time */
@@ -661,9 +663,13 @@ typedef struct quorate_completion {
    */
   uint32_t zero;
   /**
+   * Of a change of a set: how many elements came or went.
+   */
+  uint64_t count;
+  /**
    * Zero.
    */
-  uint64_t reserved[2];
+  uint64_t reserved;
 } quorate_completion;
 
 /**
@@ -1357,6 +1363,83 @@ quorate_status quorate_put_number_sync(struct quorate_node *node,
                                        struct quorate_bytes key,
                                        int64_t number,
                                        struct quorate_bytes context,
+                                       const struct quorate_call *call,
+                                       struct quorate_completion *out,
+                                       size_t size);
+
+/**
+ * Submits elements to be put into a set; an absent key is an empty one. What was put in stays until somebody who has
+ * seen it removes it. A set has at most 10,000 elements; quorate_get shows each as a sibling of its own, of the
+ * type QUORATE_TYPE_ELEMENT, in the order of their bytes.
+ *
+ * Arguments: node; key; members: the elements; count: how many, at least 1; call: settings, or NULL, without a
+ * ttl: the set keeps the one that it has; tag: comes back in the completion.
+ * Returns: as quorate_put. So does the completion, with E_ARG if the set would grow too large and E_TYPE if the newest
+ * value of the key is no set. Its count says how many were not there, as far as r replicas knew.
+ * Thread class: B. Blocks: no. Owner: everything is copied. Since: 0.1.
+ */
+QUORATE_API
+QUORATE_NODISCARD
+quorate_status quorate_set_add(struct quorate_node *node,
+                               struct quorate_bytes key,
+                               const struct quorate_bytes *members,
+                               size_t count,
+                               const struct quorate_call *call,
+                               uint64_t tag);
+
+/**
+ * Submits elements to be taken out of a set, as far as r replicas have them. What somebody else puts in meanwhile
+ * stays. Without its last element the key is deleted.
+ *
+ * Arguments: as quorate_set_add.
+ * Returns: as quorate_set_add, and so does the completion. Its count says how many were there; if none was, nothing
+ * is written, and dot stays zero.
+ * Thread class: B. Blocks: no. Owner: everything is copied. Since: 0.1.
+ */
+QUORATE_API
+QUORATE_NODISCARD
+quorate_status quorate_set_remove(struct quorate_node *node,
+                                  struct quorate_bytes key,
+                                  const struct quorate_bytes *members,
+                                  size_t count,
+                                  const struct quorate_call *call,
+                                  uint64_t tag);
+
+/**
+ * Puts elements into a set and waits for the answer. As quorate_set_add.
+ *
+ * Arguments: node; key; members; count; call: settings, or NULL; out: receives the completion, empty if the call is
+ * refused; size: sizeof(quorate_completion).
+ * Returns: the status of the completion, as quorate_set_add; what quorate_set_add returns if it is refused; E_STATE
+ * unless the node runs in mode thread.
+ * Thread class: B. Blocks: until the answer, at most to the deadline. Owner: the caller, who gives out
+ * to quorate_completions_clear. Since: 0.1.
+ */
+QUORATE_API
+QUORATE_NODISCARD
+quorate_status quorate_set_add_sync(struct quorate_node *node,
+                                    struct quorate_bytes key,
+                                    const struct quorate_bytes *members,
+                                    size_t count,
+                                    const struct quorate_call *call,
+                                    struct quorate_completion *out,
+                                    size_t size);
+
+/**
+ * Takes elements out of a set and waits for the answer. As quorate_set_remove.
+ *
+ * Arguments: as quorate_set_add_sync.
+ * Returns: the status of the completion, as quorate_set_remove; what quorate_set_remove returns if it is refused;
+ * E_STATE unless the node runs in mode thread.
+ * Thread class: B. Blocks: until the answer, at most to the deadline. Owner: the caller, who gives out
+ * to quorate_completions_clear. Since: 0.1.
+ */
+QUORATE_API
+QUORATE_NODISCARD
+quorate_status quorate_set_remove_sync(struct quorate_node *node,
+                                       struct quorate_bytes key,
+                                       const struct quorate_bytes *members,
+                                       size_t count,
                                        const struct quorate_call *call,
                                        struct quorate_completion *out,
                                        size_t size);

@@ -18,6 +18,8 @@ use quorate::ffi::status::*;
 mod cluster;
 #[path = "ffi/counters.rs"]
 mod counters;
+#[path = "ffi/sets.rs"]
+mod sets;
 #[path = "ffi/weights.rs"]
 mod weights;
 
@@ -177,6 +179,7 @@ fn every_null_is_refused() {
         check("quorate_delete_sync", quorate_delete_sync(null_mut(), k, NONE, null(), &mut end, SIZE));
         check("quorate_delete_sync", quorate_delete_sync(n, k, NONE, null(), null_mut(), SIZE));
         counters::nulls(&mut check, n, torn);
+        sets::nulls(&mut check, n, torn);
         check("quorate_node_fd", quorate_node_fd(null()));
         let mut value = 7;
         check("quorate_node_figure", quorate_node_figure(null(), 0, &mut value));

@@ -16,13 +16,14 @@ use quorate::ffi::node::*;
 use quorate::ffi::options::*;
 use quorate::ffi::plain::*;
 use quorate::ffi::requests::*;
+use quorate::ffi::sets::*;
 use quorate::ffi::status::*;
 
 const NONE: quorate_bytes = quorate_bytes::EMPTY;
 const SIZE: usize = size_of::<quorate_completion>();
 const STATE_POISONED: u32 = 5;
 /// The row after the last function: the library's thread.
-const LOOP_THREAD: u32 = 43;
+const LOOP_THREAD: u32 = 47;
 
 static PRINTED: AtomicU32 = AtomicU32::new(0);
 
@@ -95,6 +96,10 @@ unsafe fn call(name: &str, node: *mut quorate_node, o: *mut quorate_options) -> 
             "quorate_put_number" => quorate_put_number(node, k, 1, v, null(), 1),
             "quorate_add_sync" => quorate_add_sync(node, k, 1, 0, null(), &mut end, SIZE),
             "quorate_put_number_sync" => quorate_put_number_sync(node, k, 1, v, null(), &mut end, SIZE),
+            "quorate_set_add" => quorate_set_add(node, k, &v, 1, null(), 1),
+            "quorate_set_remove" => quorate_set_remove(node, k, &v, 1, null(), 1),
+            "quorate_set_add_sync" => quorate_set_add_sync(node, k, &v, 1, null(), &mut end, SIZE),
+            "quorate_set_remove_sync" => quorate_set_remove_sync(node, k, &v, 1, null(), &mut end, SIZE),
             "quorate_node_fd" => quorate_node_fd(node),
             "quorate_node_figure" => quorate_node_figure(node, 0, &mut figure),
             "quorate_options_set_progress" => quorate_options_set_progress(o, None, null_mut(), None),

@@ -16,7 +16,7 @@ use super::queue::{self, Completer, Intake, Reaper, Signal, Submitter, Wake, Win
 use super::sys::{self, EventFd};
 use super::watch::{Figure, Figures};
 use crate::proto::cluster::Order;
-use crate::proto::io::{Add, Blind, Operation, Options, Reply, Request, RequestId};
+use crate::proto::io::{Add, Blind, Edit, Operation, Options, Reply, Request, RequestId};
 use crate::proto::node::Node;
 use crate::proto::store::Store;
 use crate::proto::time::Now;
@@ -71,6 +71,10 @@ pub enum OwnedOperation {
         /// The token of the read.
         context: Vec<u8>,
     },
+    /// Put elements into a set.
+    AddElements(Vec<Vec<u8>>),
+    /// Take elements out of a set.
+    RemoveElements(Vec<Vec<u8>>),
     /// Look at the cluster, or change it.
     Cluster(Order),
 }
@@ -88,10 +92,16 @@ impl OwnedRequest {
             }
             OwnedOperation::Add { by, id } => Operation::Add(Add::By { by: *by, id: *id }),
             OwnedOperation::PutNumber { number, context } => Operation::Add(Add::To { to: *number, context }),
+            OwnedOperation::AddElements(members) => Operation::Edit(Edit::AddElements(slices(members))),
+            OwnedOperation::RemoveElements(members) => Operation::Edit(Edit::RemoveElements(slices(members))),
             OwnedOperation::Cluster(order) => Operation::Cluster(order.clone()),
         };
         Request { keyspace: self.keyspace, key: &self.key, operation, options: self.options }
     }
+}
+
+fn slices(members: &[Vec<u8>]) -> Vec<&[u8]> {
+    members.iter().map(Vec::as_slice).collect()
 }
 
 impl OwnedOperation {

@@ -104,6 +104,14 @@ pub enum Site {
     PutNumberSync,
     /// `quorate_node_isolate`
     NodeIsolate,
+    /// `quorate_set_add`
+    SetAdd,
+    /// `quorate_set_remove`
+    SetRemove,
+    /// `quorate_set_add_sync`
+    SetAddSync,
+    /// `quorate_set_remove_sync`
+    SetRemoveSync,
     /// The thread that the library runs in mode thread.
     LoopThread,
 }

@@ -8,11 +8,11 @@ use super::status::{E_LIMIT, E_UNSUPPORTED, quorate_status};
 use crate::driver::{OwnedOperation, OwnedRequest};
 use crate::proto::limits;
 
-/// A request out of its parts, each copied.
+/// A request out of its parts, each copied. It takes no expiry: what is changed keeps the one it has.
 ///
 /// # Safety
 /// Every pointer is NULL or points to as many bytes as its length or size says.
-unsafe fn request(
+pub(super) unsafe fn request(
     key: quorate_bytes,
     call: *const quorate_call,
     operation: impl FnOnce() -> Result<OwnedOperation, quorate_status>,
@@ -22,7 +22,6 @@ unsafe fn request(
     if key.len() > limits::KEY_MAX {
         return Err(E_LIMIT);
     }
-    // What is counted keeps the expiry of what it is counted on.
     if call.expires_ms.is_some() {
         return Err(E_UNSUPPORTED);
     }

@@ -13,13 +13,14 @@ use super::status::{API_LEVEL, CODES, Constant, FLAGS, VERSION, VERSION_NUMBER};
 use super::{cluster, node, options, requests};
 
 /// The files in the order in which their parts stand in the header.
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     "status.rs",
     "plain.rs",
     "options.rs",
     "node.rs",
     "requests.rs",
     "counters.rs",
+    "sets.rs",
     "host_loop.rs",
     "cluster.rs",
 ];

@@ -25,6 +25,7 @@ pub mod node;
 pub mod options;
 pub mod plain;
 pub mod requests;
+pub mod sets;
 pub mod status;
 
 // A caught panic is what keeps the host alive; with `panic = "abort"` there is nothing to catch.

@@ -153,8 +153,10 @@ pub struct quorate_completion {
     pub fallbacks: u16,
     /// Zero.
     pub zero: u32,
+    /// Of a change of a set: how many elements came or went.
+    pub count: u64,
     /// Zero.
-    pub reserved: [u64; 2],
+    pub reserved: u64,
 }
 
 /// An order to the cluster: to look at it, or to change it.

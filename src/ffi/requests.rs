@@ -51,6 +51,7 @@ pub fn constants() -> Vec<Constant> {
         constant("QUORATE_CALL_NO_CONTEXT", CALL_NO_CONTEXT, "the completion needs no context"),
         constant("QUORATE_TYPE_BYTES", 0, "a plain value"),
         constant("QUORATE_TYPE_COUNTER", 1, "a number in decimal, to which something was counted"),
+        constant("QUORATE_TYPE_ELEMENT", 2, "an element of a set; each is a sibling of its own"),
         constant("QUORATE_N_HIDDEN", NEWS_HIDDEN, "the view left siblings out"),
         constant("QUORATE_N_UNREPAIRED", NEWS_UNREPAIRED, "read repair could not finish in time"),
         constant("QUORATE_N_WEAK", NEWS_WEAK, "R + W <= N: it may be older than an acknowledged write"),
@@ -201,7 +202,8 @@ const EMPTY: quorate_completion = quorate_completion {
     durable: 0,
     fallbacks: 0,
     zero: 0,
-    reserved: [0; 2],
+    count: 0,
+    reserved: 0,
 };
 
 /// The end of a request as C sees it. The caller owns what `result` points to.
@@ -214,6 +216,7 @@ fn completion(node: &quorate_node, tag: u64, is_write: bool, reply: Option<Reply
     out.acked = reply.achieved.acked.into();
     out.durable = reply.achieved.durable.into();
     out.fallbacks = reply.achieved.fallbacks.into();
+    out.count = reply.length;
     if let Some(dot) = reply.dot {
         out.dot = of_dot(dot);
     }

@@ -62,7 +62,7 @@ codes! {
     AGAIN 1 0, "nothing now";
     E_NULL -1 MISUSE, "a pointer is NULL that must not be";
     E_ARG -2 MISUSE, "bad argument";
-    E_TYPE -3 MISUSE, "the option has another type";
+    E_TYPE -3 MISUSE, "the option, or what is stored, has another type";
     E_UNSUPPORTED -4 MISUSE, "not known to this version of the library";
     E_STATE -5 MISUSE, "not allowed in this mode or phase";
     E_REENTRANT -6 MISUSE, "called back into the node from a hook";

@@ -56,6 +56,8 @@ fn elements_are_added_and_removed_and_counted_once() {
         let mut cluster = Cluster::new(3, |_| {}, cold);
         assert_eq!(change(&mut cluster, 0, remove("milk")), ok(0));
         assert_eq!(cluster.get(0, "cart").outcome, Outcome::NotFound);
+        let none = Operation::Edit(Edit::AddElements(vec![]));
+        assert_eq!(change(&mut cluster, 0, none).0, Outcome::BadArgument("no element is named".into()));
         assert_eq!(change(&mut cluster, 0, add("milk bread milk")), ok(2));
         assert_eq!(change(&mut cluster, 1, add("bread eggs")), ok(1));
         assert_eq!(cart(&mut cluster), ["bread", "eggs", "milk"]);

@@ -397,6 +397,12 @@ impl<S: Store> Turn<'_, S> {
         if self.is_too_new(&request.operation) {
             return bad("a member of the cluster is of a release that cannot carry this out");
         }
+        if let Operation::Edit(Edit::AddElements(members) | Edit::RemoveElements(members)) =
+            &request.operation
+            && members.is_empty()
+        {
+            return bad("no element is named");
+        }
         let write = !matches!(request.operation, Operation::Get | Operation::Scan { .. });
         let quorum = self.quorum(request.keyspace, partition, &request.options, write)?;
         // One value alone always passes, and what brings none.
