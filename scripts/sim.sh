@@ -21,9 +21,10 @@ EXCHANGE_BUGS=(complete_early)
 SLOPPY_BUGS=(hint_aged hint_replaced hint_undurable fallback_actor)
 COUNTER_BUGS=(covered_forgotten covered_added count_plain_actor)
 REAP_BUGS=(reap_any_replica reap_ignores_hints reap_unconditional reap_undurable reap_uncounted)
+SET_BUGS=(set_remove_all set_merge_keeps)
 STORE_BUGS=(replay_order tombstone_rule checksum_seed manifest_order)
 ALL_BUGS=("${BUGS[@]}" "${STORE_BUGS[@]}" "${MEMBERSHIP_BUGS[@]}" "${SLOPPY_BUGS[@]}" "${EXCHANGE_BUGS[@]}" "${COUNTER_BUGS[@]}"
-    "${REAP_BUGS[@]}")
+    "${REAP_BUGS[@]}" "${SET_BUGS[@]}")
 SEARCHED=500
 failures=0
 summary=$(mktemp)
@@ -90,6 +91,7 @@ world_of() {
     case " ${EXCHANGE_BUGS[*]} " in *" $1 "*) printf exchange && return ;; esac
     case " ${COUNTER_BUGS[*]} " in *" $1 "*) printf counters && return ;; esac
     case " ${REAP_BUGS[*]} " in *" $1 "*) printf reap && return ;; esac
+    case " ${SET_BUGS[*]} " in *" $1 "*) printf sets && return ;; esac
 }
 
 search_planted() {
@@ -117,6 +119,7 @@ case ${1:-} in
     "$clean" sim --profile exchange --seeds 0..100 >/dev/null || fail '100 seeds of a cluster whose copies are compared'
     "$clean" sim --profile counters --seeds 0..150 >/dev/null || fail '150 seeds of keys that are counted on'
     "$clean" sim --profile reap --seeds 0..100 >/dev/null || fail '100 seeds of a cluster that reaps'
+    "$clean" sim --profile sets --seeds 0..150 >/dev/null || fail '150 seeds of keys that are sets'
     "$clean" sim --seeds 0..100 --twice --partial >/dev/null || fail '100 seeds twice'
     replay_planted
     ;;
@@ -129,6 +132,7 @@ soak)
     "$clean" sim --profile exchange --seeds "0..${2:-20000}" || fail "${2:-20000} seeds of a cluster whose copies are compared"
     "$clean" sim --profile counters --seeds "0..${2:-20000}" || fail "${2:-20000} seeds of keys that are counted on"
     "$clean" sim --profile reap --seeds "0..${2:-20000}" || fail "${2:-20000} seeds of a cluster that reaps"
+    "$clean" sim --profile sets --seeds "0..${2:-20000}" || fail "${2:-20000} seeds of keys that are sets"
     search_planted
     ;;
 record)

@@ -157,7 +157,7 @@ impl Shape {
             Shape::Members | Shape::Cardinality | Shape::IsMember | Shape::AreMembers => {
                 kind == Kind::Element
             }
-            Shape::Value | Shape::ValueLength | Shape::Integer => kind != Kind::Element,
+            Shape::Value | Shape::ValueLength | Shape::Integer | Shape::Asked(_) => kind != Kind::Element,
             _ => true,
         }
     }

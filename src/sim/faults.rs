@@ -226,6 +226,8 @@ pub struct Profile {
     pub hints: Option<Hinting>,
     /// Keys are counted on, and hold nothing else.
     pub counts: bool,
+    /// Keys are sets, and hold nothing else.
+    pub sets: bool,
 }
 
 /// What bounds hints in a run.
@@ -259,7 +261,7 @@ pub struct Moving {
 }
 
 /// Names of the profiles that `--profile` takes.
-pub const PROFILES: [&str; 15] = [
+pub const PROFILES: [&str; 16] = [
     "swarm",
     "calm",
     "network",
@@ -275,6 +277,7 @@ pub const PROFILES: [&str; 15] = [
     "sloppy",
     "counters",
     "reap",
+    "sets",
 ];
 
 impl Profile {
@@ -334,8 +337,8 @@ impl Profile {
                 profile.compare_copies(&mut rng);
             }
             "sloppy" => profile.let_fallbacks_stand_in(&mut rng),
-            "counters" => {
-                profile.counts = true;
+            "counters" | "sets" => {
+                (profile.counts, profile.sets) = (name == "counters", name == "sets");
                 if seed % 3 == 2 {
                     profile.let_fallbacks_stand_in(&mut rng);
                 } else {
@@ -421,6 +424,7 @@ impl Profile {
             membership: None,
             hints: None,
             counts: false,
+            sets: false,
         }
     }
 

@@ -100,6 +100,8 @@ pub struct Event {
     pub value: Vec<u8>,
     /// A delete.
     pub tombstone: bool,
+    /// It left no item: it has taken elements out of a set.
+    pub is_itemless: bool,
     /// Absolute expiry.
     pub expires_ms: Option<u64>,
     /// Its hybrid timestamp.
@@ -278,6 +280,7 @@ impl KeyHistory {
         self.events.push(Event {
             value: sibling.bytes().to_vec(),
             tombstone: sibling.tombstone,
+            is_itemless: false,
             expires_ms: sibling.expires_ms,
             hlc: sibling.hlc,
             operation,

@@ -19,7 +19,7 @@
 //! | `workload` | clients, and values that name the operation they came from |
 //! | `history` | every write of a key, with what its writer had seen |
 //! | `oracle`, `replies`, `restarts`, `expiry` | the properties: of puts, of answers, of stops, of sweeps |
-//! | `counting` | the same for what is counted |
+//! | `counting`, `elements` | the same for what is counted, and for what is in sets |
 //! | `nemesis`, `kept` | operators who change the members, and what befalls them; what must hold of that |
 //! | `hinted` | hints, and what must hold of them |
 //! | `property`, `report`, `trace` | what must hold, what was exercised, and what happened |
@@ -33,6 +33,7 @@ mod clock;
 mod counting;
 mod decay;
 mod disk;
+mod elements;
 mod expiry;
 mod faults;
 mod hinted;

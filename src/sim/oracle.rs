@@ -116,6 +116,8 @@ pub struct Oracle {
     pub is_kept: bool,
     /// Keys are counted on, and hold nothing else.
     pub is_counting: bool,
+    /// Keys are sets, and hold nothing else.
+    pub is_of_sets: bool,
     pub(super) replies: u64,
     /// How often each property was checked.
     pub checks: BTreeMap<Property, u64>,
@@ -158,6 +160,7 @@ impl Oracle {
             siblings_max,
             is_kept: false,
             is_counting: false,
+            is_of_sets: false,
             replies: 0,
             checks: BTreeMap::new(),
             excused: 0,
@@ -331,6 +334,9 @@ impl Oracle {
                 }
             }
         }
+        let removal = if fresh.is_none() { self.removal_of(key, object, generations) } else { None };
+        let fresh = fresh.or(removal.as_ref());
+        known.extend(self.removals_in(key, object));
         let held = match fresh {
             Some(sibling) => self.issue(machine, key, object, sibling, known, put)?,
             None => {
@@ -344,6 +350,7 @@ impl Oracle {
         self.judge_causality(machine, key, object, &held)?;
         self.judge_sum(machine, key, object, &held.past)?;
         self.judge_buried(machine, key, &held)?;
+        self.judge_elements(machine, key, object, &held.past)?;
         self.judge_bounds(machine, key, object, fresh.is_some())?;
         Ok(held)
     }
@@ -366,7 +373,10 @@ impl Oracle {
         others: Vec<usize>,
         put: &NotedPut,
     ) -> Judged<Held> {
-        let candidates = self.candidates(machine, key, sibling)?;
+        let candidates = match self.is_of_sets {
+            true => self.candidates_of_element(machine, key, object, (sibling, &others))?,
+            false => self.candidates(machine, key, sibling)?,
+        };
         let mut first_refusal = None;
         for id in candidates {
             let (past, claims) = self.knowledge(machine, key, object, (id, &others));
@@ -383,8 +393,12 @@ impl Oracle {
             siblings.push(number);
             let held = self.held(put, siblings, all_past, all_claims);
             let event = self.histories[key].issue(sibling, Some(id), past, claims);
+            self.histories[key].events[event].is_itemless =
+                !object.siblings().iter().any(|item| item.dot == sibling.dot)
+                    && !object.counts().iter().any(|item| item.dot == sibling.dot);
             let judged = self.judge_causality(machine, key, object, &held);
-            match judged.and_then(|()| self.judge_sum(machine, key, object, &held.past)) {
+            let judged = judged.and_then(|()| self.judge_sum(machine, key, object, &held.past));
+            match judged.and_then(|()| self.judge_elements(machine, key, object, &held.past)) {
                 Ok(()) => {
                     self.operations.get_mut(&id).expect("a candidate is an operation").event = Some(event);
                     return Ok(held);
@@ -430,27 +444,33 @@ impl Oracle {
         self.held(put, siblings, past, claims)
     }
 
+    /// The operations on a key without an event that are wanted: those the call is about first, then those still
+    /// under way, then the oldest.
+    pub(super) fn waiting_for(
+        &self,
+        machine: usize,
+        key: usize,
+        wanted: &dyn Fn(&Issued) -> bool,
+    ) -> Vec<u64> {
+        let mut ids: Vec<u64> = self
+            .operations
+            .values()
+            .filter(|tracked| tracked.issued.key == key && wanted(&tracked.issued))
+            .filter(|tracked| tracked.event.is_none() && tracked.end != End::Refused)
+            .map(|tracked| tracked.issued.id)
+            .collect();
+        ids.sort_by_key(|id| {
+            let is_open = self.operations[id].end == End::Open;
+            let is_waiting = self.waiting[hinted::machine_of(self.physical, machine)].contains(id);
+            (!self.expected.contains(id), !is_waiting, !is_open, *id)
+        });
+        ids
+    }
+
     /// The operations that a new sibling may belong to, at least one.
     fn candidates(&self, machine: usize, key: usize, sibling: &Sibling<'_>) -> Judged<Vec<u64>> {
         let waiting = |wanted: &dyn Fn(Action) -> bool| {
-            let mut ids: Vec<u64> = self
-                .operations
-                .values()
-                .filter(|tracked| tracked.issued.key == key && wanted(tracked.issued.action))
-                .filter(|tracked| tracked.event.is_none() && tracked.end != End::Refused)
-                .map(|tracked| tracked.issued.id)
-                .collect();
-            // Those the call is about first, then those still under way, then the oldest.
-            ids.sort_by_key(|id| {
-                let is_open = self.operations[id].end == End::Open;
-                (
-                    !self.expected.contains(id),
-                    !self.waiting[hinted::machine_of(self.physical, machine)].contains(id),
-                    !is_open,
-                    *id,
-                )
-            });
-            ids
+            self.waiting_for(machine, key, &|issued: &Issued| wanted(issued.action))
         };
         let nowhere = |text: String| violation(Property::NoValueFromNowhere, key, text);
         if sibling.tombstone {
@@ -522,6 +542,11 @@ impl Oracle {
                 let gone = || before.iter().copied().filter(|event| !others.contains(event));
                 (history.past_of(gone()), history.claims_of(gone()))
             }
+            // A change of a set has seen what it leaves, and covers what it takes the place of.
+            (Action::AddElement | Action::RemoveElement, _) => {
+                let past = history.top(machine).map(|held| held.past.clone()).unwrap_or_default();
+                (past, history.claims_of(self.gone(machine, key, others)))
+            }
             (Action::BlindPut(Blind::Siblings), _) => Default::default(),
             (Action::Put, None) => Default::default(),
             // The others supersede what their coordinator holds; an edit first merges R replicas into it.
@@ -545,7 +570,7 @@ impl Oracle {
         if let Some(event) = held.claims.first_missing_in(&covered) {
             return wrong(format!("the context does not cover event {event}, which was seen"));
         }
-        for &old in &held.siblings {
+        for &old in held.siblings.iter().filter(|&&old| !history.events[old].is_itemless) {
             if let Some(new) = held.siblings.iter().find(|&&new| history.events[new].claims.contains(old)) {
                 return wrong(format!("event {old} stands beside event {new}, which had seen it"));
             }
@@ -560,7 +585,8 @@ impl Oracle {
 
     fn judge_bounds(&mut self, machine: usize, key: usize, object: &Object<'_>, issued: bool) -> Judged {
         self.checked(Property::Bounds);
-        let (siblings, entries) = (object.siblings().len(), object.context().len());
+        let siblings = object.siblings().len() - object.elements().count();
+        let entries = object.context().len();
         // A limit holds where a dot is issued; two sides that were apart may each have reached it.
         let bound = if issued { self.siblings_max } else { self.siblings_max * self.machines.len() };
         if siblings > bound.max(1) {
@@ -592,7 +618,8 @@ impl Oracle {
                 Some((bytes, _)) => {
                     let object = Object::decode(bytes).expect("judged when it was put");
                     let items = items_of(&object);
-                    history.past_of(items.iter().map(|item| history.find(item).expect("judged before")))
+                    let items = items.iter().map(|item| history.find(item).expect("judged before"));
+                    history.past_of(items.chain(self.removals_in(key, &object)))
                 }
             };
             for (number, event) in history.events.iter().enumerate() {

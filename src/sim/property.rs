@@ -36,13 +36,15 @@ pub enum Property {
     Counted,
     /// T6: a key is reaped only where nothing older of it is left, and nothing that it had deleted comes back.
     Reaped,
+    /// A copy and an answer have the elements that were added and not covered, as their contexts say.
+    Elements,
     /// The core's own assertions.
     Assertion,
 }
 
 impl Property {
     /// All, in the order of the report.
-    pub const ALL: [Property; 17] = [
+    pub const ALL: [Property; 18] = [
         Property::NoLostWrite,
         Property::NoValueFromNowhere,
         Property::Causality,
@@ -59,12 +61,19 @@ impl Property {
         Property::RemovedStays,
         Property::Counted,
         Property::Reaped,
+        Property::Elements,
         Property::Assertion,
     ];
 
-    /// Those that only profiles of their own exercise: where members change, where keys count, and where they are reaped.
-    pub const APART: [Property; 4] =
-        [Property::OneTopology, Property::RemovedStays, Property::Counted, Property::Reaped];
+    /// Those that only profiles of their own exercise: where members change, where keys count, where they are reaped,
+    /// and where they are sets.
+    pub const APART: [Property; 5] = [
+        Property::OneTopology,
+        Property::RemovedStays,
+        Property::Counted,
+        Property::Reaped,
+        Property::Elements,
+    ];
 
     /// Its name in reports and in the register of planted bugs.
     pub const fn name(self) -> &'static str {
@@ -85,6 +94,7 @@ impl Property {
             Property::RemovedStays => "L3-removed-stays",
             Property::Counted => "T11-counted",
             Property::Reaped => "T6-reaped-stays",
+            Property::Elements => "S1-elements",
             Property::Assertion => "A4-assertion",
         }
     }

@@ -2,7 +2,7 @@
 
 use super::history::{Acknowledged, Event, EventSet, Stage, Unknown};
 use super::oracle::{End, Judged, Oracle, Property, violation};
-use super::workload::{Action, SeenToken};
+use super::workload::{Action, Issued, SeenToken};
 use crate::proto::error::Outcome;
 use crate::proto::io::{Reply, SiblingView, View};
 use crate::proto::store::Durability;
@@ -98,6 +98,8 @@ impl Oracle {
             self.judge_write(id, key, reply)?
         } else if self.is_counting {
             self.judge_count_read(id, key, reply)?
+        } else if self.is_of_sets {
+            self.judge_set_read(id, key, reply)?
         } else {
             self.judge_read(id, key, reply)?
         };
@@ -171,19 +173,29 @@ impl Oracle {
 
     fn is_interchangeable(&self, id: u64) -> bool {
         let action = self.operations[&id].issued.action;
-        action.deletes() || action == Action::Expire
+        action.deletes() || matches!(action, Action::Expire | Action::AddElement)
     }
 
     /// Another operation that may have written a tombstone or changed an expiry.
     fn heir(&self, key: usize, event: usize, not: u64) -> Option<u64> {
         let tombstone = self.histories[key].events[event].tombstone;
-        let fits = |action: Action| if tombstone { action.deletes() } else { action == Action::Expire };
+        let value = &self.histories[key].events[event].value;
+        let fits = |issued: &Issued| match issued.action {
+            Action::AddElement => !tombstone && issued.piece == *value,
+            action => {
+                if tombstone {
+                    action.deletes()
+                } else {
+                    action == Action::Expire
+                }
+            }
+        };
         let open = self.operations.values().filter(|other| {
             other.issued.key == key
                 && other.issued.id != not
                 && other.event.is_none()
                 && other.end != End::Refused
-                && fits(other.issued.action)
+                && fits(&other.issued)
         });
         open.map(|other| other.issued.id).min()
     }

@@ -191,7 +191,7 @@ fn build(profile: Profile, seed: u64, text: bool) -> World {
         Oracle::new(keys, (profile.machines, profile.hints.is_some()), cluster, profile.siblings_max);
     profile.rotten.into_iter().for_each(|machine| oracle.expect_rot(machine));
     oracle.is_kept = profile.membership.is_some();
-    oracle.is_counting = profile.counts;
+    (oracle.is_counting, oracle.is_of_sets) = (profile.counts, profile.sets);
     World::new(Parts { profile, config, names, ids, oracle, seed, text })
 }
 
@@ -292,7 +292,11 @@ fn read_everything(world: &mut World) -> Judged {
         let was_ahead = world.profile.skew_ms > 0 || world.counts.faults.contains_key(&Fault::WallJump);
         let good: &[&str] =
             if was_ahead { &["Ok", "ClockTooFar", "TooManySiblings"] } else { &["Ok", "TooManySiblings"] };
-        let action = if world.profile.counts { Action::Add } else { Action::Put };
+        let action = match (world.profile.counts, world.profile.sets) {
+            (true, _) => Action::Add,
+            (_, true) => Action::AddElement,
+            _ => Action::Put,
+        };
         ask_until(world, key, action, true, good)?;
     }
     // Repairs beyond R go on in the background. A store that was making room has refused them: it is asked
@@ -373,6 +377,11 @@ mod tests {
     #[test]
     fn every_copy_comes_to_what_was_counted() {
         check("counters", Fault::LostRecord);
+    }
+
+    #[test]
+    fn every_copy_has_what_was_added_and_not_removed() {
+        check("sets", Fault::LostRecord);
     }
 
     #[test]

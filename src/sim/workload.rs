@@ -56,6 +56,10 @@ pub enum Action {
     Add,
     /// A number in the place of the one that was read.
     AddTo,
+    /// An element put into a set, most often a new one.
+    AddElement,
+    /// An element taken out that was put in before.
+    RemoveElement,
     /// A page of a scan.
     Scan,
     /// Something that must be refused.
@@ -81,7 +85,7 @@ impl Action {
 
     /// Whether its event is a tombstone.
     pub fn deletes(self) -> bool {
-        matches!(self, Action::Delete | Action::BlindDelete(_) | Action::EditDelete)
+        matches!(self, Action::Delete | Action::BlindDelete(_) | Action::EditDelete | Action::RemoveElement)
     }
 }
 
@@ -96,7 +100,7 @@ pub struct Issued {
     pub key: usize,
     /// What.
     pub action: Action,
-    /// The piece it adds, for writes of values.
+    /// The piece it adds, for writes of values; the element that it is about.
     pub piece: Vec<u8>,
     /// The context it was given.
     pub token: Option<SeenToken>,
@@ -113,6 +117,7 @@ impl Issued {
     pub fn edits(&self) -> bool {
         match self.action {
             Action::Set(_) | Action::Append | Action::EditDelete | Action::Expire => true,
+            Action::AddElement | Action::RemoveElement => true,
             Action::Delete => self.token.is_none(),
             Action::BlindDelete(blind) => blind == Blind::Siblings,
             _ => false,
@@ -157,6 +162,8 @@ impl Issued {
                 let to = read.number.expect("with a number") + self.by();
                 Operation::Add(Add::To { to, context: &read.token })
             }
+            Action::AddElement => Operation::Edit(Edit::AddElements(vec![&self.piece])),
+            Action::RemoveElement => Operation::Edit(Edit::RemoveElements(vec![&self.piece])),
             Action::Scan => Operation::Scan { cursor: 0, limit: 50 },
         };
         let key = if self.action == Action::Scan { &[] } else { key };
@@ -196,6 +203,10 @@ pub struct Workload {
     is_sloppy: bool,
     /// Keys are counted on, and hold nothing else.
     counts: bool,
+    /// Keys are sets, and hold nothing else.
+    sets: bool,
+    /// What was ever put into each set.
+    elements: Vec<Vec<Vec<u8>>>,
     next_id: u64,
 }
 
@@ -230,6 +241,8 @@ impl Workload {
             w_min: profile.w_min,
             is_sloppy: profile.hints.is_some(),
             counts: profile.counts,
+            sets: profile.sets,
+            elements: vec![Vec::new(); replicas.len()],
             rng,
             replicas,
             next_id: 1,
@@ -262,7 +275,11 @@ impl Workload {
     /// The next request of a client. `wall_ms` is some clock's time, for expiries.
     pub fn next(&mut self, client: usize, wall_ms: u64) -> Issued {
         let key = self.draw_key();
-        let action = if self.counts { self.draw_count() } else { self.draw_action() };
+        let action = match (self.counts, self.sets) {
+            (true, _) => self.draw_count(),
+            (_, true) => self.draw_of_set(),
+            _ => self.draw_action(),
+        };
         self.issue(client, key, action, wall_ms)
     }
 
@@ -306,6 +323,9 @@ impl Workload {
         let ballast = self.rng.below(self.ballast_max) as usize;
         piece.resize(piece.len() + ballast, b'.');
         piece.push(b';');
+        if matches!(action, Action::AddElement | Action::RemoveElement) {
+            piece = self.draw_element(key, action, piece);
+        }
         let expires = action == Action::Expire && !self.rng.one_in(4) || self.rng.one_in(20);
         // Half of them so soon that the sweep comes by while clients still ask.
         let most = if self.rng.one_in(2) { 200 } else { 4_000 };
@@ -317,11 +337,11 @@ impl Workload {
             Action::Wrong(Wrong::TooManyReplicas) => options.r = Some(self.replicas[key] + 1),
             _ => {}
         }
-        if self.counts {
+        if self.counts || self.sets {
             // What another view shows names no context that it could be compared with.
             options.view = View::All;
         }
-        let expires_ms = expires_ms.filter(|_| !self.counts);
+        let expires_ms = expires_ms.filter(|_| !self.counts && !self.sets);
         Issued { id, client, key, action, piece, token, bent, expires_ms, options }
     }
 
@@ -371,6 +391,29 @@ impl Workload {
             18 => Action::EditDelete,
             _ => Action::Wrong(Wrong::NoTime),
         }
+    }
+
+    fn draw_of_set(&mut self) -> Action {
+        match self.rng.below(20) {
+            0..6 => Action::Get,
+            6..12 => Action::AddElement,
+            12..17 => Action::RemoveElement,
+            17 => Action::Delete,
+            18 => Action::EditDelete,
+            _ => Action::Wrong(Wrong::NoTime),
+        }
+    }
+
+    /// The element that a change is about: one of the last few, so that changes of one element meet, or a new one.
+    fn draw_element(&mut self, key: usize, action: Action, piece: Vec<u8>) -> Vec<u8> {
+        let known = &mut self.elements[key];
+        let is_new = known.is_empty() || (action == Action::AddElement && !self.rng.one_in(3));
+        if is_new {
+            known.push(piece.clone());
+            return piece;
+        }
+        let back = self.rng.below(known.len().min(6) as u64) as usize;
+        known[known.len() - 1 - back].clone()
     }
 
     fn draw_options(&mut self, n: u8) -> Options {

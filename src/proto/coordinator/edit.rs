@@ -31,7 +31,8 @@ pub enum Change<'e> {
 pub fn decide<'e>(edit: &'e Edit<'e>, live: Option<&Row<'_>>) -> Change<'e> {
     let expiry_now = live.and_then(|row| row.expires_ms);
     let is_of_sets = matches!(edit, Edit::AddElements(_) | Edit::RemoveElements(_));
-    let is_of_texts = matches!(edit, Edit::Append(_) | Edit::AddFloat(_));
+    let is_of_texts =
+        matches!(edit, Edit::Append(_) | Edit::AddFloat(_) | Edit::SetRange { .. } | Edit::SetBit { .. });
     if live.is_some_and(|row| if row.is_set() { is_of_texts } else { is_of_sets }) {
         return Change::Refused(Outcome::WrongType);
     }

@@ -209,7 +209,10 @@ impl<'a> Object<'a> {
         let (counts, has_clash) = self.merged_counts(&other);
         let stays = |sibling: &Sibling<'_>| self.holds(sibling.dot) || !self.context.covers(sibling.dot);
         let mut theirs = other.siblings.iter().map(stays).collect::<Vec<bool>>().into_iter();
-        self.siblings.retain(|sibling| other.holds(sibling.dot) || !other.context.covers(sibling.dot));
+        self.siblings.retain(|sibling| {
+            let is_kept = cfg!(mutant = "set_merge_keeps") && sibling.element;
+            is_kept || other.holds(sibling.dot) || !other.context.covers(sibling.dot)
+        });
         self.siblings.extend(other.siblings.into_iter().filter(|_| theirs.next() == Some(true)));
         put_in_order(&mut self.siblings);
         self.counts = counts;

@@ -51,9 +51,6 @@ impl<'a> Object<'a> {
 
     /// Carries a change out as the actor's next events, and covers everything but the live elements that it leaves
     /// alone. Gives the last of the events, or none, and nothing was changed: the actor has too few left.
-    ///
-    /// # Panics
-    /// If nothing is added.
     pub fn change_set(&mut self, change: SetChange<'a>, actor: Actor, hlc: Hlc, wall_ms: u64) -> Option<Dot> {
         let live = self.siblings.iter().filter(|sibling| sibling.element && sibling.is_live(wall_ms));
         let named = |members: &[&'a [u8]]| members.iter().copied().collect::<BTreeSet<&'a [u8]>>();
@@ -65,14 +62,15 @@ impl<'a> Object<'a> {
                 let named = named(members);
                 (but(&named), named.into_iter().map(Cow::Borrowed).collect(), expires_ms)
             }
+            #[cfg(mutant = "set_remove_all")]
+            SetChange::Remove { .. } => (Vec::new(), BTreeSet::new(), None),
+            #[cfg(not(mutant = "set_remove_all"))]
             SetChange::Remove { members } => (but(&named(members)), BTreeSet::new(), None),
             SetChange::Expire { expires_ms } => {
                 let values = live.map(|element| Cow::Owned(element.bytes().to_vec()));
                 (Vec::new(), values.collect(), expires_ms)
             }
         };
-        let is_removal = matches!(change, SetChange::Remove { .. });
-        assert!(is_removal || !added.is_empty(), "a set without elements is none");
         let before = self.context.counter(actor);
         let last = before.checked_add(added.len().max(1) as u64)?;
         self.retire(|_| false);
@@ -86,15 +84,8 @@ impl<'a> Object<'a> {
         let last = Dot { actor, counter: last };
         if self.siblings.is_empty() {
             // A key with nothing left in it is a deleted one.
-            let value = Value::from(Vec::new());
-            self.siblings.push(Sibling {
-                dot: last,
-                hlc,
-                tombstone: true,
-                expires_ms: None,
-                element: false,
-                value,
-            });
+            let (dot, expires_ms, element, value) = (last, None, false, Vec::new().into());
+            self.siblings.push(Sibling { dot, hlc, tombstone: true, expires_ms, element, value });
         }
         put_in_order(&mut self.siblings);
         Some(last)
