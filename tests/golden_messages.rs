@@ -21,7 +21,9 @@ use quorate::proto::message::{
     put_digest, put_record, put_tomb,
 };
 use quorate::proto::ring::Mode;
-use quorate::proto::version::{Actor, Context, Dot, Epoch, Hlc, Object, Sibling, is_counted};
+use quorate::proto::version::{
+    Actor, Context, Dot, Epoch, Hlc, Object, SetChange, Sibling, is_counted, is_set,
+};
 use quorate::proto::wire::WireError;
 
 const WRITE: &str = "QUORATE_GOLDEN_WRITE";
@@ -124,6 +126,22 @@ fn counted() -> Vec<u8> {
     bytes
 }
 
+/// A set that two actors have put elements into, one of them an expiring one, beside a text.
+fn set() -> Vec<u8> {
+    let actor = |number| Actor { generation: 0xa1, epoch: Epoch { nonce: 7, number } };
+    let mut object = Object::default();
+    let add = |members, expires_ms| SetChange::Add { members, expires_ms };
+    object.change_set(add(&[b"milk", b"bread", b""], Some(1 << 41)), actor(1), Hlc(3), 0).expect("it is new");
+    object.change_set(SetChange::Remove { members: &[b"bread"] }, actor(2), Hlc(4), 0).expect("it is new");
+    object.change_set(add(&[b"eggs", b"milk"], None), actor(2), Hlc(5), 0).expect("it has events left");
+    let dot = Dot { actor: actor(3), counter: 1 };
+    let (tombstone, expires_ms, element, value) = (false, None, false, b"text".into());
+    object.write(&Context::default(), Sibling { dot, hlc: Hlc(6), tombstone, expires_ms, element, value });
+    let mut bytes = Vec::new();
+    object.encode(&mut bytes);
+    bytes
+}
+
 /// Every message, with a name for each. Long because it is a table.
 fn samples(visit: &mut dyn FnMut(&str, Message<'_>)) {
     let hello = Hello {
@@ -214,6 +232,19 @@ fn samples(visit: &mut dyn FnMut(&str, Message<'_>)) {
     visit("proved", Message::Proved(Proof { partition: 3, asked, count, evidence: &[0] }));
     visit("reap", Message::Reap(Question { partition: 3, count: 1 << 20, boot: 0, tombs: &tombs }));
     visit("stale", Message::Stale { partition: 3, count: 1 << 20 });
+    let object = set();
+    visit("replicate set", Message::Replicate { keyspace: 1, key: b"k", acks, object: &object });
+    for (name, edit) in [
+        ("forward add of elements", Edit::AddElements(vec![b"milk", b""])),
+        ("forward removal of elements", Edit::RemoveElements(vec![b"milk"])),
+        ("forward delete of a text", Edit::Delete),
+    ] {
+        let mut request = Vec::new();
+        let options = Options { text_only: edit == Edit::Delete, ..Options::default() };
+        let operation = Operation::Edit(edit);
+        encode_request(&Request { keyspace: 1, key: b"k", operation, options }, &mut request);
+        visit(name, Message::Forward(Forward { request: &request, ..forward }));
+    }
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -237,7 +268,7 @@ fn holds_inside(message: &Message<'_>) -> bool {
             Answer::decode(bytes).expect("an answer").encode(&mut again);
             again == *bytes
         }
-        Message::Replicate { object, .. } if is_counted(object) => {
+        Message::Replicate { object, .. } if is_counted(object) || is_set(object) => {
             let mut again = Vec::new();
             Object::decode(object).expect("an object").encode(&mut again);
             again == *object

@@ -546,6 +546,7 @@ fn encoded_request(rng: &mut Rng, key: &[u8]) -> Vec<u8> {
         sloppy: rng.one_in(20),
         view: *one_of(rng, &[View::All, View::Latest, View::Majority]),
         want_context: rng.one_in(2),
+        text_only: rng.one_in(4),
         timeout: rng.one_in(3).then(|| Duration::from_nanos(1 + rng.below(90_000_000))),
     };
     let value = noise(rng, 8);
@@ -562,7 +563,7 @@ fn encoded_request(rng: &mut Rng, key: &[u8]) -> Vec<u8> {
         ExpiryWhen::Sooner,
         ExpiryWhen::SoonerThanSome,
     ];
-    let operation = match rng.below(13) {
+    let operation = match rng.below(15) {
         0 => Operation::Get,
         1 => Operation::Put { value: &value, context, blind, expires_ms: rng.one_in(2).then_some(u64::MAX) },
         2 => Operation::Delete { context, blind },
@@ -575,6 +576,8 @@ fn encoded_request(rng: &mut Rng, key: &[u8]) -> Vec<u8> {
         9 => Operation::Edit(Edit::AddFloat(&value)),
         10 => Operation::Edit(Edit::SetRange { offset: offset(rng), part: &value }),
         11 => Operation::Edit(Edit::SetBit { offset: offset(rng), on: rng.one_in(2) }),
+        12 => Operation::Edit(Edit::AddElements(value.chunks(3).collect())),
+        13 => Operation::Edit(Edit::RemoveElements(value.chunks(3).collect())),
         _ => Operation::Scan { cursor: rng.next_u64(), limit: boundary(rng) as u32 },
     };
     let mut bytes = Vec::new();

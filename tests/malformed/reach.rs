@@ -88,6 +88,8 @@ fn look_inside(message: &Message<'_>, keys: &ClusterKeys, fate: &mut Fate) {
                     Operation::Add(Add::To { .. }) => "put of a number",
                     Operation::Edit(Edit::Delete) => "edit delete",
                     Operation::Edit(Edit::Expire { .. }) => "expire",
+                    Operation::Edit(Edit::AddElements(_)) => "add of elements",
+                    Operation::Edit(Edit::RemoveElements(_)) => "removal of elements",
                     Operation::Scan { .. } => "scan",
                     Operation::Cluster(_) => unreachable!("no peer is sent one"),
                 };

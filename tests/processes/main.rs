@@ -24,5 +24,6 @@ mod overwrites;
 mod process;
 mod quorum;
 mod readme;
+mod sets;
 mod store;
 mod upgrade;
