@@ -83,7 +83,8 @@ impl<'a> Object<'a> {
         }
         let last = Dot { actor, counter: last };
         if self.siblings.is_empty() {
-            // A key with nothing left in it is a deleted one.
+            // A key with nothing left in it is a deleted one. Removals that did not see each other may together leave
+            // nothing at all: a context without items says the same.
             let (dot, expires_ms, element, value) = (last, None, false, Vec::new().into());
             self.siblings.push(Sibling { dot, hlc, tombstone: true, expires_ms, element, value });
         }

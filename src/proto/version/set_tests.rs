@@ -40,6 +40,12 @@ fn members(object: &Object<'_>, wall_ms: u64) -> Vec<Vec<u8>> {
     row.iter().flat_map(Row::members).map(|element| element.value.to_vec()).collect()
 }
 
+fn encoded(object: &Object<'_>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    object.encode(&mut bytes);
+    bytes
+}
+
 proptest! {
     /// Three replicas change a set, delete what they or a client have seen, and merge; after every step every
     /// copy has just what its context says.
@@ -85,7 +91,8 @@ proptest! {
                 let have = members(replica, 0);
                 let have: BTreeSet<&[u8]> = have.iter().map(Vec::as_slice).collect();
                 prop_assert_eq!(have, expected(&events, replica));
-                prop_assert!(replica.context().is_empty() || !replica.siblings().is_empty(), "never quite empty");
+                let bytes = encoded(replica);
+                prop_assert_eq!(&Object::decode(&bytes).expect("it was encoded"), replica);
             }
         }
     }
@@ -103,6 +110,20 @@ fn a_removal_takes_what_it_saw_and_an_addition_meanwhile_stays() {
     let both = merged(&here, &there);
     assert_eq!(both, merged(&there, &here));
     assert_eq!((members(&both, 0), both.is_dead()), (vec![b"milk".to_vec()], false));
+}
+
+#[test]
+fn two_removals_that_together_leave_nothing_leave_a_deleted_key() {
+    let mut here = Object::default();
+    change_set(&mut here, 1, SetChange::Add { members: &[b"a", b"b"], expires_ms: None }, 0);
+    let mut there = here.clone();
+    change_set(&mut here, 1, SetChange::Remove { members: &[b"a"] }, 0);
+    change_set(&mut there, 2, SetChange::Remove { members: &[b"b"] }, 0);
+    let both = merged(&here, &there);
+    assert_eq!((both.siblings().len(), both.latest(0)), (0, None), "neither was the last");
+    assert!(both.is_delete() && both.is_dead() && both.context().covers(Dot { actor: actor(2), counter: 1 }));
+    assert_eq!(Object::decode(&encoded(&both)).as_ref(), Ok(&both));
+    assert_eq!(merged(&both, &here), both);
 }
 
 #[test]
@@ -136,16 +157,11 @@ fn a_change_takes_the_place_of_all_that_is_no_element() {
 
 #[test]
 fn only_an_object_with_elements_is_of_version_3() {
-    let bytes_of = |object: &Object<'_>| {
-        let mut bytes = Vec::new();
-        object.encode(&mut bytes);
-        bytes
-    };
     let mut plain = Object::default();
     write(&mut plain, 1, &Context::default(), "10");
     let mut set = Object::default();
     change_set(&mut set, 1, SetChange::Add { members: &[b"10"], expires_ms: None }, 0);
-    let (text, element) = (bytes_of(&plain), bytes_of(&set));
+    let (text, element) = (encoded(&plain), encoded(&set));
     assert!(!is_set(&text) && is_set(&element) && !is_counted(&element));
     assert_eq!(Object::decode(&element).as_ref(), Ok(&set));
     let hash = |object: &Object<'_>| object.item_hash(&crate::proto::keys::Key([7; 16]), 0, b"k");
@@ -161,7 +177,7 @@ fn only_an_object_with_elements_is_of_version_3() {
     let mut all = plain.clone();
     assert!(all.merge(set.clone()), "one dot, a text and an element");
     change_set(&mut set, 1, SetChange::Remove { members: &[b"10"] }, 0);
-    assert_eq!(bytes_of(&set)[0], 1, "once it is empty");
+    assert_eq!(encoded(&set)[0], 1, "once it is empty");
 }
 
 #[test]
