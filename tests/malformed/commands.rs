@@ -150,6 +150,7 @@ const FORMS: &[&str] = &[
     "sismember {k} {v}",
     "smismember {k} {v} {n}",
     "scard {k}",
+    "q.dev {name}",
     "q.counter {k}",
     "q.counter {k} by {n} id {n} w 1",
     "q.counter {k} context {c} to {n} timeout {n}",
