@@ -81,7 +81,10 @@ fn object(counter: u64) -> Vec<u8> {
         let dot = Dot { actor, counter };
         let value = VALUE.as_slice().into();
         let seen = Context::of(&object);
-        object.write(&seen, Sibling { dot, hlc: Hlc(counter), tombstone: false, expires_ms: None, value });
+        object.write(
+            &seen,
+            Sibling { dot, hlc: Hlc(counter), tombstone: false, element: false, expires_ms: None, value },
+        );
     }
     object.encode(&mut bytes);
     bytes

@@ -258,12 +258,13 @@ fn a_value_beside_a_set_is_shown_and_the_newest_decides() {
 fn no_set_is_made_while_a_member_cannot_read_it() {
     let mut cluster = Cluster::new(3, |_| {}, 0);
     let two = cluster.ids[2];
-    cluster.nodes[0].set_peer_level(two, 2);
+    cluster.nodes[0].set_peer_level(two, 1);
     cluster.isolate(2);
-    let refusal = Outcome::BadArgument("a member of the cluster is of a release that knows no sets".into());
+    let refusal =
+        Outcome::BadArgument("a member of the cluster is of a release that cannot carry this out".into());
     assert_eq!(change(&mut cluster, 0, add("milk")).0, refusal, "it will come back");
     assert_eq!(change(&mut cluster, 1, add("milk")), ok(1), "this one has heard nothing of it");
     cluster.heal();
-    cluster.nodes[0].set_peer_level(two, 3);
+    cluster.nodes[0].set_peer_level(two, 2);
     assert_eq!(change(&mut cluster, 0, add("milk bread")), ok(1));
 }

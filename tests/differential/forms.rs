@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  {k} a key        {n} {f} a key of an integer, of a fraction    {v} a value      {i} {d} an integer, a fraction
+//!  {set} {e}       a key of a set, an element
 //!  {s} {ms}         a time from now           {at} {atms}         a point in time, now and then one that has passed
 //!  {o} {b} {01}     a place, a bit's place, a bit                 {p} a place from the beginning or the end
 //!  {x} {c} {g} {u}  options of SET, of EXPIRE, of GETEX, of SCAN  {pat} a pattern  {r} a keyspace  {name} a name
@@ -57,6 +58,21 @@ pub const FORMS: &[&str] = &[
     "bitpos {k} {01} {p} {p}",
     "bitpos {k} {01} {p} {p} byte",
     "bitpos {k} {01} {p} {p} bit",
+    "sadd {set} {e}",
+    "sadd {set} {e} {e} {e} {v}",
+    "srem {set} {e}",
+    "srem {set} {e} {e} {e}",
+    "smembers {set}",
+    "sismember {set} {e}",
+    "sismember {set} {v}",
+    "smismember {set} {e} {e} {v}",
+    "scard {set}",
+    "type {set}",
+    "expire {set} {s} {c}",
+    "ttl {set}",
+    "persist {set}",
+    "del {set}",
+    "exists {set} {set}",
     "del {k}",
     "del {k} {n} {k}",
     "unlink {k} {f}",

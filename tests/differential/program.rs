@@ -161,7 +161,7 @@ impl Program {
 }
 
 fn keys(prefix: &str) -> Vec<Vec<u8>> {
-    let names = ["t0", "t1", "t2", "n0", "n1", "f0"];
+    let names = ["t0", "t1", "t2", "n0", "n1", "f0", "s0", "s1"];
     names.iter().map(|name| format!("{prefix}{name}").into_bytes()).collect()
 }
 
@@ -225,6 +225,8 @@ impl Draw<'_> {
             "{k}" => self.key(&["t0", "t1", "t2"], 20),
             "{n}" => self.key(&["n0", "n1"], 60),
             "{f}" => self.key(&["f0"], 60),
+            "{set}" => self.key(&["s0", "s1"], 60),
+            "{e}" => self.rng.below(12).to_string().into_bytes(),
             "{v}" => self.value(),
             "{i}" => self.integer(),
             "{d}" => self.pick(&FRACTIONS).as_bytes().to_vec(),

@@ -164,14 +164,14 @@ fn is_alike(words: &[Vec<u8>], redis: &[u8], ours: &[u8]) -> bool {
             };
             matches!((seconds(redis), seconds(ours)), (Some(redis), Some(ours)) if (redis - ours).abs() <= APART_MAX)
         }
-        name @ (b"keys" | b"config") => {
-            let size = if name == b"keys" { 1 } else { 2 };
+        name @ (b"keys" | b"config" | b"smembers") => {
+            let size = if name == b"config" { 2 } else { 1 };
             let sorted = |reply| {
                 let mut items: Vec<Vec<u8>> = elements(reply).chunks(size).map(<[&[u8]]>::concat).collect();
                 items.sort();
                 items
             };
-            redis[0] == ours[0] && matches!(redis[0], b'*' | b'%') && sorted(redis) == sorted(ours)
+            redis[0] == ours[0] && matches!(redis[0], b'*' | b'%' | b'~') && sorted(redis) == sorted(ours)
         }
         _ => false,
     }
