@@ -169,7 +169,7 @@ impl Counts {
     pub fn missing_of_membership(&self) -> Vec<String> {
         let acts = ACTS.iter().filter(|act| !self.acts.contains_key(**act));
         let mut missing: Vec<String> = acts.map(|act| (*act).to_owned()).collect();
-        let others = [Property::Counted, Property::Reaped];
+        let others = [Property::Counted, Property::Reaped, Property::Elements];
         let checks = Property::ALL.iter().filter(|property| !others.contains(property));
         let checks = checks.filter(|property| !self.checks.contains_key(property));
         missing.extend(checks.map(|property| format!("property {}", property.name())));
