@@ -138,7 +138,7 @@ pub fn write(
             memberships(&mut writer, reply, asked);
         }
         Shape::Asked(question) => parts::write(&mut writer, question, value),
-        Shape::Object(asked) => object::write(&mut writer, asked, value),
+        Shape::Object(asked) => object::write(&mut writer, asked, &reply.siblings),
         Shape::Expiry(form) => writer.integer(expiry(newest, form, wall)),
         Shape::QuorumRead => quorum_read(&mut writer, reply),
         Shape::QuorumWrite => quorum_write(&mut writer, reply),

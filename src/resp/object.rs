@@ -4,7 +4,7 @@
 //! refused; every value is its own, so `REFCOUNT` is 1; and `ENCODING` is the one that Redis gives a value when it
 //! is set, told from its bytes, as values are kept in one way here.
 
-use crate::proto::io::Operation;
+use crate::proto::io::{Kind, Operation, SiblingView};
 
 use super::answer::Shape;
 use super::command::{Subcommand, subcommand};
@@ -37,6 +37,8 @@ const OBJECT: &[Subcommand] = &[
 
 /// The longest value that Redis keeps in one piece with its head.
 const EMBEDDED_MAX: usize = 44;
+/// The most elements of a set of numbers that Redis keeps as an array of them.
+const NUMBERS_MAX: usize = 512;
 const NO_FREQUENCY: &str = "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note \
      that when switching between policies at runtime LRU and LFU data will take some time to adjust.";
 const NO_IDLE_TIME: &str =
@@ -77,15 +79,29 @@ fn ask(session: &mut Session, turn: &mut Turn<'_>, args: Args<'_>, asked: Asked)
     Ok(())
 }
 
-/// Answers what is asked of a value.
-pub fn write(writer: &mut Writer<'_>, asked: Asked, value: Option<&[u8]>) {
-    let Some(value) = value else { return writer.null() };
+/// Answers what is asked of a value: of its newest version, or of the elements of a set.
+pub fn write(writer: &mut Writer<'_>, asked: Asked, siblings: &[SiblingView]) {
+    let Some(newest) = siblings.first() else { return writer.null() };
     match asked {
-        Asked::Encoding if integer(value).is_some() => writer.bulk(b"int"),
-        Asked::Encoding if value.len() <= EMBEDDED_MAX => writer.bulk(b"embstr"),
-        Asked::Encoding => writer.bulk(b"raw"),
+        Asked::Encoding => writer.bulk(match newest.kind {
+            Kind::Element => set_encoding(siblings),
+            Kind::Bytes | Kind::Counter => string_encoding(&newest.value),
+        }),
         Asked::Frequency => writer.error(NO_FREQUENCY),
         Asked::IdleTime => writer.error(NO_IDLE_TIME),
         Asked::References => writer.integer(1),
     }
+}
+
+fn string_encoding(value: &[u8]) -> &'static [u8] {
+    match value {
+        value if integer(value).is_some() => b"int",
+        value if value.len() <= EMBEDDED_MAX => b"embstr",
+        _ => b"raw",
+    }
+}
+
+fn set_encoding(elements: &[SiblingView]) -> &'static [u8] {
+    let are_numbers = elements.iter().all(|element| integer(&element.value).is_some());
+    if are_numbers && elements.len() <= NUMBERS_MAX { b"intset" } else { b"hashtable" }
 }
