@@ -2,7 +2,8 @@
 //! and in the middle the network breaks in two. Which of the numbers that were acknowledged are there at the end?
 //!
 //! With the last write that wins many are lost, as they were then; that is printed, and must be so, or the test
-//! tests nothing. With siblings that the next writer unites none may be lost, and none of a counter.
+//! tests nothing. With siblings that the next writer unites none may be lost, none of a set's elements, and none of a
+//! counter.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -30,6 +31,8 @@ enum Way {
     Latest,
     /// Read all versions, write their union with one number more and the context of what was read.
     Union,
+    /// Add the number to a set.
+    Set,
     /// Count.
     Count,
 }
@@ -56,6 +59,7 @@ fn add(client: &mut Client, way: Way, number: u64, added: &mut Added) {
     let key = format!("{way:?}");
     let reply = match way {
         Way::Count => client.call(&["Q.COUNTER", &key, "BY", "1", "W", "1", "SLOPPY"]),
+        Way::Set => client.call(&["SADD", &key, &number.to_string()]),
         Way::Latest | Way::Union => {
             let view = if way == Way::Latest { "latest" } else { "all" };
             let read = client.call(&["Q.GET", &key, "R", "1", "SLOPPY", "VIEW", view]);
@@ -141,7 +145,7 @@ fn tell(line: &str) {
 #[test]
 fn of_a_set_that_five_clients_add_to_over_a_cut_no_sibling_is_lost() {
     let Some(nodes) = Nodes::start(5) else { return };
-    for way in [Way::Latest, Way::Union] {
+    for way in [Way::Latest, Way::Union, Way::Set] {
         let added = run(&nodes, way);
         let held: BTreeSet<u64> =
             values(&settled(&nodes, way)).iter().flat_map(|value| numbers(value)).collect();
