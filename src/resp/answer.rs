@@ -58,6 +58,8 @@ pub enum Shape {
     QuorumWrite,
     /// All of a count: value, dot, what was achieved.
     QuorumCount,
+    /// All of a change of a set: how many elements, dot, what was achieved.
+    QuorumChange,
     /// A part of how the cluster is.
     Cluster(cluster::Part),
 }
@@ -143,6 +145,7 @@ pub fn write(
         Shape::QuorumRead => quorum_read(&mut writer, reply),
         Shape::QuorumWrite => quorum_write(&mut writer, reply),
         Shape::QuorumCount => quorum_count(&mut writer, reply),
+        Shape::QuorumChange => quorum_change(&mut writer, reply),
         Shape::Cluster(part) => match &reply.overview {
             Some(overview) => cluster::write(&mut writer, part, overview),
             None => writer.null(),
@@ -217,15 +220,10 @@ fn quorum_read(writer: &mut Writer<'_>, reply: &Reply) {
 
 fn quorum_write(writer: &mut Writer<'_>, reply: &Reply) {
     writer.map(6 + usize::from(reply.weak));
-    writer.bulk(b"dot");
-    optional(writer, reply.dot.as_ref().map(dot_text));
+    dot(writer, reply);
     writer.bulk(b"context");
     optional(writer, reply.context.as_deref().map(context_text));
-    achieved(writer, reply);
-    if reply.weak {
-        writer.bulk(b"weak");
-        writer.boolean(true);
-    }
+    written(writer, reply);
 }
 
 fn quorum_count(writer: &mut Writer<'_>, reply: &Reply) {
@@ -235,8 +233,25 @@ fn quorum_count(writer: &mut Writer<'_>, reply: &Reply) {
         Some(number) => writer.integer(number),
         None => writer.null(),
     }
+    dot(writer, reply);
+    written(writer, reply);
+}
+
+fn quorum_change(writer: &mut Writer<'_>, reply: &Reply) {
+    writer.map(6 + usize::from(reply.weak));
+    writer.bulk(b"changed");
+    writer.count(reply.length);
+    dot(writer, reply);
+    written(writer, reply);
+}
+
+fn dot(writer: &mut Writer<'_>, reply: &Reply) {
     writer.bulk(b"dot");
     optional(writer, reply.dot.as_ref().map(dot_text));
+}
+
+/// What a write achieved, and whether it is weak.
+fn written(writer: &mut Writer<'_>, reply: &Reply) {
     achieved(writer, reply);
     if reply.weak {
         writer.bulk(b"weak");

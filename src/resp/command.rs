@@ -174,6 +174,7 @@ static COMMANDS: &[Command] = &[
     on_key("q.put", -3, WRITE, quorum::put),
     on_key("q.del", -2, WRITE, quorum::delete),
     on_key("q.counter", -2, EDIT, counters::counter),
+    on_key("q.set", -5, EDIT, sets::change),
     on_key("q.owners", 2, NONE, quorum::owners),
     row("q.status", 1, NONE, Keys::None, Run::Once(quorum::status)),
     row("q.store", -2, NONE, Keys::None, Run::Once(store::store)),

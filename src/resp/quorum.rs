@@ -10,6 +10,8 @@
 //! Q.COUNTER key [BY n] [ID id] [W w] [PW n] [DW d] [SLOPPY] [TIMEOUT ms]
 //! Q.COUNTER key CONTEXT c TO n [W w] [PW n] [DW d] [SLOPPY] [TIMEOUT ms]
 //!   → value, dot, acked, asked, durable, fallbacks, and weak when it is so
+//! Q.SET key ADD|REMOVE count member [member ...] [R r] [W w] [PW n] [DW d] [SLOPPY] [TIMEOUT ms]
+//!   → changed, dot, acked, asked, durable, fallbacks, and weak when it is so
 //! Q.OWNERS key → partition, owners
 //! Q.STATUS → what the node knows of itself and its cluster
 //! ```
@@ -19,6 +21,8 @@
 //!
 //! A `Q.COUNTER` with a context makes the number that was read the one it names: it adds the difference, once. With
 //! an `ID` it counts once at its coordinator.
+//!
+//! A `Q.SET` is `SADD` or `SREM` with a choice of quorums. What it changed is told as R replicas know it.
 
 use core::time::Duration;
 

@@ -151,6 +151,8 @@ const FORMS: &[&str] = &[
     "smismember {k} {v} {n}",
     "scard {k}",
     "q.dev {name}",
+    "q.set {k} add 2 {v} {v} r {r} w 1 sloppy",
+    "q.set {k} remove {n} {v} dw {r} timeout {n}",
     "q.counter {k}",
     "q.counter {k} by {n} id {n} w 1",
     "q.counter {k} context {c} to {n} timeout {n}",

@@ -59,7 +59,9 @@ fn add(client: &mut Client, way: Way, number: u64, added: &mut Added) {
     let key = format!("{way:?}");
     let reply = match way {
         Way::Count => client.call(&["Q.COUNTER", &key, "BY", "1", "W", "1", "SLOPPY"]),
-        Way::Set => client.call(&["SADD", &key, &number.to_string()]),
+        Way::Set => {
+            client.call(&["Q.SET", &key, "ADD", "1", &number.to_string(), "R", "1", "W", "1", "SLOPPY"])
+        }
         Way::Latest | Way::Union => {
             let view = if way == Way::Latest { "latest" } else { "all" };
             let read = client.call(&["Q.GET", &key, "R", "1", "SLOPPY", "VIEW", view]);

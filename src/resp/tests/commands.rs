@@ -147,8 +147,20 @@ fn sets_are_changed_and_asked_about() {
             ("SMISMEMBER t a", wrong),
             ("SADD s", "-ERR wrong number of arguments for 'sadd' command~"),
             ("SISMEMBER s a b", "-ERR wrong number of arguments for 'sismember' command~"),
+            ("Q.SET s TOUCH 1 a", "-ERR syntax error~"),
+            ("Q.SET s ADD 1", "-ERR wrong number of arguments for 'q.set' command~"),
+            ("Q.SET s ADD x a", "-ERR value is not an integer or out of range~"),
+            ("Q.SET s ADD 0 a", "-ERR the count of members is outside 1 to the number of words behind it~"),
+            ("Q.SET s ADD 2 a", "-ERR the count of members is outside 1 to the number of words behind it~"),
+            ("Q.SET s ADD 1 a W", "-ERR syntax error~"),
+            ("Q.SET s ADD 1 a VIEW all", "-ERR syntax error~"),
+            ("Q.SET t ADD 1 a", wrong),
         ],
     );
+    let changed = client.line("Q.SET s ADD 2 W 1 R 1 W 1 SLOPPY");
+    assert!(changed.contains("$7\r\nchanged\r\n:2\r\n"), "{changed}");
+    let changed = client.line("q.set s remove 3 W 1 d r 1");
+    assert!(changed.contains("$7\r\nchanged\r\n:2\r\n"), "{changed}");
     assert!(client.line("HELLO 3").starts_with('%'));
     check(&mut client, &[("SMEMBERS s", "~3~$0~~$1~b~$1~c~")]);
     assert!(client.line("SPOP s").contains("SADD"));
