@@ -30,6 +30,7 @@ stage flapping     30 env QUORATE_FLAP_ROUNDS=20 \
 stage stopped      30 env QUORATE_STOP_SECONDS=1,5,20,60 \
     cargo test --release --test processes flapping::a_process -- --nocapture
 stage exchange     10 cargo bench --bench exchange
+stage cart         10 cargo bench --bench cart
 stage overwrite    60 scripts/bench-store.sh --only space --reps 1 --seconds 600
 
 finish
