@@ -1,5 +1,5 @@
-//! Turns the environment variable `QUORATE_MUTANT` into `cfg(mutant = "…")`: one planted bug, which the
-//! simulator must find (scripts/sim.sh). Without the variable nothing is planted.
+//! Turns the environment variable `QUORATE_MUTANT` into `cfg(mutant = "…")`: one planted bug, or `all`, of which one is
+//! chosen when the program runs (src/planted.rs). Without the variable nothing is planted.
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");

@@ -6,8 +6,8 @@
 #   scripts/sim.sh soak [N]      N seeds (20,000), and a search for every planted bug within 500 seeds
 #   scripts/sim.sh record        searches again and writes scripts/planted.txt
 #
-# A planted bug is one changed line of production code behind cfg(mutant = "name"). scripts/planted.txt has
-# one a line: its name, the seed that finds it, the property that catches it, and `store` if that is a seed of
+# A planted bug is one changed line of production code behind planted!("name"); one build has all of them, and
+# QUORATE_PLANTED chooses. scripts/planted.txt has one a line: its name, the seed that finds it, the property that catches it, and `store` if that is a seed of
 # the world of one store, or the name of another profile than the usual one. The same seed passes where
 # nothing is planted; that is what the 1,600 seeds show, as every recorded seed is one of them.
 set -u
@@ -36,14 +36,14 @@ fail() {
     failures=$((failures + 1))
 }
 
-# Builds the program with a planted bug, or without, and prints its path. All in one folder, so that what it
-# needs is compiled once.
+# Builds the program with all planted bugs (`all`) or without (nothing), and prints its path. Both in one folder, so
+# that what they need is compiled once.
 build() {
     local target=${CARGO_TARGET_DIR:-target} program
     program=$target/sim/quorate-${1:-clean}
     QUORATE_MUTANT=$1 cargo build --quiet --profile sim --features sim --bin quorate &&
         cp "$target/sim/quorate" "$program" ||
-        { printf 'cannot build with `%s` planted\n' "$1" >&2; exit 1; }
+        { printf 'cannot build it with `%s` planted\n' "$1" >&2; exit 1; }
     printf '%s\n' "$program"
 }
 
@@ -59,17 +59,16 @@ where() {
 # The first seed that finds a planted bug, and the property: `seed property`, or nothing.
 search() {
     # shellcheck disable=SC2046
-    "$1" sim $(where "$2") --seeds "0..$SEARCHED" --partial 2>/dev/null |
+    QUORATE_PLANTED=$1 "$planted" sim $(where "$2") --seeds "0..$SEARCHED" --partial 2>/dev/null |
         sed -n 's/^FAILED seed \([0-9]*\) property \(.*\)$/\1 \2/p' | sort -n | head -n 1
 }
 
 replay_planted() {
-    local name seed property world program found
+    local name seed property world found
     while read -r name seed property world; do
         case $name in '#'* | '') continue ;; esac
-        program=$(build "$name") || exit 1
         # shellcheck disable=SC2046
-        found=$("$program" sim $(where "$world") --seed "$seed" 2>/dev/null | sed -n 's/^FAILED seed [0-9]* property \(.*\)$/\1/p')
+        found=$(QUORATE_PLANTED=$name "$planted" sim $(where "$world") --seed "$seed" 2>/dev/null | sed -n 's/^FAILED seed [0-9]* property \(.*\)$/\1/p')
         if [ "$found" = "$property" ]; then
             printf 'planted %s: caught by %s at seed %s\n' "$name" "$property" "$seed"
         else
@@ -95,17 +94,18 @@ world_of() {
 }
 
 search_planted() {
-    local name world program found
+    local name world found
     for name in "${ALL_BUGS[@]}"; do
-        program=$(build "$name") || exit 1
         world=$(world_of "$name")
-        found=$(search "$program" "$world")
+        found=$(search "$name" "$world")
         printf 'planted %s: %s\n' "$name" "${found:-not found in $SEARCHED seeds}"
         [ -n "$found" ] || fail "planted $name is not found within $SEARCHED seeds"
         [ "${1:-}" != record ] || [ -z "$found" ] || printf '%s %s%s\n' "$name" "$found" "${world:+ $world}" >>"$PLANTED"
     done
 }
 
+unset QUORATE_PLANTED
+planted=$(build all) || exit 1
 clean=$(build '') || exit 1
 case ${1:-} in
 '')

@@ -4,6 +4,9 @@
 //! syncs and a deadline come out. [`store`] keeps records in an append log. [`resp`] speaks the Redis
 //! protocol without sockets. [`driver`] joins them on one event loop, and `ffi` is the C interface.
 
+#[macro_use]
+mod planted;
+
 pub mod driver;
 pub mod ffi;
 pub mod proto;

@@ -249,7 +249,8 @@ fn words(source: &Source<'_>) -> Vec<Violation> {
     let mut found: Vec<Violation> = FORBIDDEN.iter().flat_map(forbidden).collect();
     if source.part() == Some("sim") {
         // A simulator that knows the planted bug would find it however blind its checkers are.
-        let places = ["cfg(mutant", "cfg!(mutant"].into_iter().flat_map(|word| places(&source.code, word));
+        let places =
+            ["cfg(mutant", "cfg!(mutant", "planted!"].into_iter().flat_map(|word| places(&source.code, word));
         found.extend(places.map(|at| source.violation(at, "words", "a planted bug lies in production code")));
     }
     found
@@ -639,7 +640,8 @@ fn planted_words_are_found() {
         assert_eq!(broken("tests/node.rs", text), ["words"], "{text}");
     }
     assert_eq!(broken("src/sim/world.rs", "fn f() { if cfg!(mutant = \"a\") {} }"), ["words"]);
-    assert_eq!(broken("src/proto/node.rs", "fn f() { if cfg!(mutant = \"a\") {} }"), [""; 0]);
+    assert_eq!(broken("src/sim/world.rs", "fn f() { if planted!(\"a\") {} }"), ["words"]);
+    assert_eq!(broken("src/proto/node.rs", "fn f() { if planted!(\"a\") {} }"), [""; 0]);
     assert_eq!(
         broken("src/a.rs", "// todo!\nfn f() { \"todo!\"; r#\"a\"todo!\"#; b\"\\\"todo!\" }"),
         [""; 0]

@@ -391,7 +391,7 @@ impl<S: Store> Node<S> {
         let held = self.replica.read(key).map_err(Refusal::Pending)?;
         let answer = match &held {
             // Rule L4.
-            _ if !is_evidence && !cfg!(mutant = "gapped_copy") => Fetched::Unknown,
+            _ if !is_evidence && !planted!("gapped_copy") => Fetched::Unknown,
             Held::Record(record) if record.item_hash == known => Fetched::Same,
             Held::Record(record) => Fetched::Record(&record.object),
             Held::Absent if known == 0 => Fetched::Same,

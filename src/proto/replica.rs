@@ -204,7 +204,7 @@ impl<S: Store> Replica<S> {
 
     /// Whether an epoch of an earlier opening lost nothing: no stop since it was issued was unclean.
     fn trusts(&self, epoch: &Epoch) -> bool {
-        let is_safe = epoch.number >= self.identity.epoch_floor || cfg!(mutant = "epoch_trust");
+        let is_safe = epoch.number >= self.identity.epoch_floor || planted!("epoch_trust");
         self.trusts_past && is_safe
     }
 
@@ -254,7 +254,7 @@ impl<S: Store> Replica<S> {
 
     /// Whether what was read under this count is from before a reap of the partition (trap T6): it may not be merged.
     pub fn is_stale(&self, partition: u16, count: u64) -> bool {
-        count < self.reaps.of(partition) && !cfg!(mutant = "reap_uncounted")
+        count < self.reaps.of(partition) && !planted!("reap_uncounted")
     }
 
     /// Takes a key out of the store if the record there is this one, and on disk. Whether it was.
@@ -265,7 +265,7 @@ impl<S: Store> Replica<S> {
         let is_this = match self.store.get(key) {
             Ok(Lookup::Found(record)) => {
                 let is_durable = record.sequence <= self.store.marks().durable;
-                (record.item_hash == item_hash && is_durable) || cfg!(mutant = "reap_unconditional")
+                (record.item_hash == item_hash && is_durable) || planted!("reap_unconditional")
             }
             _ => false,
         };
@@ -434,8 +434,8 @@ impl<S: Store> Replica<S> {
         let plan = object.plan_count(by, wall_ms).map_err(Refusal::Count)?;
         let may = |actor| object.may_count(actor, plan, wall_ms);
         let (actor, fresh) = self.actor(epoch, object, &Context::default(), may);
-        #[cfg(mutant = "count_plain_actor")]
-        let actor = Actor { epoch: Epoch::default(), ..actor };
+        let epoch = if planted!("count_plain_actor") { Epoch::default() } else { actor.epoch };
+        let actor = Actor { epoch, ..actor };
         let counter = object.context().counter(actor).checked_add(1).filter(|_| may(actor));
         let Some(counter) = counter else { return Ok(None) };
         let dot = Dot { actor, counter };
@@ -555,8 +555,7 @@ impl<S: Store> Replica<S> {
             }
         }
         let number = self.spare_epoch.expect("prepare_dot took one");
-        #[cfg(mutant = "actor_reuse")]
-        let number = number.min(0);
+        let number = if planted!("actor_reuse") { 0 } else { number };
         (Actor { generation, epoch: Epoch { nonce: self.identity.nonce, number } }, true)
     }
 
@@ -593,7 +592,7 @@ impl<S: Store> Replica<S> {
     /// Whether the record of `sequence` is as safe as `durability` asks; if not, `waiter` is released when
     /// it is.
     pub fn is_safe(&mut self, durability: Durability, sequence: Sequence, waiter: Waiter) -> bool {
-        if cfg!(mutant = "ack_before_append") {
+        if planted!("ack_before_append") {
             return true;
         }
         let marks = self.store.marks();

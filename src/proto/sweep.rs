@@ -125,8 +125,7 @@ impl Sweep {
         }
         // By then it is expired by every clock that is as good as it must be.
         let before_ms = now.wall.0.saturating_sub(limits::CLOCK_DRIFT_MAX_MS);
-        #[cfg(mutant = "shed_early")]
-        let before_ms = before_ms + limits::CLOCK_DRIFT_MAX_MS;
+        let before_ms = if planted!("shed_early") { now.wall.0 } else { before_ms };
         let mut left = limits::SWEEP_RECORDS_MAX;
         while place.partition < self.partitions {
             let partition = place.partition as u16;

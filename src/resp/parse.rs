@@ -231,8 +231,9 @@ impl Parser {
             return Ok(None);
         };
         let Ok(length) = usize::try_from(length) else { return fail("invalid bulk length") };
-        #[cfg(mutant = "unbounded_reserve")]
-        self.scratch.reserve(length);
+        if planted!("unbounded_reserve") {
+            self.scratch.reserve(length);
+        }
         if length > limits.bulk {
             if limits.unauthenticated {
                 return fail("unauthenticated bulk length");

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use crate::planted;
+
 use super::faults::Fault;
 use super::oracle::{Property, Violation};
 
@@ -291,8 +293,7 @@ impl RunReport {
     pub fn command(&self) -> String {
         let profile =
             if self.profile == "swarm" { String::new() } else { format!(" --profile {}", self.profile) };
-        let mutant = option_env!("QUORATE_MUTANT").filter(|name| !name.is_empty());
-        let mutant = mutant.map(|name| format!("QUORATE_MUTANT={name} ")).unwrap_or_default();
-        format!("{mutant}cargo run --release --features sim -- sim --seed {}{profile} --trace", self.seed)
+        let variables = planted::variables();
+        format!("{variables}cargo run --release --features sim -- sim --seed {}{profile} --trace", self.seed)
     }
 }

@@ -351,7 +351,7 @@ fn finish(into: &mut Vec<u8>, start: usize, seed: u32) {
 
 /// Seeded with the segment's random id and the record's place, so that bytes of elsewhere do not hold (rule R5).
 fn checksum(seed: u32, bytes: &[u8]) -> u32 {
-    let seed = if cfg!(mutant = "checksum_seed") { 0 } else { seed };
+    let seed = if planted!("checksum_seed") { 0 } else { seed };
     crc32c::crc32c_append(seed, bytes)
 }
 
@@ -469,7 +469,7 @@ pub fn decode(bytes: &[u8], seed: u32) -> Result<Decoded, Flaw> {
     let whole = bytes.get(..length).ok_or(Flaw::Length)?;
     let holds = header.checksum == checksum(seed, &whole[4..]);
     // This one line tells a whole record from a torn tail, here and in every lookup.
-    if !holds && !cfg!(mutant = "torn_tail") {
+    if !holds && !planted!("torn_tail") {
         return Err(Flaw::Checksum);
     }
     let kind = header.kind().ok_or(Flaw::Unknown(header.kind))?;

@@ -461,7 +461,7 @@ impl<D: Disk> Crew<D> {
         record::encode_seal(&mut bytes, segment.plan.seed_at(at), newest, &counts);
         segment.file.write_at(at, &bytes)?;
         let end = at + bytes.len() as u64;
-        if !cfg!(mutant = "manifest_order") {
+        if !planted!("manifest_order") {
             segment.file.sync()?;
         }
         self.trim(&segment.plan, end);

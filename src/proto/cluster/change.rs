@@ -124,7 +124,7 @@ impl Topology {
         self.may_change()?;
         if let Change::Join(member) = &change
             && self.has_removed(member.generation)
-            && !cfg!(mutant = "removed_rejoins")
+            && !planted!("removed_rejoins")
         {
             let why = "was removed from the cluster and does not return; it needs an empty one";
             return Err(format!("the data directory of `{}` {why}", member.name));

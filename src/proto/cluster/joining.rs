@@ -85,7 +85,7 @@ impl Cluster {
             self.orders.add(Pending { asker: Asker::Own, step: Step::Admit(change), until });
             return;
         }
-        if self.topology.has_removed(generation) && !cfg!(mutant = "removed_rejoins") {
+        if self.topology.has_removed(generation) && !planted!("removed_rejoins") {
             let why = "this node's directory was removed from the cluster and does not return: start it over an empty one";
             self.refusal = Some(why.to_owned()).filter(|_| !self.has_left);
             self.wants_in = false;

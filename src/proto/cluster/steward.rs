@@ -78,7 +78,7 @@ impl Cluster {
             report(next.member(slot))
                 .is_some_and(|report| report.version >= next.version() && report.open == 0)
         };
-        let may_flip = self.receivers.iter().all(is_ready) || cfg!(mutant = "flip_early");
+        let may_flip = self.receivers.iter().all(is_ready) || planted!("flip_early");
         may_flip.then(|| Step::Flip(topology.version()))
     }
 }

@@ -283,12 +283,12 @@ impl<S: Store> Turn<'_, S> {
         };
         let spot = Spot { target: targets[rank], keyspace: slot.keyspace, key: &slot.key };
         slot.stand_ins.set(rank, own);
-        let generation = self.replica.identity().generation;
-        #[cfg(mutant = "fallback_actor")]
-        let generation = self
-            .peers
-            .slot_of(targets[rank])
-            .map_or(generation, |slot| self.peers.peer(slot).generation.unwrap_or(generation ^ 1));
+        let mut generation = self.replica.identity().generation;
+        if planted!("fallback_actor")
+            && let Some(slot) = self.peers.slot_of(targets[rank])
+        {
+            generation = self.peers.peer(slot).generation.unwrap_or(generation ^ 1);
+        }
         self.hints.follow_clock(self.now, self.replica.next_hlc(self.now));
         let written = self.hints.write(self.now, (generation, &targets), &spot, effect)?;
         self.replica.follow_clock(self.now, self.hints.waits().next_hlc(self.now));

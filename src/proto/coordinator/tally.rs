@@ -121,8 +121,9 @@ impl WriteTally {
 
     /// This replica will not acknowledge (again).
     pub fn fail(&mut self, rank: usize) {
-        #[cfg(mutant = "count_failed")]
-        self.acked.insert(rank);
+        if planted!("count_failed") {
+            self.acked.insert(rank);
+        }
         self.failed.insert(rank);
         self.undurable.insert(rank);
     }
@@ -149,9 +150,9 @@ impl WriteTally {
 
     /// Where it stands.
     pub fn verdict(&self) -> Verdict {
-        #[cfg(mutant = "union_quorum")]
-        return self.verdict_of(&Need { of: Ranks(self.need.of.0 | self.also.of.0), ..self.need });
-        #[cfg(not(mutant = "union_quorum"))]
+        if planted!("union_quorum") {
+            return self.verdict_of(&Need { of: Ranks(self.need.of.0 | self.also.of.0), ..self.need });
+        }
         match (self.verdict_of(&self.need), self.verdict_of(&self.also)) {
             (Verdict::Won, Verdict::Won) => Verdict::Won,
             (Verdict::Lost, _) | (_, Verdict::Lost) => Verdict::Lost,

@@ -283,8 +283,7 @@ impl Exchanges {
             met.insert(peer);
             let own = scene.peers.own();
             let mut others = routes.replicas_of_all(partition).readable().filter(|&(_, slot)| slot != own);
-            if cfg!(mutant = "complete_early")
-                || others.all(|(_, slot)| met.contains(&scene.peers.peer(slot).id))
+            if planted!("complete_early") || others.all(|(_, slot)| met.contains(&scene.peers.peer(slot).id))
             {
                 self.mended.remove(&partition);
                 scene.replica.store_mut().complete(partition);

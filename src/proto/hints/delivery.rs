@@ -147,7 +147,7 @@ impl<S: Store> Hints<S> {
             let Spot { keyspace, key, .. } = Spot::of(&record.name).expect("it was picked as a hint");
             self.number += 1;
             let number = (self.number & (OURS - 1)) | OURS;
-            let durable = !cfg!(mutant = "hint_undurable");
+            let durable = !planted!("hint_undurable");
             let acks = Acks { stored: !durable, durable };
             let object = &record.object;
             let is_member = road.routes.is_member(road.peers.own());
@@ -238,8 +238,7 @@ impl<S: Store> Hints<S> {
         }
         let Some(delivery) = self.targets.get_mut(&target) else { return true };
         let Some(sent) = delivery.sent.remove(&number) else { return true };
-        let is_safe =
-            stored == Stored::Durable || (cfg!(mutant = "hint_undurable") && stored == Stored::Stored);
+        let is_safe = stored == Stored::Durable || (planted!("hint_undurable") && stored == Stored::Stored);
         if !is_safe {
             delivery.restart(now.mono + limits::HINT_RETRY);
             return true;

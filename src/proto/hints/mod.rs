@@ -354,7 +354,7 @@ impl<S: Store> Hints<S> {
             _ => None,
         };
         let mut sequence = self.change(&counted, |copy| {
-            if cfg!(mutant = "hint_replaced") {
+            if planted!("hint_replaced") {
                 let _ = copy.remove(now, &counted);
             }
             copy.apply(now, &counted, object)

@@ -136,7 +136,7 @@ impl<S: Store> Hints<S> {
             let is_known = road.routes.version() > 0;
             let hint =
                 |object| Found { is_counted, name: key.key.to_vec(), item_hash: record.item_hash, object };
-            if is_old && (!is_counted || cfg!(mutant = "hint_aged")) {
+            if is_old && (!is_counted || planted!("hint_aged")) {
                 found.push(hint(None));
             } else if !is_its && is_known {
                 found.push(hint(Some(record.object.to_vec())));

@@ -76,7 +76,7 @@ impl Keeper {
         if ask.era != self.era {
             return Vote::OtherEra(self.era);
         }
-        if ask.generation != self.generation && !cfg!(mutant = "wiped_keeper") {
+        if ask.generation != self.generation && !planted!("wiped_keeper") {
             return Vote::NoSeat;
         }
         if ask.version < self.version {

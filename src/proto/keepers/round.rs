@@ -177,8 +177,7 @@ impl Round {
     /// A majority has promised, and told what it accepted: the latest of that may be committed already.
     fn propose(&mut self, now: Instant) {
         let found = self.found.take().map(|(_, choice)| choice);
-        #[cfg(mutant = "fork_accepted")]
-        let found = found.filter(|choice| *choice == self.wanted);
+        let found = found.filter(|choice| !planted!("fork_accepted") || *choice == self.wanted);
         if let Some(other) = found.as_ref().filter(|found| found.base != self.wanted.base) {
             self.ended = Some(Ended::Forked(other.clone()));
             return;

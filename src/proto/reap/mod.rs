@@ -290,7 +290,7 @@ impl Reaping {
 
     /// Gives the answers that have become true.
     pub fn carry_on<S: Store>(&mut self, field: &mut Field<'_, S>) {
-        let is_undurable = cfg!(mutant = "reap_undurable");
+        let is_undurable = planted!("reap_undurable");
         while let Some(first) = self.pending.front() {
             let (copy, hints) = (field.replica.store(), field.hints.store());
             let is_true = copy.is_kept(Note::Reaps)
@@ -329,7 +329,7 @@ impl Reaping {
         }
         attempt.waits.retain(|&slot| slot != from);
         let is_enough =
-            attempt.waits.is_empty() || (cfg!(mutant = "reap_any_replica") && from != field.peers.own());
+            attempt.waits.is_empty() || (planted!("reap_any_replica") && from != field.peers.own());
         if is_enough {
             self.judge(field);
         }

@@ -31,7 +31,7 @@ pub fn examine<S: Store>(field: &mut Field<'_, S>, question: &Question<'_>) -> O
     for tomb in &tombs {
         let hinted = is_unsure || field.hints.keeps(tomb.keyspace, tomb.key);
         evidence.push(match look_at(field, question.partition, tomb) {
-            Evidence::Fine if hinted && !cfg!(mutant = "reap_ignores_hints") => Evidence::Hinted,
+            Evidence::Fine if hinted && !planted!("reap_ignores_hints") => Evidence::Hinted,
             other => other,
         } as u8);
     }

@@ -72,7 +72,7 @@ pub fn walk(ring: &[(Token, u16)], start: Token, replicas: usize, list: &mut Vec
         if list.len() - begin == replicas {
             break;
         }
-        if !list[begin..].contains(&slot) || cfg!(mutant = "tokens_no_skip") {
+        if !list[begin..].contains(&slot) || planted!("tokens_no_skip") {
             list.push(slot);
         }
     }

@@ -92,10 +92,11 @@ impl ActorTotals {
     /// Takes the pointwise maximum.
     pub fn merge(&mut self, other: &ActorTotals) {
         for &(actor, totals) in &other.0 {
-            #[cfg(mutant = "covered_added")]
-            let totals = Totals {
-                added: totals.added + self.of(actor).added,
-                taken: totals.taken + self.of(actor).taken,
+            let Totals { added, taken } = self.of(actor);
+            let totals = if planted!("covered_added") {
+                Totals { added: totals.added + added, taken: totals.taken + taken }
+            } else {
+                totals
             };
             self.raise(actor, totals);
         }
@@ -208,7 +209,7 @@ impl Object<'_> {
 
     /// Takes out the counts that a write covers, and keeps the totals that it has seen.
     pub(super) fn cover_counts(&mut self, seen: &Context) {
-        if cfg!(mutant = "covered_forgotten") {
+        if planted!("covered_forgotten") {
             return self.counts.retain(|count| !seen.covers(count.dot));
         }
         self.covered.merge(&seen.totals);

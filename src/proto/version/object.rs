@@ -210,18 +210,19 @@ impl<'a> Object<'a> {
         let stays = |sibling: &Sibling<'_>| self.holds(sibling.dot) || !self.context.covers(sibling.dot);
         let mut theirs = other.siblings.iter().map(stays).collect::<Vec<bool>>().into_iter();
         self.siblings.retain(|sibling| {
-            let is_kept = cfg!(mutant = "set_merge_keeps") && sibling.element;
+            let is_kept = planted!("set_merge_keeps") && sibling.element;
             is_kept || other.holds(sibling.dot) || !other.context.covers(sibling.dot)
         });
         self.siblings.extend(other.siblings.into_iter().filter(|_| theirs.next() == Some(true)));
         put_in_order(&mut self.siblings);
         self.counts = counts;
         self.covered.merge(&other.covered);
-        #[cfg(not(mutant = "merge_context_one_side"))]
-        self.context.merge(&other.context);
-        #[cfg(mutant = "merge_context_one_side")]
-        for sibling in &self.siblings {
-            self.context.raise(sibling.dot.actor, sibling.dot.counter);
+        if planted!("merge_context_one_side") {
+            for sibling in &self.siblings {
+                self.context.raise(sibling.dot.actor, sibling.dot.counter);
+            }
+        } else {
+            self.context.merge(&other.context);
         }
         let is_both = |sibling: &Sibling<'_>| self.counts.iter().any(|count| count.dot == sibling.dot);
         has_clash

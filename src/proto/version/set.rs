@@ -62,9 +62,7 @@ impl<'a> Object<'a> {
                 let named = named(members);
                 (but(&named), named.into_iter().map(Cow::Borrowed).collect(), expires_ms)
             }
-            #[cfg(mutant = "set_remove_all")]
-            SetChange::Remove { .. } => (Vec::new(), BTreeSet::new(), None),
-            #[cfg(not(mutant = "set_remove_all"))]
+            SetChange::Remove { .. } if planted!("set_remove_all") => (Vec::new(), BTreeSet::new(), None),
             SetChange::Remove { members } => (but(&named(members)), BTreeSet::new(), None),
             SetChange::Expire { expires_ms } => {
                 let values = live.map(|element| Cow::Owned(element.bytes().to_vec()));

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::planted;
+
 use super::super::rot::Rot;
 use super::judge::{Property, Violation};
 
@@ -144,12 +146,10 @@ impl StoreReport {
     pub fn failure(&self) -> Option<String> {
         let Violation { property, text, .. } = self.violation.as_ref()?;
         let Self { seed, trace, .. } = self;
-        let mutant = option_env!("QUORATE_MUTANT").filter(|name| !name.is_empty());
-        let mutant = mutant.map(|name| format!("QUORATE_MUTANT={name} ")).unwrap_or_default();
-        let name = property.name();
+        let (variables, name) = (planted::variables(), property.name());
         Some(format!(
             "\n{trace}FAILED seed {seed} property {name}\n  {text}\n  \
-             replay: {mutant}cargo run --release --features sim -- sim --store --seed {seed} --trace\n"
+             replay: {variables}cargo run --release --features sim -- sim --store --seed {seed} --trace\n"
         ))
     }
 }

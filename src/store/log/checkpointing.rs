@@ -226,7 +226,7 @@ impl<D: Disk> LogStore<D> {
 
     /// The shard at this spot was copied: in the same turn the trees of its partition, up to the next one.
     fn copy_trees(&self, copying: &mut Copying, spot: Spot, next: Option<u32>) {
-        if cfg!(mutant = "leaf_turn") {
+        if planted!("leaf_turn") {
             return;
         }
         let Spot { partition, fingerprint } = spot;
@@ -258,7 +258,7 @@ impl<D: Disk> LogStore<D> {
     /// Everything was copied, in this very turn to the end: the tables follow.
     fn end_copy(&mut self, copying: Copying) {
         let Copying { id, mut writer, active, mut buffer, .. } = copying;
-        if cfg!(mutant = "leaf_turn") {
+        if planted!("leaf_turn") {
             let partitions = (0..=u16::MAX).take(self.options.partitions as usize);
             partitions.for_each(|partition| self.write_trees(&mut writer, &mut buffer, partition));
         }

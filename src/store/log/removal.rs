@@ -77,7 +77,7 @@ impl<D: Disk> LogStore<D> {
     /// older that it took out of the store. That is so when each of the others was begun later, or was
     /// compacted from what was live later.
     pub(super) fn is_forgettable(&self, sequence: Sequence, in_segment: u64) -> bool {
-        if cfg!(mutant = "tombstone_rule") {
+        if planted!("tombstone_rule") {
             return true;
         }
         self.segments.iter().all(|(_, entry)| {

@@ -156,7 +156,7 @@ impl<D: Disk> LogStore<D> {
     /// The record of a key has changed: its hash before and now, if there was and is one.
     pub(super) fn change_tree(&mut self, spot: Spot, keyspace: u16, old: Option<u64>, new: Option<u64>) {
         // What trees cost is measured against a build without them.
-        if cfg!(mutant = "no_trees") {
+        if planted!("no_trees") {
             return;
         }
         let path = spot.fingerprint;

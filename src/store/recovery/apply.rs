@@ -106,7 +106,7 @@ impl<D: Disk> Reader<'_, D> {
             None => self.index.insert(partition, fingerprint, item.location),
             Some(found) => {
                 let older = self.header_at(found.location).expect("its key was just read");
-                if older.sequence >= item.sequence && !cfg!(mutant = "replay_order") {
+                if older.sequence >= item.sequence && !planted!("replay_order") {
                     return;
                 }
                 self.index.replace(&found, item.location);
@@ -116,7 +116,7 @@ impl<D: Disk> Reader<'_, D> {
         }
         if let Some((keyspace, _)) = record::stored_key(key) {
             let new = (item.kind == Kind::Put).then_some(item.item_hash);
-            self.change_tree(item.spot, keyspace, old.filter(|_| !cfg!(mutant = "leaf_replay")), new);
+            self.change_tree(item.spot, keyspace, old.filter(|_| !planted!("leaf_replay")), new);
         }
         if item.kind == Kind::Removal {
             self.removals.insert((partition, fingerprint, item.location));
