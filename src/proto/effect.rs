@@ -1,8 +1,7 @@
 //! What a coordinated write does to our own copy, and what comes of it.
 
-use super::store::{Sequence, StoreError, Ticket};
-use super::version::{Context, CountError, Dot, SetChange};
-use super::wire::WireError;
+use super::store::Sequence;
+use super::version::{Context, Dot, SetChange};
 
 /// What a write replaces.
 #[derive(Clone, Copy, Debug)]
@@ -57,26 +56,4 @@ pub struct Written {
     pub seen: Option<Context>,
     /// The value after it, if it has counted.
     pub value: Option<i64>,
-}
-
-/// Why a record was not read or written. Nothing was changed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// A cold read is under way; the same call succeeds after it.
-    Pending(Ticket),
-    /// The store's reason.
-    Store(StoreError),
-    /// The object from a peer is malformed.
-    Malformed(WireError),
-    /// The key has this many siblings, by number or by size too many for a put that adds one without covering
-    /// them all.
-    TooManySiblings(u32),
-    /// No epoch is leased: the disk is behind.
-    Overloaded,
-    /// The wall clock lies too far behind what was issued before.
-    ClockTooFar,
-    /// Nothing can be counted on what is here.
-    Count(CountError),
-    /// It was read before its partition was last reaped (trap T6).
-    Stale,
 }

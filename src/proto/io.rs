@@ -116,6 +116,25 @@ pub enum Operation<'a> {
     Cluster(Order),
 }
 
+impl Operation<'_> {
+    /// Bytes of the value that it writes.
+    pub(super) fn value_bytes(&self) -> usize {
+        match self {
+            Operation::Put { value, .. } | Operation::Edit(Edit::Set { value, .. } | Edit::Append(value)) => {
+                value.len()
+            }
+            Operation::Edit(Edit::SetRange { offset, part }) if !part.is_empty() => {
+                *offset as usize + part.len()
+            }
+            Operation::Edit(Edit::SetBit { offset, .. }) => *offset as usize / 8 + 1,
+            Operation::Edit(Edit::AddElements(members) | Edit::RemoveElements(members)) => {
+                members.iter().map(|member| member.len()).sum()
+            }
+            _ => 0,
+        }
+    }
+}
+
 /// An increment of a number; an absent key is 0. Two that do not know of each other both count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Add<'a> {

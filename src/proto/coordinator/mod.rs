@@ -265,7 +265,7 @@ impl<S: Store> Turn<'_, S> {
             request.options.timeout.unwrap_or(self.config.client_deadline).min(limits::DEADLINE_MAX);
         let deadline = deadline.unwrap_or(self.now.mono + timeout);
         let index = self.coordinator.allocate();
-        let bytes = value_length(&request.operation);
+        let bytes = request.operation.value_bytes();
         // While there can be no set, nobody is bothered with what a release before them cannot read.
         let text_only = request.options.text_only && self.knows(LEVEL_OF_SETS);
         self.coordinator.bytes += bytes;
@@ -382,7 +382,7 @@ impl<S: Store> Turn<'_, S> {
                 format!("the key has {} bytes, the limit is {}", request.key.len(), config.key_max).into(),
             ));
         }
-        let value = value_length(&request.operation);
+        let value = request.operation.value_bytes();
         if value > config.value_max {
             return Err(Outcome::BadArgument(
                 format!("the value has {value} bytes, the limit is {}", config.value_max).into(),
@@ -671,21 +671,6 @@ impl<S: Store> Turn<'_, S> {
                 _ => {}
             }
         }
-    }
-}
-
-/// Bytes of the value that an operation writes.
-fn value_length(operation: &Operation<'_>) -> usize {
-    match operation {
-        Operation::Put { value, .. } | Operation::Edit(Edit::Set { value, .. } | Edit::Append(value)) => {
-            value.len()
-        }
-        Operation::Edit(Edit::SetRange { offset, part }) if !part.is_empty() => *offset as usize + part.len(),
-        Operation::Edit(Edit::SetBit { offset, .. }) => *offset as usize / 8 + 1,
-        Operation::Edit(Edit::AddElements(members) | Edit::RemoveElements(members)) => {
-            members.iter().map(|member| member.len()).sum()
-        }
-        _ => 0,
     }
 }
 

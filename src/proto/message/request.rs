@@ -26,7 +26,11 @@ pub fn encode_request(request: &Request<'_>, out: &mut Vec<u8>) {
     let timeout =
         options.timeout.map_or(0, |timeout| u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX).max(1));
     put_varint(out, timeout);
-    match &request.operation {
+    encode_operation(&request.operation, out);
+}
+
+fn encode_operation(operation: &Operation<'_>, out: &mut Vec<u8>) {
+    match operation {
         Operation::Get => out.push(0),
         Operation::Put { value, context, blind, expires_ms } => {
             out.push(1);
