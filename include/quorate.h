@@ -280,6 +280,18 @@
 #define QUORATE_VIEW_LATEST 1u
 /* the version that a majority of the replicas holds */
 #define QUORATE_VIEW_MAJORITY 2u
+/* the greatest of whole numbers */
+#define QUORATE_VIEW_MAX 3u
+/* the least of whole numbers */
+#define QUORATE_VIEW_MIN 4u
+/* the sum of whole numbers; to be shown, not to be written back */
+#define QUORATE_VIEW_SUM 5u
+/* the lines of all, sorted, each once */
+#define QUORATE_VIEW_SET_UNION 6u
+/* one behind the other, the oldest first */
+#define QUORATE_VIEW_CONCAT 7u
+/* and the number of a function of quorate_merge_register: what it makes of them */
+#define QUORATE_VIEW_HOST 16u
 /* without a context nothing is superseded */
 #define QUORATE_BLIND_SIBLINGS 0u
 /* without a context it replaces what its coordinator holds */
@@ -300,6 +312,8 @@
 #define QUORATE_N_UNREPAIRED 512u
 /* R + W <= N: it may be older than an acknowledged write */
 #define QUORATE_N_WEAK 1024u
+/* the one sibling was made of several by the view */
+#define QUORATE_N_MERGED 2048u
 
 /* The cluster */
 /* say how the cluster is */
@@ -671,6 +685,21 @@ typedef struct quorate_completion {
    */
   uint64_t reserved;
 } quorate_completion;
+
+/**
+ * Makes one value of count values of a key, at least two: of what concurrent writers left, in the order of their
+ * dots. It writes the value to buffer, which has room for cap bytes, sets len to its length, and returns 0. If len is
+ * over cap, it is called once more with as much room. Any other result: it cannot, and the siblings are shown.
+ * It must come to the same value at every node and call, whatever was merged before; it must not throw, longjmp or
+ * fork, and not take long: the loop waits for it. What it is given is good until it returns.
+ */
+typedef int32_t (*quorate_merge)(void *user,
+                                 struct quorate_bytes key,
+                                 const struct quorate_bytes *values,
+                                 size_t count,
+                                 uint8_t *buffer,
+                                 size_t cap,
+                                 size_t *len);
 
 /**
  * An order to the cluster: to look at it, or to change it.
@@ -1443,6 +1472,25 @@ quorate_status quorate_set_remove_sync(struct quorate_node *node,
                                        const struct quorate_call *call,
                                        struct quorate_completion *out,
                                        size_t size);
+
+/**
+ * Registers what makes one value of a key's siblings for reads with the view QUORATE_VIEW_HOST + number. The value is
+ * a view: nothing is stored until somebody writes it back with the context of the read. A second call with the same
+ * number replaces the function. Call it before the node is started; in mode host, between two steps.
+ *
+ * Arguments: node; number: 0 to 15; merge: the function; user: passed to both; drop: may be NULL, called once with
+ * user when the node needs it no more, also if this call fails.
+ * Returns: OK; E_NULL; E_ARG for another number; E_STATE once a thread drives the node or it has ended; E_BUSY if
+ * another thread is driving it; E_REENTRANT; E_FORKED; E_POISONED; E_PANIC.
+ * Thread class: D. Blocks: no. Owner: user stays the caller's until drop. Since: 0.1.
+ */
+QUORATE_API
+QUORATE_NODISCARD
+quorate_status quorate_merge_register(struct quorate_node *node,
+                                      uint32_t number,
+                                      quorate_merge merge,
+                                      void *user,
+                                      void (*drop)(void *user));
 
 /**
  * The descriptor to poll for POLLIN, level triggered, in mode host. Do not add it with EPOLLET.

@@ -56,6 +56,7 @@ checked() {
 
 "$out/conflict"
 "$out/stock"
+"$out/merge_hook"
 "$out/poll_loop"
 "$out/cluster_admin" >/dev/null
 "$out/fork"
@@ -63,6 +64,7 @@ mkdir "$scratch/one" "$scratch/two"
 "$out/open" "$scratch/one"
 checked conflict
 checked stock
+checked merge_hook
 checked poll_loop
 checked cluster_admin
 checked open "$scratch/two"

@@ -31,6 +31,8 @@ mod following;
 mod hedged;
 #[path = "core/hints.rs"]
 mod hints;
+#[path = "core/merged.rs"]
+mod merged;
 #[path = "core/probes.rs"]
 mod probes;
 #[path = "core/read_only.rs"]

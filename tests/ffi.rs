@@ -18,6 +18,8 @@ use quorate::ffi::status::*;
 mod cluster;
 #[path = "ffi/counters.rs"]
 mod counters;
+#[path = "ffi/merge.rs"]
+mod merge;
 #[path = "ffi/sets.rs"]
 mod sets;
 #[path = "ffi/weights.rs"]
@@ -180,6 +182,7 @@ fn every_null_is_refused() {
         check("quorate_delete_sync", quorate_delete_sync(n, k, NONE, null(), null_mut(), SIZE));
         counters::nulls(&mut check, n, torn);
         sets::nulls(&mut check, n, torn);
+        merge::nulls(&mut check, n);
         check("quorate_node_fd", quorate_node_fd(null()));
         let mut value = 7;
         check("quorate_node_figure", quorate_node_figure(null(), 0, &mut value));
@@ -240,7 +243,7 @@ fn unknown_settings_are_refused() {
     let table: [(quorate_status, Change); 12] = [
         (OK, |_| ()),
         (OK, |call| call.view = 2),
-        (E_UNSUPPORTED, |call| call.view = 3),
+        (E_UNSUPPORTED, |call| call.view = 8),
         (E_UNSUPPORTED, |call| call.view = u16::MAX),
         (OK, |call| call.blind = 1),
         (E_UNSUPPORTED, |call| call.blind = 2),

@@ -4,6 +4,7 @@
 //! One test, as what is armed is armed for the whole process.
 #![cfg(feature = "test-hooks")]
 
+use core::ffi::c_void;
 use core::mem::zeroed;
 use core::ptr::{null, null_mut};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,6 +13,7 @@ use quorate::ffi::cluster::*;
 use quorate::ffi::counters::*;
 use quorate::ffi::hooks::{quorate_test_panic, quorate_test_turn};
 use quorate::ffi::host_loop::*;
+use quorate::ffi::merge::quorate_merge_register;
 use quorate::ffi::node::*;
 use quorate::ffi::options::*;
 use quorate::ffi::plain::*;
@@ -23,7 +25,7 @@ const NONE: quorate_bytes = quorate_bytes::EMPTY;
 const SIZE: usize = size_of::<quorate_completion>();
 const STATE_POISONED: u32 = 5;
 /// The row after the last function: the library's thread.
-const LOOP_THREAD: u32 = 47;
+const LOOP_THREAD: u32 = 48;
 
 static PRINTED: AtomicU32 = AtomicU32::new(0);
 
@@ -49,6 +51,18 @@ fn open(mode: u64) -> *mut quorate_node {
         quorate_options_free(options);
     }
     node
+}
+
+unsafe extern "C" fn merge(
+    _: *mut c_void,
+    _: quorate_bytes,
+    _: *const quorate_bytes,
+    _: usize,
+    _: *mut u8,
+    _: usize,
+    _: *mut usize,
+) -> i32 {
+    1
 }
 
 /// An order to look at the cluster.
@@ -100,6 +114,7 @@ unsafe fn call(name: &str, node: *mut quorate_node, o: *mut quorate_options) -> 
             "quorate_set_remove" => quorate_set_remove(node, k, &v, 1, null(), 1),
             "quorate_set_add_sync" => quorate_set_add_sync(node, k, &v, 1, null(), &mut end, SIZE),
             "quorate_set_remove_sync" => quorate_set_remove_sync(node, k, &v, 1, null(), &mut end, SIZE),
+            "quorate_merge_register" => quorate_merge_register(node, 0, Some(merge), null_mut(), None),
             "quorate_node_fd" => quorate_node_fd(node),
             "quorate_node_figure" => quorate_node_figure(node, 0, &mut figure),
             "quorate_options_set_progress" => quorate_options_set_progress(o, None, null_mut(), None),

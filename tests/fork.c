@@ -81,6 +81,7 @@ static void refused(quorate_options *options, quorate_node *node)
     EXPECT(quorate_set_remove(node, bytes("k"), &none, 1, NULL, 1) == QUORATE_E_FORKED);
     EXPECT(quorate_set_add_sync(node, bytes("k"), &none, 1, NULL, &end, sizeof end) == QUORATE_E_FORKED);
     EXPECT(quorate_set_remove_sync(node, bytes("k"), &none, 1, NULL, &end, sizeof end) == QUORATE_E_FORKED);
+    EXPECT(quorate_merge_register(node, 0, NULL, NULL, NULL) == QUORATE_E_FORKED);
     memset(&order, 0, sizeof order);
     order.struct_size = sizeof order;
     order.kind = QUORATE_ORDER_LOOK;

@@ -77,6 +77,17 @@ enum View {
     Latest,
     /// The one that a majority of the replicas holds.
     Majority,
+    /// The greatest of whole numbers.
+    Max,
+    /// The least of whole numbers.
+    Min,
+    /// The sum of whole numbers.
+    Sum,
+    /// The lines of all, sorted, each once.
+    #[value(name = "set_union")]
+    SetUnion,
+    /// One behind the other, the oldest first.
+    Concat,
 }
 
 /// `quorate put`.
@@ -152,11 +163,8 @@ pub struct OwnersArguments {
 /// # Errors
 /// The first outcome that was not *ok*.
 pub fn get(arguments: &GetArguments) -> Result<(), Failure> {
-    let view = arguments.view.map(|view| match view {
-        View::All => "all",
-        View::Latest => "latest",
-        View::Majority => "majority",
-    });
+    let view = arguments.view.and_then(|view| view.to_possible_value());
+    let view = view.as_ref().map(|view| view.get_name());
     let options =
         arguments.target.options().with("R", arguments.r).with("PR", arguments.pr).with("VIEW", view);
     for_each_key(&arguments.target, &arguments.keys, |connection, key| {

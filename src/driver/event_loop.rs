@@ -27,7 +27,7 @@ use super::sys::{self, Epoll, EventFd, TimerFd};
 use super::wait::{self, Waiter};
 use super::watch::Watch;
 use crate::proto::cluster::Topology;
-use crate::proto::io::Output;
+use crate::proto::io::{MergeFunction, Output};
 use crate::proto::node::{Node, Owners, Status};
 use crate::proto::store::{Durability, Marks, Store};
 use crate::proto::time::{Instant, Now};
@@ -207,6 +207,12 @@ impl EventLoop {
             detector.set_member(self.clock.now(), member, address, zone);
         }
         is_known
+    }
+
+    /// Registers a function that makes one value of several siblings: see
+    /// [`Node::register_merge`](crate::proto::node::Node::register_merge).
+    pub fn register_merge(&mut self, number: u8, function: MergeFunction) {
+        self.node.register_merge(number, function);
     }
 
     /// Calls `hook` on the loop's thread after each [`Handle::reload`].

@@ -10,7 +10,7 @@ use std::sync::Once;
 
 use super::node::quorate_node;
 use super::plain::quorate_error;
-use super::status::{E_FORKED, E_NULL, E_PANIC, E_POISONED, flags_of, quorate_status};
+use super::status::{E_FORKED, E_NULL, E_PANIC, E_POISONED, E_REENTRANT, flags_of, quorate_status};
 use crate::driver::EventLoop;
 
 /// The body of a function: a status either way, `Err` for what ends it early.
@@ -112,6 +112,8 @@ pub enum Site {
     SetAddSync,
     /// `quorate_set_remove_sync`
     SetRemoveSync,
+    /// `quorate_merge_register`
+    MergeRegister,
     /// The thread that the library runs in mode thread.
     LoopThread,
 }
@@ -119,6 +121,8 @@ pub enum Site {
 thread_local! {
     /// How many bodies this thread is inside of; a panic in there is ours and stays quiet.
     static INSIDE: Cell<u32> = const { Cell::new(0) };
+    /// Whether a hook of the host runs on this thread, called by a loop.
+    static IN_HOOK: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Keeps the messages of caught panics from stderr. Panics of anybody else are printed as before.
@@ -132,6 +136,15 @@ fn quiet_our_panics() {
             }
         }));
     });
+}
+
+/// Runs a hook of the host, from which no function of a node may be called: it would wait for the loop that waits for
+/// the hook.
+pub(super) fn in_hook<T>(hook: impl FnOnce() -> T) -> T {
+    let was_in_hook = IN_HOOK.replace(true);
+    let result = hook();
+    IN_HOOK.set(was_in_hook);
+    result
 }
 
 /// Runs `body`; `None` if it panicked.
@@ -209,6 +222,9 @@ pub(super) unsafe fn with_any_node(
 ) -> quorate_status {
     if EventLoop::was_forked() {
         return E_FORKED;
+    }
+    if IN_HOOK.get() {
+        return E_REENTRANT;
     }
     // SAFETY: NULL or, by the caller's promise, a live node.
     let Some(node) = (unsafe { node.as_ref() }) else { return E_NULL };

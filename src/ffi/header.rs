@@ -13,7 +13,7 @@ use super::status::{API_LEVEL, CODES, Constant, FLAGS, VERSION, VERSION_NUMBER};
 use super::{cluster, node, options, requests};
 
 /// The files in the order in which their parts stand in the header.
-const FILES: [&str; 9] = [
+const FILES: [&str; 10] = [
     "status.rs",
     "plain.rs",
     "options.rs",
@@ -21,6 +21,7 @@ const FILES: [&str; 9] = [
     "requests.rs",
     "counters.rs",
     "sets.rs",
+    "merge.rs",
     "host_loop.rs",
     "cluster.rs",
 ];

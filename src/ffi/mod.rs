@@ -21,6 +21,7 @@ pub mod header;
 pub mod hooks;
 pub mod host_loop;
 mod members;
+pub mod merge;
 pub mod node;
 pub mod options;
 pub mod plain;

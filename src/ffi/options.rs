@@ -93,7 +93,7 @@ const JOIN: quorate_option = 99;
 const GOSSIP_KEY_FILE: quorate_option = 100;
 
 /// What belongs to a hook of the host.
-struct User {
+pub(super) struct User {
     user: *mut c_void,
     drop: Option<unsafe extern "C" fn(user: *mut c_void)>,
 }
@@ -104,6 +104,18 @@ unsafe impl Send for User {}
 // SAFETY: as above; hooks are called by one opening at a time for each options object and its copies, or
 // the host says otherwise.
 unsafe impl Sync for User {}
+
+impl User {
+    /// What the host calls a hook with, and what it wants called at the end.
+    pub(super) fn new(user: *mut c_void, drop: Option<unsafe extern "C" fn(user: *mut c_void)>) -> User {
+        User { user, drop }
+    }
+
+    /// What the hook is called with.
+    pub(super) fn pointer(&self) -> *mut c_void {
+        self.user
+    }
+}
 
 impl Drop for User {
     fn drop(&mut self) {
@@ -559,12 +571,12 @@ pub unsafe extern "C" fn quorate_options_set_progress(
     user: *mut c_void,
     drop: Option<unsafe extern "C" fn(user: *mut c_void)>,
 ) -> quorate_status {
-    let held = User { user, drop };
+    let held = User::new(user, drop);
     let progress = hook.map(|hook| {
         OnProgress(Arc::new(move |Progress { done, total }| {
             let held = &held;
             // SAFETY: the caller promises that the hook takes this user until `drop`.
-            unsafe { hook(held.user, done, total) };
+            unsafe { hook(held.pointer(), done, total) };
         }))
     });
     let set = |options: &mut quorate_options| {

@@ -31,6 +31,7 @@ const CALL_NO_CONTEXT: u32 = 0x2;
 const NEWS_HIDDEN: u32 = 0x100;
 const NEWS_UNREPAIRED: u32 = 0x200;
 const NEWS_WEAK: u32 = 0x400;
+const NEWS_MERGED: u32 = 0x800;
 
 /// What requests and completions are made of, for the header.
 pub fn constants() -> Vec<Constant> {
@@ -45,6 +46,16 @@ pub fn constants() -> Vec<Constant> {
         constant("QUORATE_VIEW_ALL", 0, "every sibling"),
         constant("QUORATE_VIEW_LATEST", 1, "the newest of those that no other supersedes"),
         constant("QUORATE_VIEW_MAJORITY", 2, "the version that a majority of the replicas holds"),
+        constant("QUORATE_VIEW_MAX", 3, "the greatest of whole numbers"),
+        constant("QUORATE_VIEW_MIN", 4, "the least of whole numbers"),
+        constant("QUORATE_VIEW_SUM", 5, "the sum of whole numbers; to be shown, not to be written back"),
+        constant("QUORATE_VIEW_SET_UNION", 6, "the lines of all, sorted, each once"),
+        constant("QUORATE_VIEW_CONCAT", 7, "one behind the other, the oldest first"),
+        constant(
+            "QUORATE_VIEW_HOST",
+            16,
+            "and the number of a function of quorate_merge_register: what it makes of them",
+        ),
         constant("QUORATE_BLIND_SIBLINGS", 0, "without a context nothing is superseded"),
         constant("QUORATE_BLIND_SUPERSEDE", 1, "without a context it replaces what its coordinator holds"),
         constant("QUORATE_CALL_SLOPPY", CALL_SLOPPY, "fallbacks may stand in for replicas that are down"),
@@ -55,6 +66,7 @@ pub fn constants() -> Vec<Constant> {
         constant("QUORATE_N_HIDDEN", NEWS_HIDDEN, "the view left siblings out"),
         constant("QUORATE_N_UNREPAIRED", NEWS_UNREPAIRED, "read repair could not finish in time"),
         constant("QUORATE_N_WEAK", NEWS_WEAK, "R + W <= N: it may be older than an acknowledged write"),
+        constant("QUORATE_N_MERGED", NEWS_MERGED, "the one sibling was made of several by the view"),
     ]
 }
 
@@ -96,12 +108,7 @@ pub(super) unsafe fn read_call(call: *const quorate_call) -> Result<Call, quorat
     options.dw = count(call.dw)?;
     options.sloppy = call.flags & CALL_SLOPPY != 0;
     options.want_context = call.flags & CALL_NO_CONTEXT == 0;
-    options.view = match call.view {
-        0 => View::All,
-        1 => View::Latest,
-        2 => View::Majority,
-        _ => return Err(E_UNSUPPORTED),
-    };
+    options.view = u8::try_from(call.view).ok().and_then(View::from_code).ok_or(E_UNSUPPORTED)?;
     let blind = match call.blind {
         0 => Blind::Siblings,
         1 => Blind::Supersede,
@@ -178,8 +185,12 @@ fn ending(node: &quorate_node, reply: Option<&Reply>, is_write: bool) -> (quorat
         flags &= !UNCERTAIN;
     }
     if let Some(reply) = reply {
-        let news =
-            [(reply.hid_siblings, NEWS_HIDDEN), (reply.unrepaired, NEWS_UNREPAIRED), (reply.weak, NEWS_WEAK)];
+        let news = [
+            (reply.hid_siblings, NEWS_HIDDEN),
+            (reply.unrepaired, NEWS_UNREPAIRED),
+            (reply.weak, NEWS_WEAK),
+            (reply.merged, NEWS_MERGED),
+        ];
         flags |= news.iter().filter(|(is_so, _)| *is_so).map(|(_, flag)| flag).sum::<u32>();
     }
     (status, flags)

@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use super::cluster::{Order, Overview};
 use super::error::Outcome;
+use super::limits;
 use super::store::Durability;
 use super::version::{Dot, Hlc};
 
@@ -17,15 +18,71 @@ pub struct MemberId(pub u64);
 
 /// How a read shows concurrent versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-#[repr(u8)]
 pub enum View {
     /// Every sibling.
     #[default]
-    All = 0,
+    All,
     /// The newest by hybrid timestamp, then dot, among those no other supersedes.
-    Latest = 1,
+    Latest,
     /// The version that at least ⌊N/2⌋+1 replicas returned, or `NoMajority` with the siblings.
-    Majority = 2,
+    Majority,
+    /// One value made of all siblings, with the context of them all; only for reads. Where none can be made of
+    /// them, they are shown as they are.
+    Merged(Merge),
+}
+
+/// How one value is made of several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Merge {
+    /// The greatest of whole numbers.
+    Max,
+    /// The least.
+    Min,
+    /// Their sum, within 64 bits.
+    Sum,
+    /// The lines of all, sorted, each once.
+    SetUnion,
+    /// One behind the other, the oldest first.
+    Concat,
+    /// By a function of the host, of this number.
+    Host(u8),
+}
+
+/// A function of the host: makes one value of a key's siblings, which come in the order of their dots; `None` if it
+/// cannot.
+pub type MergeFunction = Box<dyn Fn(&[u8], &[&[u8]]) -> Option<Vec<u8>> + Send>;
+
+impl View {
+    /// Its number in messages and in C. Functions of the host begin at 16.
+    pub fn code(self) -> u8 {
+        match self {
+            View::All => 0,
+            View::Latest => 1,
+            View::Majority => 2,
+            View::Merged(Merge::Max) => 3,
+            View::Merged(Merge::Min) => 4,
+            View::Merged(Merge::Sum) => 5,
+            View::Merged(Merge::SetUnion) => 6,
+            View::Merged(Merge::Concat) => 7,
+            View::Merged(Merge::Host(number)) => 16 + number,
+        }
+    }
+
+    /// The view with this number.
+    pub fn from_code(code: u8) -> Option<View> {
+        Some(match code {
+            0 => View::All,
+            1 => View::Latest,
+            2 => View::Majority,
+            3 => View::Merged(Merge::Max),
+            4 => View::Merged(Merge::Min),
+            5 => View::Merged(Merge::Sum),
+            6 => View::Merged(Merge::SetUnion),
+            7 => View::Merged(Merge::Concat),
+            16.. if code - 16 < limits::MERGE_FUNCTIONS_MAX => View::Merged(Merge::Host(code - 16)),
+            _ => return None,
+        })
+    }
 }
 
 /// How a put without a context is understood.
@@ -316,6 +373,8 @@ pub struct Reply {
     pub length: u64,
     /// The view left siblings out.
     pub hid_siblings: bool,
+    /// The one sibling shown was made of several.
+    pub merged: bool,
     /// Read repair could not finish before the deadline.
     pub unrepaired: bool,
     /// R + W ≤ N: the answer may be older than an acknowledged write.
@@ -338,6 +397,7 @@ impl Reply {
             applied: false,
             length: 0,
             hid_siblings: false,
+            merged: false,
             unrepaired: false,
             weak: false,
             page: None,

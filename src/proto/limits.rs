@@ -23,6 +23,8 @@ pub const CONTEXT_WARN: usize = 4 << 10;
 pub const CONTEXT_MAX: usize = 64 << 10;
 /// Dots beside the clock of a context that is given to a client: 36 bytes each.
 pub const CONTEXT_DOTS_MAX: usize = 1_024;
+/// Functions of the host that make one value of several.
+pub const MERGE_FUNCTIONS_MAX: u8 = 16;
 /// Elements of one set, from which on no more are added.
 pub const ELEMENTS_MAX: usize = 10_000;
 /// Keyspaces of a cluster.

@@ -185,8 +185,12 @@ fn expiry(newest: Option<&SiblingView>, form: ExpiryForm, wall: WallTime) -> i64
 
 /// The flags of a read come only when they are set, so that a careful client asks for their presence.
 fn quorum_read(writer: &mut Writer<'_>, reply: &Reply) {
-    let flags =
-        [("weak", reply.weak), ("unrepaired", reply.unrepaired), ("hid_siblings", reply.hid_siblings)];
+    let flags = [
+        ("weak", reply.weak),
+        ("unrepaired", reply.unrepaired),
+        ("hid_siblings", reply.hid_siblings),
+        ("merged", reply.merged),
+    ];
     writer.map(6 + flags.iter().filter(|flag| flag.1).count());
     writer.bulk(b"context");
     optional(writer, reply.context.as_deref().map(context_text));

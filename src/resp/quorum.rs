@@ -1,9 +1,9 @@
 //! Our own commands: reads and writes that see siblings and contexts and choose their quorums.
 //!
 //! ```text
-//! Q.GET key [R r] [PR n] [VIEW all|latest|majority] [SLOPPY] [TIMEOUT ms]
+//! Q.GET key [R r] [PR n] [VIEW all|latest|majority|max|min|sum|set_union|concat] [SLOPPY] [TIMEOUT ms]
 //!   → context, siblings [value, type, dot, hlc, (expires_ms)], acked, asked, durable, fallbacks
-//!     and, only when they are so: weak, unrepaired, hid_siblings
+//!     and, only when they are so: weak, unrepaired, hid_siblings, merged
 //! Q.PUT key value [CONTEXT c] [SUPERSEDE] [TTL ms] [W w] [PW n] [DW d] [SLOPPY] [TIMEOUT ms]
 //! Q.DEL key [CONTEXT c] [SUPERSEDE] [W w] [PW n] [DW d] [SLOPPY] [TIMEOUT ms]
 //!   → dot, context, acked, asked, durable, fallbacks, and weak when it is so
@@ -26,7 +26,7 @@
 
 use core::time::Duration;
 
-use crate::proto::io::{Blind, Operation, Options, View};
+use crate::proto::io::{Blind, Merge, Operation, Options, View};
 use crate::proto::limits::DEADLINE_MAX;
 
 use super::answer::Shape;
@@ -225,7 +225,12 @@ fn view(name: &[u8]) -> Result<View, Refusal> {
         b"all" => Ok(View::All),
         b"latest" => Ok(View::Latest),
         b"majority" => Ok(View::Majority),
-        _ => Err("ERR VIEW is one of all, latest, majority".into()),
+        b"max" => Ok(View::Merged(Merge::Max)),
+        b"min" => Ok(View::Merged(Merge::Min)),
+        b"sum" => Ok(View::Merged(Merge::Sum)),
+        b"set_union" => Ok(View::Merged(Merge::SetUnion)),
+        b"concat" => Ok(View::Merged(Merge::Concat)),
+        _ => Err("ERR VIEW is one of all, latest, majority, max, min, sum, set_union, concat".into()),
     }
 }
 

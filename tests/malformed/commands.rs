@@ -66,6 +66,8 @@ const FORMS: &[&str] = &[
     "q.get {k} r {r} pr {r} view all timeout {n}",
     "q.get {k} view latest",
     "q.get {k} r 2 view majority timeout {n}",
+    "q.get {k} view sum",
+    "q.get {k} view set_union",
     "q.put {k} {v}",
     "q.put {k} {v} context {c} w 1 timeout {n}",
     "q.put {k} {v} context {c} ttl {n}",

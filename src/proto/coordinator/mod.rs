@@ -9,6 +9,7 @@ mod edit;
 mod float;
 mod forward;
 mod hedge;
+mod merged;
 mod moved;
 mod once;
 mod quorum;
@@ -28,6 +29,7 @@ pub use self::tally::Ranks;
 use self::add::Once;
 use self::forward::Forwards;
 use self::hedge::Hedging;
+pub use self::merged::MergeFunctions;
 use self::once::Window;
 use self::quorum::Quorum;
 use self::read::Reading;
@@ -38,7 +40,7 @@ use self::timer::Timer;
 use super::config::Config;
 use super::error::Outcome;
 use super::hints::Hints;
-use super::io::{Blind, Edit, Operation, Options, Reply, Request, RequestId};
+use super::io::{Blind, Edit, Merge, Operation, Options, Reply, Request, RequestId, View};
 use super::keys::ClusterKeys;
 use super::limits;
 use super::message::{LEVEL_OF_SETS, Stored, encode_request};
@@ -159,6 +161,8 @@ pub struct Coordinator {
     forwards: Forwards,
     /// Requests that wait for a cold read.
     parked: BTreeMap<Ticket, Vec<u64>>,
+    /// What the host makes of siblings.
+    pub merges: MergeFunctions,
     /// What was made of numbers that were read.
     numbers: Window,
     /// What was named by its caller.
@@ -393,6 +397,15 @@ impl<S: Store> Turn<'_, S> {
         }
         if self.routes.version() == 0 {
             return Err(Outcome::WrongLayout);
+        }
+        match request.options.view {
+            View::Merged(Merge::Host(number)) if !self.coordinator.merges.has(number) => {
+                return bad("no merge function of the view's number is registered at this node");
+            }
+            View::Merged(_) if request.operation != Operation::Get => {
+                return bad("a view that merges is for reads");
+            }
+            _ => {}
         }
         if self.is_too_new(&request.operation) {
             return bad("a member of the cluster is of a release that cannot carry this out");

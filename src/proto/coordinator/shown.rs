@@ -41,7 +41,7 @@ impl<S: Store> Turn<'_, S> {
         let rows = object.rows(wall_ms);
         let majority = match slot.options.view {
             View::Majority => Some(majority(&slot.reading, slot.quorum.n, wall_ms)),
-            View::All | View::Latest => None,
+            View::All | View::Latest | View::Merged(_) => None,
         };
         let no_majority = majority == Some(Majority::None);
         let live = rows.iter().filter(|row| row.is_live);
@@ -67,7 +67,15 @@ impl<S: Store> Turn<'_, S> {
             reply.context =
                 Some(context.token(&self.keys.token, slot.keyspace, &slot.key, reply.hid_siblings));
         }
-        reply.siblings = shown.into_iter().flat_map(views_of).collect();
+        let merged = match slot.options.view {
+            View::Merged(merge) if shown.len() > 1 => {
+                self.coordinator.merges.merge(merge, &slot.key, &shown, self.config.value_max)
+            }
+            _ => None,
+        };
+        reply.merged = merged.is_some();
+        reply.siblings =
+            merged.map_or_else(|| shown.into_iter().flat_map(views_of).collect(), |view| vec![view]);
         // An edit that changed nothing is a read that succeeded.
         if slot.reading.unchanged && reply.outcome == Outcome::NotFound {
             reply.outcome = Outcome::Ok;

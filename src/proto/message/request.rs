@@ -20,7 +20,7 @@ pub fn encode_request(request: &Request<'_>, out: &mut Vec<u8>) {
     for count in [options.r, options.w, options.pr, options.pw, options.dw] {
         out.push(count.unwrap_or(u8::MAX));
     }
-    out.push(options.view as u8);
+    out.push(options.view.code());
     let flags = [options.sloppy, options.want_context, options.text_only];
     out.push(flags.into_iter().rev().fold(0, |bits, flag| bits << 1 | u8::from(flag)));
     let timeout =
@@ -111,12 +111,7 @@ pub fn decode_request(bytes: &[u8]) -> Result<Request<'_>, WireError> {
     let key = reader.bytes(limits::KEY_MAX, "key")?;
     let mut count = |what| reader.u8(what).map(|count| (count != u8::MAX).then_some(count));
     let (r, w, pr, pw, dw) = (count("r")?, count("w")?, count("pr")?, count("pw")?, count("dw")?);
-    let view = match reader.u8("view")? {
-        0 => View::All,
-        1 => View::Latest,
-        2 => View::Majority,
-        _ => return Err(WireError { what: "view" }),
-    };
+    let view = View::from_code(reader.u8("view")?).ok_or(WireError { what: "view" })?;
     let flags = reader.u8("request flags")?;
     if flags > 7 {
         return Err(WireError { what: "request flags" });

@@ -223,7 +223,7 @@ fn arguments_are_refused_as_redis_refuses_them() {
         ("Q.GET a W 1", SYNTAX),
         ("Q.GET a R x", INTEGER),
         ("Q.GET a R 256", INTEGER),
-        ("Q.GET a VIEW newest", "ERR VIEW is one of all, latest, majority"),
+        ("Q.GET a VIEW newest", "ERR VIEW is one of all, latest, majority, max, min, sum, set_union, concat"),
         ("Q.GET a TIMEOUT 0", "ERR TIMEOUT is outside 1 to 3600000 milliseconds"),
         ("Q.GET a TIMEOUT 3600001", "ERR TIMEOUT is outside 1 to 3600000 milliseconds"),
         ("Q.PUT a v R 1", SYNTAX),
