@@ -110,6 +110,8 @@
 #define QUORATE_E_INCOMPLETE (-31)
 /* the directory is not ours, or has a newer format */
 #define QUORATE_E_FOREIGN (-32)
+/* the key holds what the context does not cover; nothing was written */
+#define QUORATE_E_CHANGED (-33)
 
 /* What may be concluded from that */
 /* may be tried again as it is */
@@ -296,6 +298,8 @@
 #define QUORATE_BLIND_SIBLINGS 0u
 /* without a context it replaces what its coordinator holds */
 #define QUORATE_BLIND_SUPERSEDE 1u
+/* E_CHANGED if its coordinator holds what the context does not cover */
+#define QUORATE_BLIND_REFUSE 2u
 /* fallbacks may stand in for replicas that are down */
 #define QUORATE_CALL_SLOPPY 1u
 /* the completion needs no context */

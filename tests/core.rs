@@ -39,6 +39,8 @@ mod probes;
 mod read_only;
 #[path = "core/reap.rs"]
 mod reap;
+#[path = "core/seen.rs"]
+mod seen;
 #[path = "core/sets.rs"]
 mod sets;
 #[path = "core/sweep.rs"]

@@ -246,7 +246,7 @@ fn unknown_settings_are_refused() {
         (E_UNSUPPORTED, |call| call.view = 8),
         (E_UNSUPPORTED, |call| call.view = u16::MAX),
         (OK, |call| call.blind = 1),
-        (E_UNSUPPORTED, |call| call.blind = 2),
+        (E_UNSUPPORTED, |call| call.blind = 3),
         (E_UNSUPPORTED, |call| call.flags = 0x4),
         (E_UNSUPPORTED, |call| call.reserved[1] = 1),
         (E_ARG, |call| call.r = 256),

@@ -136,14 +136,19 @@ struct WriteArguments {
     /// Without a context: replace what the coordinator holds. Otherwise nothing is replaced.
     #[arg(long, conflicts_with = "context")]
     supersede: bool,
+    /// Write nothing if the coordinator holds what the context does not cover or, without one, any value.
+    #[arg(long, conflicts_with = "supersede")]
+    if_seen: bool,
 }
 
 impl WriteArguments {
     fn add_to(&self, words: Words) -> Words {
         let words = words.with("W", self.w).with("PW", self.pw).with("DW", self.dw);
-        match self.supersede {
-            true => words.with_word("SUPERSEDE"),
-            false => words.with("CONTEXT", self.context.as_deref()),
+        let words = words.with("CONTEXT", self.context.as_deref());
+        match (self.supersede, self.if_seen) {
+            (true, _) => words.with_word("SUPERSEDE"),
+            (_, true) => words.with_word("IFSEEN"),
+            _ => words,
         }
     }
 }

@@ -120,6 +120,7 @@ pub fn reply_code(error: &str) -> u8 {
         "READONLY" => 13,
         "INCOMPLETE" => 14,
         "TIMEOUT" => TIMEOUT,
+        "CHANGED" => 17,
         _ => BAD_ARGUMENT,
     }
 }
@@ -148,6 +149,7 @@ mod tests {
             assert_eq!(reply_code(&format!("{word} acked=1 of=2")), code);
         }
         assert_eq!(reply_code("TIMEOUT too few replicas"), 16);
+        assert_eq!(reply_code("CHANGED the key holds"), 17);
         assert_eq!(reply_code("ERR no such command"), 2);
         assert_eq!(reply_code(""), 2);
     }

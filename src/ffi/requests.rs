@@ -58,6 +58,11 @@ pub fn constants() -> Vec<Constant> {
         ),
         constant("QUORATE_BLIND_SIBLINGS", 0, "without a context nothing is superseded"),
         constant("QUORATE_BLIND_SUPERSEDE", 1, "without a context it replaces what its coordinator holds"),
+        constant(
+            "QUORATE_BLIND_REFUSE",
+            2,
+            "E_CHANGED if its coordinator holds what the context does not cover",
+        ),
         constant("QUORATE_CALL_SLOPPY", CALL_SLOPPY, "fallbacks may stand in for replicas that are down"),
         constant("QUORATE_CALL_NO_CONTEXT", CALL_NO_CONTEXT, "the completion needs no context"),
         constant("QUORATE_TYPE_BYTES", 0, "a plain value"),
@@ -112,6 +117,7 @@ pub(super) unsafe fn read_call(call: *const quorate_call) -> Result<Call, quorat
     let blind = match call.blind {
         0 => Blind::Siblings,
         1 => Blind::Supersede,
+        2 => Blind::Refuse,
         _ => return Err(E_UNSUPPORTED),
     };
     options.timeout = (call.timeout_ns > 0).then(|| Duration::from_nanos(call.timeout_ns));

@@ -92,6 +92,7 @@ codes! {
     E_READONLY -30 FATAL, "the store failed a sync and takes no more writes";
     E_INCOMPLETE -31 RETRIABLE, "the store lost records of this partition";
     E_FOREIGN -32 0, "the directory is not ours, or has a newer format";
+    E_CHANGED -33 0, "the key holds what the context does not cover; nothing was written";
 }
 
 /// The flags for the header.
@@ -162,6 +163,7 @@ pub(super) fn of_outcome(outcome: &Outcome) -> quorate_status {
         Outcome::Overloaded | Outcome::MemoryCeiling => E_OVERLOADED,
         Outcome::WrongLayout => E_LAYOUT,
         Outcome::TooManySiblings(_) => E_SIBLINGS,
+        Outcome::Changed => E_CHANGED,
         Outcome::BadContext(_) => E_CONTEXT,
         Outcome::ClockTooFar => E_CLOCK,
         Outcome::NoMajority => E_MAJORITY,

@@ -10,6 +10,8 @@ pub enum Cover<'a> {
     All,
     /// What this context covers.
     Context(&'a Context),
+    /// The same; refused if there is anything else.
+    Only(&'a Context),
 }
 
 /// A new version, before it has a dot.

@@ -34,6 +34,9 @@ pub enum Outcome {
     WrongLayout,
     /// The key has too many siblings for a put without full context.
     TooManySiblings(u32),
+    /// The key holds a version that the context does not cover, and the write was not to stand beside one; nothing
+    /// was written.
+    Changed,
     /// The context token is unreadable, foreign or too long.
     BadContext(Cow<'static, str>),
     /// A timestamp lies too far ahead.
@@ -71,6 +74,9 @@ impl fmt::Display for Outcome {
             Outcome::WrongLayout => f.write_str("wrong layout"),
             Outcome::TooManySiblings(n) => {
                 write!(f, "too many siblings: the key has {n}; read them and put with the context")
+            }
+            Outcome::Changed => {
+                f.write_str("changed: the key holds what the context does not cover; nothing was written")
             }
             Outcome::BadContext(why) => write!(f, "bad context: {why}"),
             Outcome::ClockTooFar => f.write_str("clock too far ahead"),

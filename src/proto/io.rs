@@ -85,15 +85,18 @@ impl View {
     }
 }
 
-/// How a put without a context is understood.
+/// What becomes of versions that a write's context does not cover, or of all if it has none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[repr(u8)]
 pub enum Blind {
-    /// Nothing is superseded: the value becomes a sibling.
+    /// They stay, as siblings of what is written.
     #[default]
     Siblings = 0,
-    /// It replaces what its coordinator holds.
+    /// Without a context, what the coordinator holds is replaced; with one, as `Siblings`.
     Supersede = 1,
+    /// If the coordinator's copy has any, nothing is written: [`Outcome::Changed`](super::error::Outcome::Changed).
+    /// Two coordinators that do not know of each other's write may both accept; what they wrote are siblings then.
+    Refuse = 2,
 }
 
 /// Per-request settings; `None` is the keyspace's default.
@@ -145,7 +148,7 @@ pub enum Operation<'a> {
         value: &'a [u8],
         /// A context token; what it covers is replaced.
         context: Option<&'a [u8]>,
-        /// What a missing context means.
+        /// What becomes of versions that the context does not cover.
         blind: Blind,
         /// Absolute expiry, in milliseconds of wall time.
         expires_ms: Option<u64>,
@@ -154,7 +157,7 @@ pub enum Operation<'a> {
     Delete {
         /// A context token; what it covers is deleted.
         context: Option<&'a [u8]>,
-        /// What a missing context means.
+        /// What becomes of versions that the context does not cover.
         blind: Blind,
     },
     /// Read R replicas, then write what [`Edit`] makes of the newest sibling, superseding all that was

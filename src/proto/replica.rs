@@ -34,6 +34,8 @@ pub enum Refusal {
     /// The key has this many siblings, by number or by size too many for a put that adds one without covering
     /// them all.
     TooManySiblings(u32),
+    /// There is a version that the write's context does not cover.
+    Changed,
     /// No epoch is leased: the disk is behind.
     Overloaded,
     /// The wall clock lies too far behind what was issued before.

@@ -321,6 +321,7 @@ pub fn code(outcome: &Outcome) -> &'static str {
         Outcome::Overloaded | Outcome::MemoryCeiling => "BUSY",
         Outcome::WrongLayout => "WRONGLAYOUT",
         Outcome::TooManySiblings(_) => "SIBLINGS",
+        Outcome::Changed => "CHANGED",
         Outcome::BadContext(_) => "BADCONTEXT",
         Outcome::ClockTooFar => "CLOCK",
         Outcome::NoMajority => "NOMAJORITY",

@@ -4,8 +4,8 @@
 //! Q.GET key [R r] [PR n] [VIEW all|latest|majority|max|min|sum|set_union|concat] [SLOPPY] [TIMEOUT ms]
 //!   → context, siblings [value, type, dot, hlc, (expires_ms)], acked, asked, durable, fallbacks
 //!     and, only when they are so: weak, unrepaired, hid_siblings, merged
-//! Q.PUT key value [CONTEXT c] [SUPERSEDE] [TTL ms] [W w] [PW n] [DW d] [SLOPPY] [TIMEOUT ms]
-//! Q.DEL key [CONTEXT c] [SUPERSEDE] [W w] [PW n] [DW d] [SLOPPY] [TIMEOUT ms]
+//! Q.PUT key value [CONTEXT c] [SUPERSEDE|IFSEEN] [TTL ms] [W w] [PW n] [DW d] [SLOPPY] [TIMEOUT ms]
+//! Q.DEL key [CONTEXT c] [SUPERSEDE|IFSEEN] [W w] [PW n] [DW d] [SLOPPY] [TIMEOUT ms]
 //!   → dot, context, acked, asked, durable, fallbacks, and weak when it is so
 //! Q.COUNTER key [BY n] [ID id] [W w] [PW n] [DW d] [SLOPPY] [TIMEOUT ms]
 //! Q.COUNTER key CONTEXT c TO n [W w] [PW n] [DW d] [SLOPPY] [TIMEOUT ms]
@@ -18,6 +18,9 @@
 //!
 //! A `Q.PUT` without a context supersedes nothing unless it says `SUPERSEDE`. A `Q.DEL` without one would
 //! delete nothing then, so its coordinator reads R replicas first and deletes what they hold.
+//!
+//! With `IFSEEN` a write is refused (`CHANGED`) if its coordinator's copy holds what the context does not cover; without a
+//! context, if it holds any value. Two coordinators may both accept: what they write are siblings, and nothing is lost.
 //!
 //! A `Q.COUNTER` with a context makes the number that was read the one it names: it adds the difference, once. With
 //! an `ID` it counts once at its coordinator.
@@ -166,6 +169,7 @@ pub(super) enum Word {
     View,
     Context,
     Supersede,
+    IfSeen,
     Ttl,
     Sloppy,
     Timeout,
@@ -175,7 +179,7 @@ pub(super) enum Word {
 }
 
 pub(super) fn option(args: Args<'_>, at: usize) -> Result<Word, Refusal> {
-    const WORDS: [(&str, Word); 14] = [
+    const WORDS: [(&str, Word); 15] = [
         ("R", Word::R),
         ("W", Word::W),
         ("PR", Word::Pr),
@@ -184,6 +188,7 @@ pub(super) fn option(args: Args<'_>, at: usize) -> Result<Word, Refusal> {
         ("VIEW", Word::View),
         ("CONTEXT", Word::Context),
         ("SUPERSEDE", Word::Supersede),
+        ("IFSEEN", Word::IfSeen),
         ("TTL", Word::Ttl),
         ("SLOPPY", Word::Sloppy),
         ("TIMEOUT", Word::Timeout),
@@ -271,6 +276,10 @@ fn write_options(args: Args<'_>, from: usize, has_ttl: bool) -> Result<WriteOpti
             Word::Ttl if has_ttl => set(&mut write.ttl, integer_at(args, at + 1)?),
             Word::Supersede => {
                 write.blind = Blind::Supersede;
+                1
+            }
+            Word::IfSeen => {
+                write.blind = Blind::Refuse;
                 1
             }
             Word::Context => set(&mut write.context, context_at(args, at + 1)?),

@@ -31,6 +31,7 @@ pub fn outcome_name(outcome: &Outcome) -> &'static str {
         Outcome::MemoryCeiling => "MemoryCeiling",
         Outcome::WrongLayout => "WrongLayout",
         Outcome::TooManySiblings(_) => "TooManySiblings",
+        Outcome::Changed => "Changed",
         Outcome::BadContext(_) => "BadContext",
         Outcome::ClockTooFar => "ClockTooFar",
         Outcome::NoMajority => "NoMajority",

@@ -73,6 +73,7 @@ const FORMS: &[&str] = &[
     "q.put {k} {v} context {c} ttl {n}",
     "q.put {k} {v} supersede ttl {n} dw {r} pw {r}",
     "q.put {k} {v} sloppy",
+    "q.put {k} {v} context {c} ifseen",
     "q.del {k}",
     "q.del {k} context {c}",
     "q.del {k} supersede w {r}",

@@ -12,8 +12,8 @@ use super::once::Known;
 use super::{Origin, Turn};
 use crate::proto::effect::Effect;
 use crate::proto::error::Outcome;
-use crate::proto::io::{Add, Edit, ExpiryWhen, MemberId, Operation, Reply};
-use crate::proto::message::{LEVEL_OF_COUNTS, LEVEL_OF_SETS};
+use crate::proto::io::{Add, MemberId, Operation, Reply};
+use crate::proto::message::LEVEL_OF_COUNTS;
 use crate::proto::replica::Refusal;
 use crate::proto::store::Store;
 use crate::proto::version::{CountError, NumberRead, Row};
@@ -38,31 +38,6 @@ enum Place {
 }
 
 impl<S: Store> Turn<'_, S> {
-    /// Whether every member reads objects of this level: in a cluster that decides on its topology, by that; with a
-    /// list of members, by what each has said, as far as we have met.
-    pub(super) fn knows(&self, level: u8) -> bool {
-        match self.routes.level() {
-            Some(known) => known >= level,
-            None => self.peers.slots().all(|slot| self.peers.peer(slot).said >= level),
-        }
-    }
-
-    /// Whether an operation must be refused as long as there are members of an earlier release.
-    pub(super) fn is_too_new(&self, operation: &Operation<'_>) -> bool {
-        let level = match operation {
-            Operation::Add(_)
-            | Operation::Edit(
-                Edit::AddFloat(_)
-                | Edit::SetRange { .. }
-                | Edit::SetBit { .. }
-                | Edit::Expire { when: ExpiryWhen::SoonerThanSome, .. },
-            ) => LEVEL_OF_COUNTS,
-            Operation::Edit(Edit::AddElements(_) | Edit::RemoveElements(_)) => LEVEL_OF_SETS,
-            _ => return false,
-        };
-        !self.knows(level)
-    }
-
     /// What goes into the context of one number that is shown.
     pub(super) fn number_read(&self, index: usize, row: &Row<'_>) -> Option<NumberRead> {
         let value = i64::try_from(row.number()?).ok().filter(|_| self.knows(LEVEL_OF_COUNTS))?;

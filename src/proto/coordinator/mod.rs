@@ -5,6 +5,7 @@
 //! step that meets a cold read is parked and simply taken again.
 
 mod add;
+mod check;
 mod edit;
 mod float;
 mod forward;
@@ -40,16 +41,16 @@ use self::timer::Timer;
 use super::config::Config;
 use super::error::Outcome;
 use super::hints::Hints;
-use super::io::{Blind, Edit, Merge, Operation, Options, Reply, Request, RequestId, View};
+use super::io::{Blind, Operation, Options, Reply, Request, RequestId};
 use super::keys::ClusterKeys;
 use super::limits;
 use super::message::{LEVEL_OF_SETS, Stored, encode_request};
 use super::peers::Peers;
-use super::replica::{Refusal, Released, Replica, Waiter};
+use super::replica::{Released, Replica, Waiter};
 use super::ring::position;
 use super::rng::Rng;
 use super::routes::{Replicas, Routes};
-use super::store::{KeyRef, Store, StoreError, Ticket};
+use super::store::{KeyRef, Store, Ticket};
 use super::time::{Instant, Now};
 use super::version::{Context, Dot};
 
@@ -374,59 +375,6 @@ impl<S: Store> Turn<'_, S> {
         encode_request(&request, &mut slot.request);
     }
 
-    /// Everything that can be refused before any work.
-    fn check(&self, request: &Request<'_>, partition: u16) -> Result<Quorum, Outcome> {
-        let bad = |why: &'static str| Err(Outcome::BadArgument(why.into()));
-        let config = self.config;
-        if request.keyspace >= limits::KEYSPACES_MAX {
-            return bad("no such keyspace: there are 16");
-        }
-        if request.key.len() > config.key_max {
-            return Err(Outcome::BadArgument(
-                format!("the key has {} bytes, the limit is {}", request.key.len(), config.key_max).into(),
-            ));
-        }
-        let value = request.operation.value_bytes();
-        if value > config.value_max {
-            return Err(Outcome::BadArgument(
-                format!("the value has {value} bytes, the limit is {}", config.value_max).into(),
-            ));
-        }
-        if request.options.timeout.is_some_and(|timeout| timeout.is_zero()) {
-            return bad("a timeout of 0 leaves no time");
-        }
-        if self.routes.version() == 0 {
-            return Err(Outcome::WrongLayout);
-        }
-        match request.options.view {
-            View::Merged(Merge::Host(number)) if !self.coordinator.merges.has(number) => {
-                return bad("no merge function of the view's number is registered at this node");
-            }
-            View::Merged(_) if request.operation != Operation::Get => {
-                return bad("a view that merges is for reads");
-            }
-            _ => {}
-        }
-        if self.is_too_new(&request.operation) {
-            return bad("a member of the cluster is of a release that cannot carry this out");
-        }
-        if let Operation::Edit(Edit::AddElements(members) | Edit::RemoveElements(members)) =
-            &request.operation
-            && members.is_empty()
-        {
-            return bad("no element is named");
-        }
-        let write = !matches!(request.operation, Operation::Get | Operation::Scan { .. });
-        let quorum = self.quorum(request.keyspace, partition, &request.options, write)?;
-        // One value alone always passes, and what brings none.
-        let bytes = self.coordinator.bytes;
-        let too_large = bytes > 0 && value > 0 && bytes + value > config.in_flight_bytes_max;
-        if too_large || self.coordinator.in_flight() >= config.in_flight_max {
-            return Err(Outcome::Overloaded);
-        }
-        Ok(quorum)
-    }
-
     /// The replicas of a request's key, by rank.
     fn replicas(&self, index: usize) -> Replicas {
         let slot = &self.coordinator.slots[index];
@@ -684,23 +632,5 @@ impl<S: Store> Turn<'_, S> {
                 _ => {}
             }
         }
-    }
-}
-
-/// What a client is told when our own copy could not be written.
-fn outcome_of(refusal: &Refusal) -> Outcome {
-    match refusal {
-        Refusal::Store(StoreError::Full) => Outcome::DiskFull,
-        Refusal::Store(StoreError::Memory) => Outcome::MemoryCeiling,
-        Refusal::Store(StoreError::ReadOnly) => Outcome::ReadOnly,
-        Refusal::Store(StoreError::Damaged) => Outcome::Incomplete,
-        Refusal::TooManySiblings(count) => Outcome::TooManySiblings(*count),
-        Refusal::ClockTooFar => Outcome::ClockTooFar,
-        Refusal::Overloaded
-        | Refusal::Stale
-        | Refusal::Store(StoreError::Overloaded)
-        | Refusal::Pending(_) => Outcome::Overloaded,
-        Refusal::Malformed(_) => Outcome::Incomplete,
-        Refusal::Count(error) => add::outcome_of_count(*error),
     }
 }

@@ -4,13 +4,13 @@ use super::add::Once;
 use super::edit::{Change, decide};
 use super::shown::views_of;
 use super::tally::Verdict;
-use super::{Phase, Turn, outcome_of};
+use super::{Phase, Turn, add};
 use crate::proto::effect::{Cover, Effect, NewVersion};
 use crate::proto::error::Outcome;
 use crate::proto::io::{Achieved, Blind, Edit, Kind, Operation, Reply, SiblingView};
 use crate::proto::message::{Acks, Message, decode_request};
 use crate::proto::replica::Refusal;
-use crate::proto::store::{Durability, Store};
+use crate::proto::store::{Durability, Store, StoreError};
 use crate::proto::version::{Context, Object, Row, SetChange};
 
 /// What an edit is refused with that would make its value too long, in Redis' words: clients look for them.
@@ -38,6 +38,7 @@ impl<S: Store> Turn<'_, S> {
             _ => unreachable!("only puts and deletes write without reading"),
         };
         let cover = match (&context, blind) {
+            (context, Blind::Refuse) => Cover::Only(context.as_ref().unwrap_or(&empty)),
             (Some(context), _) => Cover::Context(context),
             (None, Blind::Supersede) => Cover::All,
             (None, Blind::Siblings) => Cover::Context(&empty),
@@ -298,4 +299,23 @@ impl<S: Store> Turn<'_, S> {
 pub(super) fn acks(durability: Durability, dw: u8) -> Acks {
     let always = durability == Durability::Always;
     Acks { stored: !always, durable: always || dw > 0 }
+}
+
+/// What a client is told when our own copy could not be written.
+fn outcome_of(refusal: &Refusal) -> Outcome {
+    match refusal {
+        Refusal::Store(StoreError::Full) => Outcome::DiskFull,
+        Refusal::Store(StoreError::Memory) => Outcome::MemoryCeiling,
+        Refusal::Store(StoreError::ReadOnly) => Outcome::ReadOnly,
+        Refusal::Store(StoreError::Damaged) => Outcome::Incomplete,
+        Refusal::TooManySiblings(count) => Outcome::TooManySiblings(*count),
+        Refusal::Changed => Outcome::Changed,
+        Refusal::ClockTooFar => Outcome::ClockTooFar,
+        Refusal::Overloaded
+        | Refusal::Stale
+        | Refusal::Store(StoreError::Overloaded)
+        | Refusal::Pending(_) => Outcome::Overloaded,
+        Refusal::Malformed(_) => Outcome::Incomplete,
+        Refusal::Count(error) => add::outcome_of_count(*error),
+    }
 }

@@ -269,6 +269,7 @@ fn read_blind(reader: &mut Reader<'_>) -> Result<Blind, WireError> {
     match reader.u8("blind")? {
         0 => Ok(Blind::Siblings),
         1 => Ok(Blind::Supersede),
+        2 => Ok(Blind::Refuse),
         _ => Err(WireError { what: "blind" }),
     }
 }
@@ -367,6 +368,7 @@ fn put_outcome(out: &mut Vec<u8>, outcome: &Outcome) {
         Outcome::Timeout => (15, 0, ""),
         Outcome::MemoryCeiling => (16, 0, ""),
         Outcome::WrongType => (17, 0, ""),
+        Outcome::Changed => (18, 0, ""),
     };
     out.push(tag);
     put_varint(out, number);
@@ -397,6 +399,7 @@ fn read_outcome(reader: &mut Reader<'_>) -> Result<Outcome, WireError> {
         15 => Outcome::Timeout,
         16 => Outcome::MemoryCeiling,
         17 => Outcome::WrongType,
+        18 => Outcome::Changed,
         _ => return Err(WireError { what: "outcome" }),
     })
 }
@@ -410,6 +413,7 @@ mod tests {
             Operation::Get,
             Operation::Put { value: b"v", context: Some(b""), blind: Blind::Siblings, expires_ms: Some(5) },
             Operation::Put { value: b"", context: None, blind: Blind::Supersede, expires_ms: None },
+            Operation::Put { value: b"", context: None, blind: Blind::Refuse, expires_ms: None },
             Operation::Delete { context: Some(b"token"), blind: Blind::Supersede },
             Operation::Edit(Edit::Set { value: b"v", when: Presence::Absent, expiry: ExpiryEdit::Keep }),
             Operation::Edit(Edit::Append(b"v")),
@@ -460,6 +464,7 @@ mod tests {
             Outcome::TooManySiblings(100),
             Outcome::Timeout,
             Outcome::WrongType,
+            Outcome::Changed,
         ] {
             let mut reply = Reply::bare(outcome);
             reply.achieved = Achieved { asked: 3, acked: 2, durable: 1, fallbacks: 0 };

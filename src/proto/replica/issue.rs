@@ -36,7 +36,14 @@ impl<S: Store> Replica<S> {
         let epoch = record.as_ref().and_then(|record| record.local.epoch).filter(|_| held.is_some());
         let mut object = held.unwrap_or_default();
         let issued = match effect {
-            Effect::Version(cover, new) => self.issue_version(&mut object, epoch, hlc, cover, new)?,
+            Effect::Version(cover, new) => {
+                if let Cover::Only(context) = cover
+                    && has_unseen(&object, context, now.wall.0)
+                {
+                    return Err(Refusal::Changed);
+                }
+                self.issue_version(&mut object, epoch, hlc, cover, new)?
+            }
             Effect::Count(by) => self.issue_count(&mut object, epoch, (hlc, now.wall.0), by)?,
             Effect::Set(change) => self.issue_change(&mut object, epoch, (hlc, now.wall.0), change),
         };
@@ -75,7 +82,7 @@ impl<S: Store> Replica<S> {
     ) -> Result<Option<Issued>, Refusal> {
         let mut seen = match cover {
             Cover::All => Context::of(object),
-            Cover::Context(context) => context.clone(),
+            Cover::Context(context) | Cover::Only(context) => context.clone(),
         };
         let warned = self.check_siblings(object, &seen, new.value.len())?;
         let (actor, fresh) = self.actor(epoch, object, &seen, |_| true);
@@ -183,4 +190,11 @@ impl<S: Store> Replica<S> {
         }
         Ok(left + 1 == limits::SIBLINGS_WARN)
     }
+}
+
+/// Whether a context does not cover all there is. One who has seen nothing at all has missed no delete.
+fn has_unseen(object: &Object<'_>, seen: &Context, wall_ms: u64) -> bool {
+    let rows = object.rows(wall_ms);
+    let mut counted = rows.iter().filter(|row| row.is_live || *seen != Context::default());
+    counted.any(|row| row.dots().any(|dot| !seen.covers(dot)))
 }
