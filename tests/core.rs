@@ -33,6 +33,8 @@ mod hedged;
 mod hints;
 #[path = "core/merged.rs"]
 mod merged;
+#[path = "core/observed.rs"]
+mod observed;
 #[path = "core/probes.rs"]
 mod probes;
 #[path = "core/read_only.rs"]

@@ -21,6 +21,7 @@ pub mod limits;
 pub mod merkle;
 pub mod message;
 pub mod node;
+pub mod observed;
 mod peers;
 pub mod reap;
 mod replica;

@@ -26,9 +26,11 @@ use super::transfer::Transfers;
 
 mod following;
 mod hinting;
+mod reads;
 mod reaping;
 mod status;
 
+pub use reads::Reads;
 pub use status::{MemberStatus, Owners, Status};
 
 /// How long to wait for an introduction before asking again.

@@ -177,6 +177,7 @@ static COMMANDS: &[Command] = &[
     on_key("q.set", -5, EDIT, sets::change),
     on_key("q.owners", 2, NONE, quorum::owners),
     row("q.status", 1, NONE, Keys::None, Run::Once(quorum::status)),
+    row("q.reads", 1, NONE, Keys::None, Run::Once(quorum::reads)),
     row("q.store", -2, NONE, Keys::None, Run::Once(store::store)),
     row("q.dev", 2, NONE, Keys::None, Run::Once(playground::dev)),
     row("q.cluster", -2, WRITE, Keys::None, Run::Alone(cluster::cluster)),

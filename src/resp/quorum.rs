@@ -14,6 +14,7 @@
 //!   → changed, dot, acked, asked, durable, fallbacks, and weak when it is so
 //! Q.OWNERS key → partition, owners
 //! Q.STATUS → what the node knows of itself and its cluster
+//! Q.READS → siblings, object_bytes, stale_ms [up_to, count], worst_keys [keyspace, key, siblings, bytes]
 //! ```
 //!
 //! A `Q.PUT` without a context supersedes nothing unless it says `SUPERSEDE`. A `Q.DEL` without one would
@@ -138,6 +139,38 @@ pub fn status(session: &mut Session, turn: &mut Turn<'_>, _: Args<'_>) -> Handle
         writer.map(status.counters.len());
         for (name, value) in &status.counters {
             number(writer, name, *value);
+        }
+    });
+    Ok(())
+}
+
+/// `Q.READS`
+pub fn reads(session: &mut Session, turn: &mut Turn<'_>, _: Args<'_>) -> Handled {
+    let reads = turn.backend.status().reads;
+    session.answer(turn, |writer| {
+        writer.map(4);
+        for (name, steps) in [
+            ("siblings", &reads.siblings),
+            ("object_bytes", &reads.object_bytes),
+            ("stale_ms", &reads.stale_ms),
+        ] {
+            writer.bulk(name.as_bytes());
+            writer.array(steps.len());
+            for &(bound, count) in steps {
+                writer.map(2);
+                number(writer, "up_to", bound);
+                number(writer, "count", count);
+            }
+        }
+        writer.bulk(b"worst_keys");
+        writer.array(reads.worst_keys.len());
+        for worst in &reads.worst_keys {
+            writer.map(4);
+            number(writer, "keyspace", worst.keyspace.into());
+            writer.bulk(b"key");
+            writer.bulk(&worst.key);
+            number(writer, "siblings", worst.siblings);
+            number(writer, "bytes", worst.bytes);
         }
     });
     Ok(())

@@ -147,6 +147,7 @@ const FORMS: &[&str] = &[
     "incrby {k} {n}",
     "incrbyfloat {k} {n}",
     "q.dev {name}",
+    "q.reads",
     "sadd {k} {v} {v}",
     "srem {k} {v} {n}",
     "smembers {k}",

@@ -45,6 +45,7 @@ use super::io::{Blind, Operation, Options, Reply, Request, RequestId};
 use super::keys::ClusterKeys;
 use super::limits;
 use super::message::{LEVEL_OF_SETS, Stored, encode_request};
+use super::observed::Observed;
 use super::peers::Peers;
 use super::replica::{Released, Replica, Waiter};
 use super::ring::position;
@@ -162,6 +163,8 @@ pub struct Coordinator {
     forwards: Forwards,
     /// Requests that wait for a cold read.
     parked: BTreeMap<Ticket, Vec<u64>>,
+    /// What reads have met.
+    pub observed: Observed,
     /// What the host makes of siblings.
     pub merges: MergeFunctions,
     /// What was made of numbers that were read.
@@ -564,6 +567,7 @@ impl<S: Store> Turn<'_, S> {
 
     /// A peer's answer to a `Replicate`.
     pub fn acknowledged(&mut self, from: u16, id: u64, stored: Stored) {
+        self.coordinator.observed.acknowledged(self.now.mono, id);
         let Some(index) = self.find_wire_id(id) else { return };
         let Some(rank) = self.replicas(index).rank(from) else { return };
         self.stored(

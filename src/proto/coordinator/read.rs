@@ -5,6 +5,8 @@
 //! replicas can miss it. Replicas beyond R are compared after the reply, once in a while, and whenever
 //! one that was asked answers late.
 
+use core::time::Duration;
+
 use super::tally::{Ranks, Verdict, holders_needed};
 use super::{Phase, Turn};
 use crate::proto::error::Outcome;
@@ -15,7 +17,7 @@ use crate::proto::replica::{Held, Refusal, Waiter};
 use crate::proto::routes::RANKS_MAX;
 use crate::proto::store::Store;
 use crate::proto::time::Instant;
-use crate::proto::version::Object;
+use crate::proto::version::{Context, Object};
 
 /// What the replicas of a key have said so far.
 #[derive(Debug, Default)]
@@ -24,6 +26,13 @@ pub(super) struct Reading {
     /// Of these, who was asked at the begin and has not answered yet, and when that was.
     first: Ranks,
     begun: Instant,
+    /// The same by the wall clock.
+    begun_ms: u64,
+    /// How many microseconds after that each rank was asked, and how many later it answered; 0 if it did not.
+    asked_after: [u32; RANKS_MAX],
+    took: [u32; RANKS_MAX],
+    /// What was seen by who was answered, if the others are asked afterwards.
+    shown: Option<Context>,
     /// It was late once, and looked at.
     pub(super) hedged: bool,
     pub(super) answered: Ranks,
@@ -56,12 +65,23 @@ impl Reading {
         *self = Reading { merged, ..Reading::default() };
     }
 
+    /// The merge of all answers, if any has a record.
+    pub(super) fn object(&self) -> Option<Object<'_>> {
+        let merged = Some(&self.merged).filter(|_| self.merged_hash != 0);
+        merged.map(|bytes| Object::decode(bytes).expect("it was decoded before"))
+    }
+
     /// Gives back what a free slot need not keep: there may be many that were in use once.
     pub(super) fn release(&mut self) {
         self.versions = Vec::new();
         if self.merged.capacity() > limits::SLOT_BUFFER_KEPT {
             self.merged = Vec::new();
         }
+    }
+
+    /// Microseconds since it began.
+    fn micros(&self, now: Instant) -> u32 {
+        u32::try_from(now.since(self.begun).as_micros()).unwrap_or(u32::MAX)
     }
 
     /// Whether this replica was asked and may still answer.
@@ -101,6 +121,7 @@ impl<S: Store> Turn<'_, S> {
         let slot = &mut self.coordinator.slots[index];
         slot.reading.reset();
         slot.reading.begun = self.now.mono;
+        slot.reading.begun_ms = self.now.wall.0;
         slot.reaps = self.replica.reaps().of(slot.partition);
         slot.phase = Phase::Reading;
         if let Some(rank) = slot.stands_for {
@@ -221,6 +242,7 @@ impl<S: Store> Turn<'_, S> {
         if is_first {
             slot.reading.first.insert(rank);
         }
+        slot.reading.asked_after[rank] = slot.reading.micros(self.now.mono);
         let known = slot.reading.begin_asking(rank);
         let message = Message::Fetch {
             keyspace: slot.keyspace,
@@ -284,6 +306,8 @@ impl<S: Store> Turn<'_, S> {
             let stands_for = || self.coordinator.slots[index].stand_ins.rank_of(from);
             let Some(rank) = self.replicas(index).rank(from).or_else(stands_for) else { return };
             let reading = &mut self.coordinator.slots[index].reading;
+            reading.took[rank] =
+                reading.micros(self.now.mono).saturating_sub(reading.asked_after[rank]).max(1);
             if reading.first.contains(rank) {
                 reading.first.remove(rank);
                 let took = self.now.mono.since(reading.begun);
@@ -502,13 +526,16 @@ impl<S: Store> Turn<'_, S> {
 
     /// Answers a read; then goes on in the background if there is something to compare or mend.
     pub(super) fn finish_read(&mut self, index: usize, unrepaired: bool) {
-        let reply = self.read_reply(index, unrepaired);
+        let (reply, siblings) = self.read_reply(index, unrepaired);
         let busy = self.coordinator.in_flight() > self.config.in_flight_max / 2;
         let sampled = !busy && self.rng.one_in(self.config.background_read_one_in);
         let slot = &mut self.coordinator.slots[index];
         let origin = slot.origin;
         slot.phase = Phase::Background;
         slot.request.clear();
+        let reading = &mut slot.reading;
+        reading.shown = sampled.then(|| reading.object().as_ref().map(Context::of).unwrap_or_default());
+        self.coordinator.observed.read(slot.keyspace, &slot.key, siblings, reading.merged.len());
         if sampled {
             self.ask(index, u8::MAX);
         }
@@ -527,8 +554,27 @@ impl<S: Store> Turn<'_, S> {
     /// Mends whoever needs it and ends.
     pub(super) fn end_background(&mut self, index: usize) {
         self.note_silence(index);
+        self.note_staleness(index);
         self.mend(index);
         self.free(index);
+    }
+
+    /// Compares what was answered with what all replicas have, if all were asked and have answered.
+    fn note_staleness(&mut self, index: usize) {
+        let all = self.replicas(index).reads;
+        let reading = &self.coordinator.slots[index].reading;
+        let Some(shown) = reading.shown.as_ref().filter(|_| all.without(reading.answered).is_empty()) else {
+            return;
+        };
+        let observed = &mut self.coordinator.observed;
+        let object = reading.object();
+        let rows = object.as_ref().map(|object| object.rows(self.now.wall.0)).unwrap_or_default();
+        let missed = rows.iter().filter(|row| row.dots().any(|dot| !shown.covers(dot)));
+        let ages = missed.filter_map(|row| reading.begun_ms.checked_sub(row.hlc.millis()));
+        observed.compare(ages.max().map(Duration::from_millis));
+        for took in reading.took.into_iter().filter(|&took| took > 0) {
+            observed.reads.note(Duration::from_micros(took.into()));
+        }
     }
 
     /// Who was asked at the begin and has not answered is as slow as that, at least.

@@ -20,8 +20,8 @@ enum Majority {
 }
 
 impl<S: Store> Turn<'_, S> {
-    /// The answer to a read.
-    pub(super) fn read_reply(&self, index: usize, unrepaired: bool) -> Reply {
+    /// The answer to a read, and how many siblings there were, live or not.
+    pub(super) fn read_reply(&self, index: usize, unrepaired: bool) -> (Reply, usize) {
         let slot = &self.coordinator.slots[index];
         let mut reply = Reply::bare(Outcome::NotFound);
         reply.achieved = Achieved {
@@ -32,11 +32,7 @@ impl<S: Store> Turn<'_, S> {
         };
         reply.weak = slot.quorum.weak || reply.achieved.fallbacks > 0;
         reply.unrepaired = unrepaired;
-        let object = if slot.reading.merged_hash == 0 {
-            Object::default()
-        } else {
-            Object::decode(&slot.reading.merged).expect("it was decoded before")
-        };
+        let object = slot.reading.object().unwrap_or_default();
         let wall_ms = self.now.wall.0;
         let rows = object.rows(wall_ms);
         let majority = match slot.options.view {
@@ -80,7 +76,7 @@ impl<S: Store> Turn<'_, S> {
         if slot.reading.unchanged && reply.outcome == Outcome::NotFound {
             reply.outcome = Outcome::Ok;
         }
-        reply
+        (reply, rows.len())
     }
 }
 

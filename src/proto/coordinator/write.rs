@@ -205,11 +205,14 @@ impl<S: Store> Turn<'_, S> {
             object: if slot.stands_for.is_some() { self.hints.encoded() } else { self.replica.encoded() },
         };
         let own = self.peers.own();
+        let mut others = 0;
         for &replica in replicas.as_slice() {
             if replica != own && self.peers.usable(replica) {
                 self.peers.send_counted(replica, id, reaps, &message);
+                others += 1;
             }
         }
+        self.coordinator.observed.written(self.now.mono, id, others);
         self.hint_missing(index);
         self.count_own(index, durability, written.sequence);
         if quorum.dw_of_any() > 0 && durability != Durability::Always {

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::Node;
+use super::{Node, Reads};
 use crate::proto::gossip::member::Verdict;
 use crate::proto::ring::position;
 use crate::proto::store::Store;
@@ -51,6 +51,7 @@ impl<S: Store> Node<S> {
             degraded: reading.degraded(0),
             members: members.collect(),
             counters: self.counters().into_iter().chain(store.figures).collect(),
+            reads: self.reads(),
         }
     }
 
@@ -113,6 +114,7 @@ impl<S: Store> Node<S> {
         ];
         counters.extend(self.hint_counters());
         counters.extend(self.reap_counters());
+        counters.extend(self.read_counters());
         counters
     }
 }
@@ -155,6 +157,8 @@ pub struct Status {
     pub members: Vec<MemberStatus>,
     /// Named counters, in a fixed order.
     pub counters: Vec<(&'static str, u64)>,
+    /// What reads have met.
+    pub reads: Reads,
 }
 
 /// One member in a [`Status`].
