@@ -271,7 +271,7 @@ impl Store for Storage {
         partition: u16,
         from: u128,
         visit: &mut dyn FnMut(&KeyRef<'_>, &Record<'_>) -> ControlFlow<()>,
-    ) {
+    ) -> bool {
         match self {
             Storage::Memory(store) => store.scan(partition, from, visit),
             Storage::Log(store) => store.scan(partition, from, visit),

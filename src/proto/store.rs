@@ -298,13 +298,14 @@ pub trait Store {
     fn is_kept(&self, note: Note) -> bool;
 
     /// Visits records of one partition in position order, from the first position at or above `from`,
-    /// until told to break. Keys are visited with their keyspace.
+    /// until told to break. Keys are visited with their keyspace. False if a record on the way could not be
+    /// read and was passed over: who needs to know it asks for its key.
     fn scan(
         &self,
         partition: u16,
         from: u128,
         visit: &mut dyn FnMut(&KeyRef<'_>, &Record<'_>) -> ControlFlow<()>,
-    );
+    ) -> bool;
 
     /// Takes a key out with everything it holds: what proof has shown to be deleted everywhere. Nothing is
     /// stored where nothing is held.

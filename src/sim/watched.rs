@@ -413,8 +413,13 @@ impl Store for WatchedStore {
         partition: u16,
         from: u128,
         visit: &mut dyn FnMut(&KeyRef<'_>, &Record<'_>) -> ControlFlow<()>,
-    ) {
-        self.real.get().scan(partition, from, visit);
+    ) -> bool {
+        let mut is_readable = true;
+        let is_whole = self.real.get().scan(partition, from, &mut |key, record| {
+            is_readable &= !self.damaged.contains(&(key.keyspace, key.key.to_vec()));
+            visit(key, record)
+        });
+        is_whole && is_readable
     }
 
     fn len(&self) -> u64 {

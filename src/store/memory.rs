@@ -396,15 +396,16 @@ impl Store for MemoryStore {
         partition: u16,
         from: u128,
         visit: &mut dyn FnMut(&KeyRef<'_>, &Record<'_>) -> ControlFlow<()>,
-    ) {
+    ) -> bool {
         for ((_, position), list) in self.records.range((partition, from)..=(partition, u128::MAX)) {
             for held in list {
                 let key = KeyRef { keyspace: held.keyspace, key: &held.key, position: *position, partition };
                 if visit(&key, &held.record()).is_break() {
-                    return;
+                    return true;
                 }
             }
         }
+        true
     }
 
     fn len(&self) -> u64 {

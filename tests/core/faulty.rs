@@ -74,8 +74,8 @@ impl Store for Faulty {
         partition: u16,
         from: u128,
         visit: &mut dyn FnMut(&KeyRef<'_>, &Record<'_>) -> ControlFlow<()>,
-    ) {
-        self.memory.scan(partition, from, visit);
+    ) -> bool {
+        self.memory.scan(partition, from, visit)
     }
     fn len(&self) -> u64 {
         self.memory.len()

@@ -200,19 +200,23 @@ impl<D: Disk> LogStore<D> {
         (header.sequence.0.saturating_sub(count)..header.sequence.0).map(Sequence)
     }
 
-    /// Visits a partition in position order. A record that does not hold is passed over: who needs to
-    /// know asks for its key.
+    /// Visits a partition in position order. False if a record does not hold and was passed over.
     pub(super) fn walk(
         &self,
         partition: u16,
         from: u128,
         visit: &mut dyn FnMut(&KeyRef<'_>, &Record<'_>) -> ControlFlow<()>,
-    ) {
+    ) -> bool {
         let mut slots = self.index.iter(partition, self.index.fingerprint(from)).peekable();
         // Records of one fingerprint come in any order: they are sorted by their whole position.
         let mut alike: Vec<Placed<'_>> = Vec::new();
+        let mut is_whole = true;
         while let Some((fingerprint, location)) = slots.next() {
-            alike.extend(self.placed(partition, fingerprint, location));
+            let placed = self.placed(partition, fingerprint, location);
+            // Parts of large objects have slots of their own.
+            let is_part = || self.read(location).is_some_and(|(_, decoded)| decoded.kind == Kind::Chunk);
+            is_whole &= placed.is_some() || is_part();
+            alike.extend(placed);
             if slots.peek().is_some_and(|(next, _)| *next == fingerprint) {
                 continue;
             }
@@ -221,12 +225,16 @@ impl<D: Disk> LogStore<D> {
                 let (keyspace, key) = (placed.keyspace, placed.key());
                 let key = KeyRef { keyspace, key, position: placed.position, partition };
                 let spot = Spot { partition, fingerprint };
-                let Some(record) = self.record_of(spot, &placed.bytes, &placed.decoded) else { continue };
+                let Some(record) = self.record_of(spot, &placed.bytes, &placed.decoded) else {
+                    is_whole = false;
+                    continue;
+                };
                 if visit(&key, &record).is_break() {
-                    return;
+                    return is_whole;
                 }
             }
         }
+        is_whole
     }
 
     /// A sound record as the core sees it; `None` if a part of it does not hold.

@@ -522,8 +522,8 @@ impl<D: Disk> Store for LogStore<D> {
         partition: u16,
         from: u128,
         visit: &mut dyn FnMut(&KeyRef<'_>, &Record<'_>) -> ControlFlow<()>,
-    ) {
-        self.walk(partition, from, visit);
+    ) -> bool {
+        self.walk(partition, from, visit)
     }
 
     fn len(&self) -> u64 {
