@@ -16,9 +16,9 @@ use quorate::proto::io::{Add, Edit, ExpiryEdit, ExpiryWhen, MemberId, Operation,
 use quorate::proto::keepers::{Answer, Ask, Ballot, Choice, Seat, Vote};
 use quorate::proto::keys::ClusterKeys;
 use quorate::proto::message::{
-    Acks, Compare, Compared, Envelope, FetchHint, Fetched, Forward, Hello, Hint, Hinted, Message, Progress,
-    Proof, Question, Seen, Stored, Tomb, decode_frame, decode_records, decode_request, encode_request,
-    put_digest, put_record, put_tomb,
+    Acks, Compare, Compared, Envelope, Extent, FetchHint, Fetched, Forward, Hello, Hint, Hinted, Listed,
+    Message, Progress, Proof, Question, Row, Scan, Scanned, Seen, Stored, Tomb, decode_frame, decode_records,
+    decode_request, encode_request, put_digest, put_record, put_row, put_tomb,
 };
 use quorate::proto::ring::Mode;
 use quorate::proto::version::{
@@ -166,8 +166,6 @@ fn samples(visit: &mut dyn FnMut(&str, Message<'_>)) {
     visit("forward", Message::Forward(forward));
     visit("forwarded", Message::Forwarded { number: 3, reply: Some(b"reply") });
     visit("hello", Message::Hello(hello));
-    visit("scan", Message::Scan { keyspace: 0, partition: 7, from: 1 << 60, limit: 100 });
-    visit("scanned", Message::Scanned { from: 1 << 60, next: Some(300), keys: b"\x01a" });
     for name in ["ask to promise", "ask to accept"] {
         visit(name, Message::Ask(&inner(name)));
     }
@@ -244,6 +242,18 @@ fn samples(visit: &mut dyn FnMut(&str, Message<'_>)) {
         let operation = Operation::Edit(edit);
         encode_request(&Request { keyspace: 1, key: b"k", operation, options }, &mut request);
         visit(name, Message::Forward(Forward { request: &request, ..forward }));
+    }
+    let known = Some(Extent { until: Some(1 << 61), sum: 9 });
+    let scan = Scan { keyspace: 0, partition: 7, from: 1 << 60, limit: 100, wall_ms: 5, known };
+    visit("scan", Message::Scan(scan));
+    let mut rows = Vec::new();
+    put_row(&mut rows, &Row { key: b"a", item_hash: 9, is_live: true });
+    for (name, listed) in [
+        ("scanned", Listed::Rows { next: Some(300), rows: &rows }),
+        ("scanned the same", Listed::Same(9)),
+        ("scanned unknown", Listed::Unknown),
+    ] {
+        visit(name, Message::Scanned(Scanned { from: 1 << 60, listed }));
     }
 }
 

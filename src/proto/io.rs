@@ -165,11 +165,11 @@ pub enum Operation<'a> {
     Edit(Edit<'a>),
     /// Count: see [`Add`]. The reply shows the value after it, as its coordinator's copy has it.
     Add(Add<'a>),
-    /// One page of a partition-ordered scan over the whole keyspace (see [`ScanPage`]).
+    /// One page of a partition-ordered scan over the whole keyspace (see [`ScanPage`]), as R replicas hold it.
     Scan {
         /// Where to continue: 0, or [`ScanPage::next`] of the page before.
         cursor: u64,
-        /// At most this many keys; 0 is the default.
+        /// At most about this many keys: a page ends between prefixes of positions. 0 is the default.
         limit: u32,
     },
     /// Looks at the cluster or changes it. Has no key, and is carried out by the node that is asked.
@@ -353,6 +353,8 @@ pub struct ScanPage {
     pub keys: Vec<Vec<u8>>,
     /// Where the next page begins; 0 when this was the last.
     pub next: u64,
+    /// The topology under which the page was made.
+    pub layout_version: u64,
 }
 
 /// The answer to a request. Exactly one comes for each.

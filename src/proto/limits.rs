@@ -62,6 +62,14 @@ pub const FORWARD_ANSWER_MAX: usize = 16 << 10;
 pub const ONCE_WINDOW: usize = 4_096;
 /// Keys in one page of a scan.
 pub const SCAN_PAGE_MAX: u32 = 1_024;
+/// Records that are looked at for one page, or for what one replica lists of it.
+pub const SCAN_VISITS_MAX: usize = 4_096;
+/// Bytes of keys after which a page, or what one replica lists of it, ends.
+pub const SCAN_BYTES_MAX: usize = 1 << 20;
+/// Keys of which copies differ in one run of a scan: each costs a read.
+pub const SCAN_READS_MAX: usize = 64;
+/// Of these, read at one time.
+pub const SCAN_READS_OPEN: usize = 16;
 /// How long a client's request may take by default.
 pub const CLIENT_DEADLINE: Duration = Duration::from_secs(1);
 /// How long a coordinator waits for one replica before it asks another, or sends again.

@@ -5,14 +5,16 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::cluster::{Cluster, Topology};
 use super::config::Config;
-use super::coordinator::{Coordinator, Origin, Turn, scan_partition};
+use super::coordinator::{Coordinator, Origin, Turn, answer_scan};
 use super::error::ConfigError;
 use super::exchange::Exchanges;
 use super::hints::Hints;
 use super::io::{MemberId, MergeFunction, Met, Operation, Output, Reply, Request, RequestId};
 use super::keys::ClusterKeys;
 use super::limits;
-use super::message::{Acks, Envelope, Fetched, Hello, Message, Seen, Stored, decode_frame, split_frame};
+use super::message::{
+    Acks, Envelope, Fetched, Hello, Listed, Message, Scan, Scanned, Seen, Stored, decode_frame, split_frame,
+};
 use super::peers::Peers;
 use super::reap::Reaping;
 use super::replica::{Held, Refusal, Replica, Waiter};
@@ -304,17 +306,9 @@ impl<S: Store> Node<S> {
             Message::Forward(forward) => self.turn(now).take_forward(from, id, &forward),
             Message::Forwarded { number, reply } => self.turn(now).take_forwarded(from, id, number, reply),
             Message::Hello(hello) => self.take_hello(now, from, u64::from(envelope.layout_version), &hello),
-            Message::Scan { keyspace, partition, from: start, limit } => {
-                let is_known = u32::from(partition) < self.routes.partitions();
-                if is_known && self.is_timely(envelope.layout_version, partition) {
-                    let store = self.replica.store();
-                    let scanned = scan_partition(store, now.wall, keyspace, partition, start, limit);
-                    let (next, keys) = (scanned.next, &scanned.keys);
-                    self.peers.send(from, id, &Message::Scanned { from: start, next, keys });
-                }
-            }
-            Message::Scanned { from: start, next, keys } => {
-                self.turn(now).scanned(from, id, start, next, keys);
+            Message::Scan(scan) => self.take_scan(from, envelope, &scan),
+            Message::Scanned(scanned) => {
+                self.turn(now).scanned(from, id, u64::from(envelope.layout_version), &scanned);
             }
             Message::Hint(hint) => return self.take_hint(now, from, envelope, &hint),
             Message::Hinted(hinted) => self.turn(now).hinted(from, id, hinted),
@@ -410,6 +404,23 @@ impl<S: Store> Node<S> {
         };
         self.peers.send(from, id, &Message::Fetched(answer));
         Ok(())
+    }
+
+    fn take_scan(&mut self, from: u16, envelope: &Envelope, scan: &Scan) {
+        let is_known =
+            u32::from(scan.partition) < self.routes.partitions() && scan.keyspace < limits::KEYSPACES_MAX;
+        if !is_known || !self.is_timely(envelope.layout_version, scan.partition) {
+            return;
+        }
+        let id = envelope.request_id;
+        let mut replicas = self.routes.replicas(scan.keyspace, scan.partition).readable();
+        if !replicas.any(|(_, slot)| slot == self.peers.own()) {
+            // Rule L4, or its sender has not heard yet who holds the partition.
+            let scanned = Scanned { from: scan.from, listed: Listed::Unknown };
+            return self.peers.send(from, id, &Message::Scanned(scanned));
+        }
+        let peers = &mut self.peers;
+        answer_scan(self.replica.store(), scan, |message| peers.send(from, id, message));
     }
 
     /// A peer can be reached: messages to it will be carried. It counts once it has introduced itself.

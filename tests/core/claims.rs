@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use quorate::proto::error::Outcome;
 use quorate::proto::io::{Operation, Options, Output, Request, RequestId};
-use quorate::proto::message::{Acks, Hello, Message, Seen, decode_frame};
+use quorate::proto::message::{Acks, Hello, Listed, Message, Scanned, Seen, decode_frame};
 use quorate::proto::store::Store;
 use quorate::proto::version::{Context, Dot, Hlc, Object, Sibling};
 
@@ -59,14 +59,15 @@ fn a_page_that_does_not_lead_on_is_not_asked_for_again_without_end() {
     while let Some(output) = cluster.nodes[0].poll_output(cluster.now) {
         if let Output::Send { frames, .. } = output {
             let (envelope, message) = decode_frame(&frames).unwrap();
-            let Message::Scan { from, .. } = message else { panic!("{message:?}") };
-            asked = Some((envelope, from));
+            let Message::Scan(scan) = message else { panic!("{message:?}") };
+            asked = Some((envelope, scan.from));
         }
     }
     let (envelope, from) = asked.expect("node 1 holds partitions that node 0 does not");
     for next in [from, from.saturating_sub(1)] {
         let mut frame = Vec::new();
-        Message::Scanned { from, next: Some(next), keys: b"" }.encode(&envelope, &mut frame);
+        let listed = Listed::Rows { next: Some(next), rows: b"" };
+        Message::Scanned(Scanned { from, listed }).encode(&envelope, &mut frame);
         cluster.nodes[0].handle_frames(cluster.now, cluster.ids[1], &frame).unwrap();
         assert!(cluster.nodes[0].poll_output(cluster.now).is_none(), "asked again at {next} after {from}");
     }

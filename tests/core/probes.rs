@@ -1,7 +1,7 @@
 //! Probes over the peer stream: whether somebody is there does not depend on layouts.
 
 use quorate::proto::io::{Met, Output};
-use quorate::proto::message::{Envelope, Hello, Message, decode_frame};
+use quorate::proto::message::{Envelope, Hello, Listed, Message, Scanned, decode_frame};
 
 use super::Cluster;
 
@@ -36,7 +36,7 @@ fn a_probe_is_taken_from_a_member_with_any_layout() {
     Message::Probe { number: 11 }.encode(&envelope, &mut frame);
     Message::Probed { number: 12 }.encode(&envelope, &mut frame);
     // Of another layout, so nothing else that it says is taken.
-    Message::Scanned { from: 0, next: None, keys: b"" }.encode(&envelope, &mut frame);
+    Message::Scanned(Scanned { from: 0, listed: Listed::Unknown }).encode(&envelope, &mut frame);
     node.handle_frames(now, from, &frame).unwrap();
     let (mut answered, mut met, mut probed) = (None, None, None);
     while let Some(output) = node.poll_output(now) {

@@ -11,8 +11,8 @@ use quorate::proto::io::{
 };
 use quorate::proto::keys::ClusterKeys;
 use quorate::proto::message::{
-    Acks, Envelope, FetchHint, Fetched, Forward, HEADER, Hello, Hint, Hinted, Message, Seen, Stored,
-    encode_reply, encode_request, seal,
+    Acks, Envelope, Extent, FetchHint, Fetched, Forward, HEADER, Hello, Hint, Hinted, Listed, Message, Row,
+    Scan, Scanned, Seen, Stored, encode_reply, encode_request, put_row, seal,
 };
 use quorate::proto::rng::Rng;
 use quorate::proto::version::{Actor, Context, Dot, Epoch, Hlc, Object, Sibling, Value, VectorClock};
@@ -56,7 +56,7 @@ pub const KINDS: [&str; 28] = [
 ];
 /// Their numbers, in the same order.
 const NUMBERS: [u8; KINDS.len()] =
-    [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 18, 19, 16, 17, 20, 21, 22, 26, 27, 28, 29, 24, 25];
+    [1, 2, 3, 4, 5, 6, 7, 30, 31, 10, 11, 12, 13, 14, 15, 18, 19, 16, 17, 20, 21, 22, 26, 27, 28, 29, 24, 25];
 
 /// The name of the kind that a header says, if there is one of that number.
 pub fn kind_of(number: u8) -> Option<&'static str> {
@@ -254,7 +254,10 @@ impl Messages<'_> {
                 let partition = rng.below(300) as u16;
                 let from = u64::from(partition) << 56;
                 let limit = boundary(rng) as u32;
-                send(Message::Scan { keyspace, partition, from, limit }, &mut frame);
+                let until = rng.one_in(2).then(|| from | rng.next_u64() >> 8);
+                let known = rng.one_in(2).then(|| Extent { until, sum: boundary(rng) });
+                let wall_ms = boundary(rng);
+                send(Message::Scan(Scan { keyspace, partition, from, limit, wall_ms, known }), &mut frame);
             }
             "Probe" => send(Message::Probe { number: boundary(rng) as u32 }, &mut frame),
             "Probed" => send(Message::Probed { number: boundary(rng) as u32 }, &mut frame),
@@ -263,9 +266,10 @@ impl Messages<'_> {
                 send(hint(KINDS[kind], rng, (keyspace, detail), (&key, &object)), &mut frame);
             }
             "Scanned" => {
-                let mut keys = Vec::new();
+                let mut rows = Vec::new();
                 for _ in 0..pick(rng, 6) {
-                    put_bytes(&mut keys, &self::key(self.number, rng));
+                    let (key, item_hash) = (self::key(self.number, rng), boundary(rng));
+                    put_row(&mut rows, &Row { key: &key, item_hash, is_live: rng.one_in(2) });
                 }
                 let next = match rng.below(5) {
                     0 | 1 => None,
@@ -273,7 +277,12 @@ impl Messages<'_> {
                     3 => Some(detail.saturating_add(1 << rng.below(50))),
                     _ => Some(detail.saturating_sub(rng.below(2))),
                 };
-                send(Message::Scanned { from: detail, next, keys: &keys }, &mut frame);
+                let listed = match rng.below(8) {
+                    0 => Listed::Unknown,
+                    1 => Listed::Same(boundary(rng)),
+                    _ => Listed::Rows { next, rows: &rows },
+                };
+                send(Message::Scanned(Scanned { from: detail, listed }), &mut frame);
             }
             kind => {
                 let record = encoded_object(rng, self.facts);

@@ -117,7 +117,7 @@ impl Link {
                 decode_frame(frame).map_err(io::Error::other)?;
             frames = rest;
             match message {
-                Message::Fetched(_) | Message::Acknowledge(_) | Message::Scanned { .. } => {
+                Message::Fetched(_) | Message::Acknowledge(_) | Message::Scanned(_) => {
                     self.answered.insert(request_id);
                 }
                 Message::Forwarded { number, .. } => {
@@ -137,7 +137,7 @@ impl Link {
                 }
                 Message::Fetch { .. } => Questions::note(&mut self.questions.fetches, (request_id, 0)),
                 Message::Probe { .. } | Message::Probed { .. } => {}
-                Message::Scan { from, .. } => Questions::note(&mut self.questions.scans, (request_id, from)),
+                Message::Scan(scan) => Questions::note(&mut self.questions.scans, (request_id, scan.from)),
                 Message::Forward(forward) => {
                     Questions::note(&mut self.questions.forwards, (request_id, forward.number));
                 }

@@ -112,10 +112,10 @@ fn look_inside(message: &Message<'_>, keys: &ClusterKeys, fate: &mut Fate) {
             }
         }
         Message::Acknowledge(_) => fate.answers.push("Acknowledge".into()),
-        Message::Scanned { .. } => fate.answers.push("Scanned".into()),
+        Message::Scanned(_) => fate.answers.push("Scanned".into()),
         Message::Fetch { .. }
         | Message::Hello(_)
-        | Message::Scan { .. }
+        | Message::Scan(_)
         | Message::Probe { .. }
         | Message::Probed { .. } => {}
         message => {

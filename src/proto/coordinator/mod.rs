@@ -24,7 +24,7 @@ mod write;
 
 use std::collections::{BTreeMap, VecDeque};
 
-pub use self::scan::scan_partition;
+pub use self::scan::answer_scan;
 pub use self::tally::Ranks;
 
 use self::add::Once;
@@ -69,6 +69,15 @@ pub enum Origin {
         /// The number that this boot gave the forward.
         number: u64,
     },
+    /// A scan of this node, about a key whose copies differ.
+    Scan {
+        /// Its handle.
+        handle: u64,
+        /// The run of it.
+        number: u32,
+        /// Which key of the run.
+        at: u32,
+    },
 }
 
 /// Where a request stands.
@@ -89,8 +98,8 @@ enum Phase {
     Waiting,
     /// Carried out by another node: its slot, and the forward's number.
     Forwarded(u16, u64),
-    /// Waits for one page of a partition, asked of this slot.
-    Scanning(u16),
+    /// Waits for lists of a partition, or for reads of keys that differ in them.
+    Scanning,
 }
 
 #[derive(Debug)]
@@ -429,7 +438,7 @@ impl<S: Store> Turn<'_, S> {
                 Phase::Repairing => self.send_repairs(index),
                 Phase::Writing => self.write_again(index),
                 Phase::Forwarded(to, number) => self.forward_again(index, to, number),
-                Phase::Scanning(_) => self.scan_again(index),
+                Phase::Scanning => self.scan_again(index),
                 Phase::Waiting => self.take_up(index),
                 Phase::Free | Phase::Parked | Phase::Background => {}
             }
@@ -461,7 +470,8 @@ impl<S: Store> Turn<'_, S> {
             }
             // A write that was still waiting for the disk has written nothing, and may be tried again.
             Phase::Parked if !slot.request.is_empty() => self.finish(index, Reply::bare(Outcome::Overloaded)),
-            Phase::Reading | Phase::Parked | Phase::Waiting | Phase::Scanning(_) => {
+            Phase::Scanning => self.end_scan(index, Outcome::Timeout),
+            Phase::Reading | Phase::Parked | Phase::Waiting => {
                 let mut reply = Reply::bare(Outcome::Timeout);
                 reply.achieved.asked = slot.quorum.r;
                 reply.achieved.acked = slot.reading.answered.len().min(slot.quorum.r);
@@ -510,6 +520,7 @@ impl<S: Store> Turn<'_, S> {
         match origin {
             Origin::Client(id) => self.replies.push_back((id, reply)),
             Origin::Forward { from, boot, number } => self.answer_forward(from, boot, number, &reply),
+            Origin::Scan { handle, number, at } => self.scan_decided(handle, number, at, &reply),
         }
     }
 
@@ -619,10 +630,8 @@ impl<S: Store> Turn<'_, S> {
             if matches!(phase, Phase::Free | Phase::Parked | Phase::Waiting | Phase::Forwarded(..)) {
                 continue;
             }
-            if let Phase::Scanning(asked) = phase {
-                if asked == slot {
-                    self.scan_again(index);
-                }
+            if phase == Phase::Scanning {
+                self.list_again(index, slot);
                 continue;
             }
             let Some(rank) = self.replicas(index).rank(slot) else {

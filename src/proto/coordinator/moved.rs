@@ -17,8 +17,6 @@ impl<S: Store> Turn<'_, S> {
             match slot.phase {
                 Phase::Free => {}
                 Phase::Waiting => self.take_up(index),
-                // The partition of a scan changes as it goes on.
-                Phase::Scanning(_) => self.scan_again(index),
                 _ if self.routes.since(slot.partition) == self.routes.version() => {
                     self.redirect(index, before);
                 }
@@ -39,6 +37,7 @@ impl<S: Store> Turn<'_, S> {
             match slot.phase {
                 Phase::Reading | Phase::Background => self.fetch_again(index, replica),
                 Phase::Writing => self.write_again_to(index, |other| other == replica),
+                Phase::Scanning => self.list_again(index, replica),
                 _ => {}
             }
         }
@@ -54,6 +53,7 @@ impl<S: Store> Turn<'_, S> {
         match (phase, quorum) {
             // Its answer comes from elsewhere.
             (Phase::Forwarded(..), _) => {}
+            (Phase::Scanning, _) => self.scan_anew(index),
             // It was answered.
             (Phase::Background, _) => self.free(index),
             (Phase::Writing, Ok(quorum)) => {

@@ -14,6 +14,7 @@ mod hello;
 mod hint;
 mod reap;
 mod request;
+mod scan;
 #[cfg(test)]
 mod tests;
 
@@ -24,10 +25,11 @@ pub use hello::{Hello, Seen};
 pub use hint::{FetchHint, Hint, Hinted};
 pub use reap::{Evidence, Proof, Question, Tomb, decode_tombs, put_tomb};
 pub use request::{decode_reply, decode_request, encode_reply, encode_request};
+pub use scan::{Extent, Listed, Row, Scan, Scanned, decode_rows, put_row};
 
 use super::limits;
 use super::version::{is_counted, is_set};
-use super::wire::{Reader, WireError, put_bytes, put_varint};
+use super::wire::{Reader, WireError, put_bytes};
 
 /// Bytes of a frame before its body.
 pub const HEADER: usize = 32;
@@ -35,7 +37,7 @@ pub const HEADER: usize = 32;
 pub const VERSION: u8 = 1;
 
 /// What this release knows of messages. At level 0 there are requests between members of a list; level 1 adds
-/// probes, topologies and transfers; level 2 adds hints, the exchange, counters, sets, edits of parts and reaps.
+/// probes, topologies and transfers; level 2 adds hints, the exchange, counters, sets, edits of parts, reaps and scans by quorum.
 pub const LEVEL: u8 = 2;
 
 /// From this level on a node keeps hints for others. Each stream says which level its ends know.
@@ -50,6 +52,9 @@ pub const LEVEL_OF_REAPS: u8 = 2;
 
 /// The flag of a frame that names a count of reaps.
 const COUNTED: u16 = 1;
+
+/// From this level on a replica tells what it holds of a partition. A scan before it was another message.
+pub const LEVEL_OF_SCANS: u8 = 2;
 
 /// From this level on objects have elements, and requests put them in: all members have to know it.
 pub const LEVEL_OF_SETS: u8 = 2;
@@ -190,26 +195,6 @@ pub enum Message<'a> {
     },
     /// Says who the sender is; sent when a connection is made, and again in answer to one that asks.
     Hello(Hello),
-    /// Send one page of a partition.
-    Scan {
-        /// The keyspace.
-        keyspace: u16,
-        /// The partition.
-        partition: u16,
-        /// The first position prefix wanted.
-        from: u64,
-        /// At most this many keys (a page ends only between prefixes).
-        limit: u32,
-    },
-    /// Answers `Scan`.
-    Scanned {
-        /// The prefix from which it was asked.
-        from: u64,
-        /// Where the next page of the partition begins; `None` at its end.
-        next: Option<u64>,
-        /// Live keys, each a counted byte string.
-        keys: &'a [u8],
-    },
     /// A question to a keeper, as [`Ask`](crate::proto::keepers::Ask) writes it.
     Ask(&'a [u8]),
     /// A keeper's [`Answer`](crate::proto::keepers::Answer).
@@ -265,6 +250,10 @@ pub enum Message<'a> {
         /// The count.
         count: u64,
     },
+    /// Tell what you hold of a partition.
+    Scan(Scan),
+    /// Answers `Scan`.
+    Scanned(Scanned<'a>),
 }
 
 impl<'a> Message<'a> {
@@ -277,8 +266,6 @@ impl<'a> Message<'a> {
             Message::Forward(_) => 5,
             Message::Forwarded { .. } => 6,
             Message::Hello(_) => 7,
-            Message::Scan { .. } => 8,
-            Message::Scanned { .. } => 9,
             Message::Ask(_) => 10,
             Message::Answer(_) => 11,
             Message::Topology(_) => 12,
@@ -298,6 +285,8 @@ impl<'a> Message<'a> {
             Message::Proved(_) => 27,
             Message::Reap(_) => 28,
             Message::Stale { .. } => 29,
+            Message::Scan(_) => 30,
+            Message::Scanned(_) => 31,
         }
     }
 
@@ -324,7 +313,8 @@ impl<'a> Message<'a> {
                 0..10 => 0,
                 10..20 => 1,
                 20..26 => LEVEL_OF_HINTS,
-                _ => LEVEL_OF_REAPS,
+                26..30 => LEVEL_OF_REAPS,
+                _ => LEVEL_OF_SCANS,
             },
         }
     }
@@ -338,7 +328,7 @@ impl<'a> Message<'a> {
             | Message::Hint(Hint { object, .. }) => object.len(),
             Message::Forward(forward) => forward.request.len(),
             Message::Forwarded { reply, .. } => reply.map_or(0, <[u8]>::len),
-            Message::Scanned { keys, .. } => keys.len(),
+            Message::Scanned(Scanned { listed: Listed::Rows { rows, .. }, .. }) => rows.len(),
             Message::Compared(compared) => compared.records.len(),
             _ => 0,
         };
@@ -400,18 +390,6 @@ impl<'a> Message<'a> {
                 out.extend_from_slice(reply.unwrap_or_default());
             }
             Message::Hello(hello) => hello.encode(out),
-            Message::Scan { keyspace, partition, from, limit } => {
-                out.extend_from_slice(&keyspace.to_le_bytes());
-                out.extend_from_slice(&partition.to_le_bytes());
-                out.extend_from_slice(&from.to_le_bytes());
-                out.extend_from_slice(&limit.to_le_bytes());
-            }
-            Message::Scanned { from, next, keys } => {
-                out.extend_from_slice(&from.to_le_bytes());
-                out.push(u8::from(next.is_some()));
-                put_varint(out, next.unwrap_or(0));
-                out.extend_from_slice(keys);
-            }
             Message::Ask(bytes) | Message::Answer(bytes) | Message::Topology(bytes) => {
                 out.extend_from_slice(bytes);
             }
@@ -437,6 +415,8 @@ impl<'a> Message<'a> {
                 out.extend_from_slice(&partition.to_le_bytes());
                 out.extend_from_slice(&count.to_le_bytes());
             }
+            Message::Scan(scan) => scan.encode(out),
+            Message::Scanned(scanned) => scanned.encode(out),
         }
     }
 
@@ -486,21 +466,6 @@ impl<'a> Message<'a> {
                 }
             }
             7 => Message::Hello(Hello::decode(&mut reader)?),
-            8 => Message::Scan {
-                keyspace: reader.u16("keyspace")?,
-                partition: reader.u16("partition")?,
-                from: reader.u64("position")?,
-                limit: reader.u32("limit")?,
-            },
-            9 => {
-                let from = reader.u64("position")?;
-                let more = reader.u8("scanned")?;
-                let next = reader.varint("position")?;
-                if more > 1 || (more == 0 && next != 0) {
-                    return Err(WireError { what: "scanned" });
-                }
-                return Ok(Message::Scanned { from, next: (more == 1).then_some(next), keys: reader.rest() });
-            }
             16 => Message::Probe { number: reader.u32("probe number")? },
             17 => Message::Probed { number: reader.u32("probe number")? },
             _ => return Message::decode_cluster(kind, reader),
@@ -511,7 +476,7 @@ impl<'a> Message<'a> {
 }
 
 impl<'a> Message<'a> {
-    /// A body of the messages about the cluster itself, and about hints.
+    /// A body of the messages about the cluster itself, and of all that came later.
     fn decode_cluster(kind: u8, mut reader: Reader<'a>) -> Result<Message<'a>, WireError> {
         Ok(match kind {
             10 => Message::Ask(reader.rest()),
@@ -542,6 +507,8 @@ impl<'a> Message<'a> {
                 reader.end("message end")?;
                 Message::Stale { partition, count }
             }
+            30 => Message::Scan(Scan::decode(&mut reader)?),
+            31 => Message::Scanned(Scanned::decode(&mut reader)?),
             _ => return Err(WireError { what: "message kind" }),
         })
     }
@@ -596,17 +563,4 @@ pub fn decode_frame(frame: &[u8]) -> Result<(Envelope, Message<'_>), WireError> 
         }
     }
     Ok((envelope, Message::decode_body(kind, reader.rest())?))
-}
-
-/// Reads the keys of a `Scanned`, one after another.
-///
-/// # Errors
-/// Names what is wrong at the first bad one.
-pub fn decode_keys(mut keys: &[u8], mut visit: impl FnMut(&[u8])) -> Result<(), WireError> {
-    while !keys.is_empty() {
-        let mut reader = Reader::new(keys);
-        visit(reader.bytes(limits::KEY_MAX, "scanned key")?);
-        keys = reader.rest();
-    }
-    Ok(())
 }

@@ -222,7 +222,7 @@ impl Fake {
         let begin = keys.len().min(cursor as usize);
         let end = keys.len().min(begin + limit);
         let next = if end == keys.len() { 0 } else { end as u64 };
-        ScanPage { keys: keys[begin..end].to_vec(), next }
+        ScanPage { keys: keys[begin..end].to_vec(), next, layout_version: 7 }
     }
 }
 
