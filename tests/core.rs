@@ -41,6 +41,8 @@ mod probes;
 mod read_only;
 #[path = "core/reap.rs"]
 mod reap;
+#[path = "core/scans.rs"]
+mod scans;
 #[path = "core/seen.rs"]
 mod seen;
 #[path = "core/sets.rs"]

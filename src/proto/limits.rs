@@ -66,7 +66,7 @@ pub const SCAN_PAGE_MAX: u32 = 1_024;
 pub const SCAN_VISITS_MAX: usize = 4_096;
 /// Bytes of keys after which a page, or what one replica lists of it, ends.
 pub const SCAN_BYTES_MAX: usize = 1 << 20;
-/// Keys of which copies differ in one run of a scan: each costs a read.
+/// Keys of which copies differ in what is listed at one time, and after which a page ends: each costs a read.
 pub const SCAN_READS_MAX: usize = 64;
 /// Of these, read at one time.
 pub const SCAN_READS_OPEN: usize = 16;

@@ -41,8 +41,9 @@ pub(super) struct Scanning {
     /// The next prefix wanted: what is before it is in the page.
     cursor: u64,
     limit: u32,
-    /// Rows looked at so far, live or not, and the bytes of keys in the page.
+    /// Rows looked at so far, live or not, those of them that were read, and the bytes of keys in the page.
     visited: usize,
+    read: usize,
     bytes: usize,
     page: ScanPage,
     /// The fewest replicas that any run was listed by.
@@ -243,6 +244,7 @@ impl<S: Store> Turn<'_, S> {
         let scanning = &mut slot.scanning;
         if scanning.page.keys.len() >= scanning.limit as usize
             || scanning.visited >= limits::SCAN_VISITS_MAX
+            || scanning.read >= limits::SCAN_READS_MAX
             || scanning.bytes >= limits::SCAN_BYTES_MAX
         {
             self.finish_scan(index);
@@ -421,6 +423,7 @@ impl<S: Store> Turn<'_, S> {
         let listed_by = run.answered.len();
         scanning.fewest = Some(scanning.fewest.map_or(listed_by, |fewest| fewest.min(listed_by)));
         scanning.visited += run.found.len();
+        scanning.read += run.found.iter().filter(|found| found.differs).count();
         for found in run.found.into_iter().filter(|found| found.is_live) {
             scanning.bytes += found.key.len();
             scanning.page.keys.push(found.key);
@@ -476,7 +479,7 @@ impl<S: Store> Turn<'_, S> {
     pub fn scanned(&mut self, from: u16, id: u64, version: u64, scanned: &Scanned<'_>) {
         let Some(index) = self.find_wire_id(id) else { return };
         let slot = &self.coordinator.slots[index];
-        let is_old = version < self.routes.since(slot.partition) && !cfg!(mutant = "scan_stale_list");
+        let is_old = version < self.routes.since(slot.partition);
         if slot.phase != Phase::Scanning || is_old {
             return;
         }

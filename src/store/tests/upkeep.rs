@@ -322,7 +322,7 @@ impl Pair {
         assert_eq!(self.store.len(), self.model.len() as u64);
         for partition in 0..PARTITIONS as u16 {
             let mut seen = Vec::new();
-            self.store.scan(partition, 0, &mut |key, record| {
+            let is_whole = self.store.scan(partition, 0, &mut |key, record| {
                 seen.push((key.position, key.key.to_vec(), record.sequence, record.object.to_vec()));
                 ControlFlow::Continue(())
             });
@@ -333,6 +333,7 @@ impl Pair {
             expected.sort();
             assert_eq!(seen.len(), expected.len());
             assert!(seen == expected);
+            assert!(is_whole, "nothing was passed over, parts of large objects least of all");
             let stats = self.store.partition_stats(partition);
             assert_eq!(stats.keys, expected.len() as u64);
             let expiring = self
