@@ -22,9 +22,10 @@ SLOPPY_BUGS=(hint_aged hint_replaced hint_undurable fallback_actor)
 COUNTER_BUGS=(covered_forgotten covered_added count_plain_actor)
 REAP_BUGS=(reap_any_replica reap_ignores_hints reap_unconditional reap_undurable reap_uncounted)
 SET_BUGS=(set_remove_all set_merge_keeps)
+SCAN_BUGS=(scan_one_replica scan_last_bound scan_first_copy scan_unknown_list)
 STORE_BUGS=(replay_order tombstone_rule checksum_seed manifest_order)
 ALL_BUGS=("${BUGS[@]}" "${STORE_BUGS[@]}" "${MEMBERSHIP_BUGS[@]}" "${SLOPPY_BUGS[@]}" "${EXCHANGE_BUGS[@]}" "${COUNTER_BUGS[@]}"
-    "${REAP_BUGS[@]}" "${SET_BUGS[@]}")
+    "${REAP_BUGS[@]}" "${SET_BUGS[@]}" "${SCAN_BUGS[@]}")
 SEARCHED=500
 failures=0
 summary=$(mktemp)
@@ -91,6 +92,7 @@ world_of() {
     case " ${COUNTER_BUGS[*]} " in *" $1 "*) printf counters && return ;; esac
     case " ${REAP_BUGS[*]} " in *" $1 "*) printf reap && return ;; esac
     case " ${SET_BUGS[*]} " in *" $1 "*) printf sets && return ;; esac
+    case " ${SCAN_BUGS[*]} " in *" $1 "*) printf scans && return ;; esac
 }
 
 search_planted() {
@@ -120,6 +122,7 @@ case ${1:-} in
     "$clean" sim --profile counters --seeds 0..150 >/dev/null || fail '150 seeds of keys that are counted on'
     "$clean" sim --profile reap --seeds 0..100 >/dev/null || fail '100 seeds of a cluster that reaps'
     "$clean" sim --profile sets --seeds 0..150 >/dev/null || fail '150 seeds of keys that are sets'
+    "$clean" sim --profile scans --seeds 0..150 >/dev/null || fail '150 seeds of clients who walk through all keys'
     "$clean" sim --seeds 0..100 --twice --partial >/dev/null || fail '100 seeds twice'
     replay_planted
     ;;
@@ -133,6 +136,7 @@ soak)
     "$clean" sim --profile counters --seeds "0..${2:-20000}" || fail "${2:-20000} seeds of keys that are counted on"
     "$clean" sim --profile reap --seeds "0..${2:-20000}" || fail "${2:-20000} seeds of a cluster that reaps"
     "$clean" sim --profile sets --seeds "0..${2:-20000}" || fail "${2:-20000} seeds of keys that are sets"
+    "$clean" sim --profile scans --seeds "0..${2:-20000}" || fail "${2:-20000} seeds of clients who walk through all keys"
     search_planted
     ;;
 record)

@@ -191,6 +191,7 @@ fn run_seeds(seeds: Range<u64>, arguments: &SimArguments) -> Result<(), String> 
         "sloppy" => range.counts.missing_of_sloppy(),
         "counters" => range.counts.missing_of_counters(),
         "reap" => range.counts.missing_of_reap(),
+        "scans" => range.counts.missing_of_scans(),
         _ => Vec::new(),
     };
     if !missing.is_empty() && !arguments.partial {

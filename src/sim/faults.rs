@@ -228,6 +228,8 @@ pub struct Profile {
     pub counts: bool,
     /// Keys are sets, and hold nothing else.
     pub sets: bool,
+    /// Clients walk through all keys, of which there are more.
+    pub walks: bool,
 }
 
 /// What bounds hints in a run.
@@ -261,7 +263,7 @@ pub struct Moving {
 }
 
 /// Names of the profiles that `--profile` takes.
-pub const PROFILES: [&str; 16] = [
+pub const PROFILES: [&str; 17] = [
     "swarm",
     "calm",
     "network",
@@ -278,6 +280,7 @@ pub const PROFILES: [&str; 16] = [
     "counters",
     "reap",
     "sets",
+    "scans",
 ];
 
 impl Profile {
@@ -348,6 +351,7 @@ impl Profile {
                 }
             }
             "reap" => profile.reap_deletes(seed, &mut rng),
+            "scans" => profile.let_clients_walk(seed, &mut rng),
             other => panic!("no profile is called `{other}`"),
         }
         if name != "calm" {
@@ -425,6 +429,7 @@ impl Profile {
             hints: None,
             counts: false,
             sets: false,
+            walks: false,
         }
     }
 
@@ -535,6 +540,22 @@ impl Profile {
         // Replicas that are back may be told of a delete long before they are given what it deletes.
         self.hints.iter_mut().for_each(|hints| hints.rate = 4_000 << rng.below(4));
         self.acknowledged_target += 300;
+    }
+
+    /// Trap T15: clients walk through all keys, while members change in three of four seeds.
+    fn let_clients_walk(&mut self, seed: u64, rng: &mut Rng) {
+        self.walks = true;
+        if seed % 4 == 3 {
+            self.draw_network_faults(rng);
+            self.draw_disk_faults(rng);
+            self.draw_clock_faults(rng);
+        } else {
+            self.let_members_change(rng);
+        }
+        // What is incomplete tells nothing of its keys until it was compared.
+        self.compare_copies(rng);
+        self.foreign_layout = false;
+        self.acknowledged_target += 500;
     }
 
     /// Traps T5, T8 and T9: members join, leave, die and come back empty, under everything else.

@@ -22,6 +22,7 @@
 //! | `counting`, `elements` | the same for what is counted, and for what is in sets |
 //! | `nemesis`, `kept` | operators who change the members, and what befalls them; what must hold of that |
 //! | `hinted` | hints, and what must hold of them |
+//! | `walks` | clients who walk through all keys, and what they must have met |
 //! | `property`, `report`, `trace` | what must hold, what was exercised, and what happened |
 //!
 //! A run has a safety phase, in which faults strike, and a liveness phase: everything is healed, every
@@ -53,6 +54,7 @@ mod run;
 mod store;
 mod strikes;
 mod trace;
+mod walks;
 mod watched;
 mod workload;
 mod world;

@@ -38,13 +38,15 @@ pub enum Property {
     Reaped,
     /// A copy and an answer have the elements that were added and not covered, as their contexts say.
     Elements,
+    /// T15: a walk shows once what is there throughout, and nothing that was deleted before.
+    Scanned,
     /// The core's own assertions.
     Assertion,
 }
 
 impl Property {
     /// All, in the order of the report.
-    pub const ALL: [Property; 18] = [
+    pub const ALL: [Property; 19] = [
         Property::NoLostWrite,
         Property::NoValueFromNowhere,
         Property::Causality,
@@ -62,17 +64,19 @@ impl Property {
         Property::Counted,
         Property::Reaped,
         Property::Elements,
+        Property::Scanned,
         Property::Assertion,
     ];
 
     /// Those that only profiles of their own exercise: where members change, where keys count, where they are reaped,
-    /// and where they are sets.
-    pub const APART: [Property; 5] = [
+    /// where they are sets, and where clients walk through them.
+    pub const APART: [Property; 6] = [
         Property::OneTopology,
         Property::RemovedStays,
         Property::Counted,
         Property::Reaped,
         Property::Elements,
+        Property::Scanned,
     ];
 
     /// Its name in reports and in the register of planted bugs.
@@ -95,6 +99,7 @@ impl Property {
             Property::Counted => "T11-counted",
             Property::Reaped => "T6-reaped-stays",
             Property::Elements => "S1-elements",
+            Property::Scanned => "T15-scanned",
             Property::Assertion => "A4-assertion",
         }
     }

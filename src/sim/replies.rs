@@ -73,7 +73,7 @@ impl Oracle {
         self.replies += 1;
         let refused = is_refusal(&reply.outcome);
         tracked.end = if refused { End::Refused } else { End::Answered };
-        if action == Action::Scan {
+        if matches!(action, Action::Scan { .. }) {
             return self.judge_scan(id, key, reply);
         }
         self.bind(id, key, reply)?;

@@ -7,6 +7,7 @@ use crate::planted;
 
 use super::faults::Fault;
 use super::oracle::{Property, Violation};
+use super::walks::WALK_ACTS;
 
 /// Counts of one run or of many.
 #[derive(Clone, Debug, Default)]
@@ -171,7 +172,7 @@ impl Counts {
     pub fn missing_of_membership(&self) -> Vec<String> {
         let acts = ACTS.iter().filter(|act| !self.acts.contains_key(**act));
         let mut missing: Vec<String> = acts.map(|act| (*act).to_owned()).collect();
-        let others = [Property::Counted, Property::Reaped, Property::Elements];
+        let others = [Property::Counted, Property::Reaped, Property::Elements, Property::Scanned];
         let checks = Property::ALL.iter().filter(|property| !others.contains(property));
         let checks = checks.filter(|property| !self.checks.contains_key(property));
         missing.extend(checks.map(|property| format!("property {}", property.name())));
@@ -187,6 +188,12 @@ impl Counts {
     /// What a range of seeds of the profile in which keys are reaped should have exercised and did not.
     pub fn missing_of_reap(&self) -> Vec<String> {
         let acts = REAP_ACTS.iter().filter(|act| !self.acts.contains_key(**act));
+        acts.map(|act| (*act).to_owned()).collect()
+    }
+
+    /// What a range of seeds of the profile in which clients walk through all keys should have exercised and did not.
+    pub fn missing_of_scans(&self) -> Vec<String> {
+        let acts = WALK_ACTS.iter().filter(|act| !self.acts.contains_key(**act));
         acts.map(|act| (*act).to_owned()).collect()
     }
 

@@ -31,6 +31,9 @@ const KEYS: [&[u8]; 12] = [
     b"z",
 ];
 
+/// How many more there are where clients walk through all of them.
+const MORE_KEYS: usize = 28;
+
 /// How long the exchange has to make copies equal when nothing breaks any more.
 const EXCHANGE_MAX: Time = 120_000 * MS;
 
@@ -157,17 +160,19 @@ fn config_of(profile: &Profile) -> Config {
 
 fn keys_of(profile: &Profile, config: &Config, layout: &Layout, cluster: &ClusterKeys) -> Vec<KeyInfo> {
     let keyspaces = profile.keyspaces.len();
-    let keys = KEYS.iter().enumerate().map(|(number, key)| {
+    let more = (0..if profile.walks { MORE_KEYS } else { 0 }).map(|number| format!("w{number}").into_bytes());
+    let names = KEYS.iter().map(|key| key.to_vec()).chain(more);
+    let keys = names.enumerate().map(|(number, key)| {
         let keyspace = (number % keyspaces) as u16;
         let settings = config.keyspace(keyspace);
-        let position = ring::position(&cluster.hash, keyspace, key);
+        let position = ring::position(&cluster.hash, keyspace, &key);
         let owners = layout.replicas(keyspace, layout.partition(position));
         let n = owners.len() as u8;
         let majority = n / 2 + 1;
         let name_of = |slot: u16| &layout.member(slot).name;
         let machine = |slot: u16| config.members.iter().position(|member| member.name == *name_of(slot));
         KeyInfo {
-            name: (keyspace, key.to_vec()),
+            name: (keyspace, key),
             n,
             w: settings.w.unwrap_or(majority),
             r: settings.r.unwrap_or(majority),
@@ -216,6 +221,7 @@ fn live(world: &mut World) -> Judged {
         world.plan(at, Event::Turn { client });
     }
     world.plan_strikes();
+    world.plan_walks();
     let (target, limit) = (world.profile.acknowledged_target, world.profile.time_limit);
     world.run_until(limit, &|world| world.acknowledged >= target)?;
     heal(world)?;
@@ -236,6 +242,7 @@ fn live(world: &mut World) -> Judged {
         world.judge_old_copies()?;
     }
     world.await_reaps()?;
+    world.judge_lists()?;
     let keys = 0..world.oracle.keys().len();
     let found = keys.map(|key| world.last_copies(key)).collect::<Judged<Vec<_>>>()?;
     world.oracle.finish(&found)
@@ -382,6 +389,11 @@ mod tests {
     #[test]
     fn every_copy_has_what_was_added_and_not_removed() {
         check("sets", Fault::LostRecord);
+    }
+
+    #[test]
+    fn a_walk_shows_each_key_once_while_members_change() {
+        check("scans", Fault::Pause);
     }
 
     #[test]

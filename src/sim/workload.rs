@@ -61,7 +61,12 @@ pub enum Action {
     /// An element taken out that was put in before.
     RemoveElement,
     /// A page of a scan.
-    Scan,
+    Scan {
+        /// Where it begins.
+        cursor: u64,
+        /// About how many keys it has.
+        limit: u32,
+    },
     /// Something that must be refused.
     Wrong(Wrong),
 }
@@ -80,7 +85,7 @@ pub enum Wrong {
 impl Action {
     /// Whether it may write.
     pub fn writes(self) -> bool {
-        !matches!(self, Action::Get | Action::Scan)
+        !matches!(self, Action::Get | Action::Scan { .. })
     }
 
     /// Whether its event is a tombstone.
@@ -164,9 +169,9 @@ impl Issued {
             }
             Action::AddElement => Operation::Edit(Edit::AddElements(vec![&self.piece])),
             Action::RemoveElement => Operation::Edit(Edit::RemoveElements(vec![&self.piece])),
-            Action::Scan => Operation::Scan { cursor: 0, limit: 50 },
+            Action::Scan { cursor, limit } => Operation::Scan { cursor, limit },
         };
-        let key = if self.action == Action::Scan { &[] } else { key };
+        let key = if matches!(self.action, Action::Scan { .. }) { &[] } else { key };
         Request { keyspace, key, operation, options: self.options }
     }
 }
@@ -236,7 +241,7 @@ impl Workload {
             clients: vec![client; clients],
             weights,
             popularity,
-            think: 1_000_000 * (10 + rng.below(40)),
+            think: 1_000_000 * (10 + rng.below(40)) * if profile.walks { 5 } else { 1 },
             ballast_max: profile.ballast_max.max(if rng.one_in(4) { 4_000 } else { 60 }),
             w_min: profile.w_min,
             is_sloppy: profile.hints.is_some(),
@@ -296,6 +301,15 @@ impl Workload {
         issued
     }
 
+    /// A page of a walk by R, or by the keyspace's own.
+    pub fn page(&mut self, key: usize, action: Action, r: Option<u8>) -> Issued {
+        let id = self.next_id;
+        self.next_id += 1;
+        let options = Options { r, ..Options::default() };
+        let (piece, token, bent, expires_ms) = (Vec::new(), None, None, None);
+        Issued { id, client: 0, key, action, piece, token, bent, expires_ms, options }
+    }
+
     fn issue(&mut self, client: usize, key: usize, action: Action, wall_ms: u64) -> Issued {
         let id = self.next_id;
         self.next_id += 1;
@@ -335,6 +349,8 @@ impl Workload {
         match action {
             Action::Wrong(Wrong::NoTime) => options.timeout = Some(Duration::ZERO),
             Action::Wrong(Wrong::TooManyReplicas) => options.r = Some(self.replicas[key] + 1),
+            // Nothing is promised of a single page, by whomever.
+            Action::Scan { .. } => (options.r, options.pr) = (Some(1), None),
             _ => {}
         }
         if self.counts || self.sets {
@@ -372,7 +388,7 @@ impl Workload {
             }
             8 => Action::EditDelete,
             9 => Action::Expire,
-            10 => Action::Scan,
+            10 => Action::Scan { cursor: 0, limit: 50 },
             _ => Action::Wrong(match self.rng.below(3) {
                 0 => Wrong::TooManyReplicas,
                 1 => Wrong::NoTime,

@@ -17,6 +17,7 @@ use super::replies::outcome_name;
 use super::report::Counts;
 use super::strikes::Strike;
 use super::trace::{Trace, show, show_dot};
+use super::walks::Walks;
 use super::watched::{KeyName, Noted, WatchedStore};
 use super::workload::{Action, Issued, Workload};
 use crate::proto::config::Config;
@@ -48,6 +49,8 @@ pub(super) enum Event {
     ReadDone { machine: usize, boot: u64, ticket: Ticket, key: KeyName },
     /// A client has thought.
     Turn { client: usize },
+    /// One who walks through all keys goes on.
+    Walk { walker: usize },
     /// A request should have been answered by now.
     Overdue { id: u64 },
     /// Something breaks or is mended.
@@ -136,6 +139,10 @@ pub(super) struct World {
     pub(super) config: Config,
     /// Who changes the members, if they change.
     pub(super) nemesis: Option<Box<Nemesis>>,
+    /// Who walks through all keys, if anybody does.
+    pub(super) walks: Option<Box<Walks>>,
+    /// Pages that came in the liveness phase.
+    pub(super) pages: BTreeMap<u64, Reply>,
     /// Events of this millisecond.
     spins: u64,
 }
@@ -199,6 +206,8 @@ impl World {
             acknowledged: 0,
             is_safety_phase: true,
             nemesis: Nemesis::new(&profile, seed),
+            walks: profile.walks.then(|| Walks::new(seed)),
+            pages: BTreeMap::new(),
             spins: 0,
             profile,
             config,
@@ -236,6 +245,7 @@ impl World {
     fn happen(&mut self, event: Event) -> Judged {
         match event {
             Event::Turn { client } => self.take_turn(client),
+            Event::Walk { walker } => self.walk(walker),
             Event::Overdue { id } => self.look_for_reply(id),
             Event::Strike(strike) => self.strike(strike),
             event => {
@@ -685,7 +695,11 @@ impl World {
         }
         if !self.is_safety_phase {
             self.outcomes.insert(id.0, name.to_owned());
+            if reply.page.is_some() || self.walks.is_some() {
+                self.pages.insert(id.0, reply.clone());
+            }
         }
+        self.take_page(id.0, reply)?;
         if let (Some(token), Some(key)) = (learned.token, key) {
             let client = self.oracle.client_of(id.0);
             self.workload.learn(client, key, token);
