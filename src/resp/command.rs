@@ -182,6 +182,7 @@ static COMMANDS: &[Command] = &[
     row("q.dev", 2, NONE, Keys::None, Run::Once(playground::dev)),
     row("q.cluster", -2, WRITE, Keys::None, Run::Alone(cluster::cluster)),
     row("scan", -2, NONE, Keys::None, Run::Alone(walk::scan)),
+    row("q.scan", -2, NONE, Keys::None, Run::Alone(walk::scan_by_quorum)),
     row("keys", 2, NONE, Keys::None, Run::Alone(walk::keys)),
     row("randomkey", 1, NONE, Keys::None, Run::Alone(walk::random)),
     row("dbsize", 1, NONE, Keys::None, Run::Alone(walk::size)),

@@ -24,6 +24,7 @@ mod number;
 mod object;
 mod order;
 mod overlap;
+mod page_token;
 pub mod parse;
 mod parts;
 mod playground;

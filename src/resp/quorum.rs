@@ -209,10 +209,13 @@ pub(super) enum Word {
     By,
     To,
     Id,
+    Match,
+    Prefix,
+    Count,
 }
 
 pub(super) fn option(args: Args<'_>, at: usize) -> Result<Word, Refusal> {
-    const WORDS: [(&str, Word); 15] = [
+    const WORDS: [(&str, Word); 18] = [
         ("R", Word::R),
         ("W", Word::W),
         ("PR", Word::Pr),
@@ -228,6 +231,9 @@ pub(super) fn option(args: Args<'_>, at: usize) -> Result<Word, Refusal> {
         ("BY", Word::By),
         ("TO", Word::To),
         ("ID", Word::Id),
+        ("MATCH", Word::Match),
+        ("PREFIX", Word::Prefix),
+        ("COUNT", Word::Count),
     ];
     WORDS.into_iter().find_map(|(name, word)| args.is(at, name).then_some(word)).ok_or(SYNTAX)
 }

@@ -1,9 +1,17 @@
-//! Commands over a whole keyspace: `SCAN`, `KEYS`, `RANDOMKEY`, `DBSIZE`, `FLUSHDB`, `FLUSHALL`.
+//! Commands over a whole keyspace: `SCAN`, `Q.SCAN`, `KEYS`, `RANDOMKEY`, `DBSIZE`, `FLUSHDB`, `FLUSHALL`.
+//!
+//! ```text
+//! Q.SCAN cursor [MATCH pattern] [PREFIX prefix] [COUNT n] [R r] [TIMEOUT ms]
+//!   → cursor, keys, acked, asked and, only when they are so: weak, layout_changed
+//! ```
 //!
 //! Each is a loop of scan pages; a flush deletes the keys of a page, a bounded number at a time, before
 //! it asks for the next. The loop is the connection's only command while it runs, and nothing is locked:
 //! what others write meanwhile stays (trap T12), and what a walk that broke off did stays done, so
 //! running it again goes on.
+//!
+//! All of them read by R, by default the keyspace's: so `DBSIZE` is how many keys `KEYS` would name, and a flush
+//! deletes whatever a read would show.
 //!
 //! No place knows all keys, so `RANDOMKEY` draws a random place of the keyspace and then one of the first keys from
 //! there on: every key can be drawn, though not all are equally likely.
@@ -11,16 +19,18 @@
 //! Rule: a page that failed ends the walk with its error. Nothing is answered as a whole that is a part.
 
 use crate::proto::error::Outcome;
-use crate::proto::io::{Edit, Operation, Reply, Request, ScanPage};
+use crate::proto::io::{Achieved, Edit, Operation, Options, Reply, Request, ScanPage};
 use crate::proto::limits::{KEYSPACES_MAX, SCAN_PAGE_MAX};
 use crate::proto::rng::Rng;
 
 use super::answer::failure;
 use super::glob::{self, Budget};
 use super::limits::{FLUSH_IN_FLIGHT_MAX, KEYS_ANSWER_MAX, PATTERN_MAX, PATTERN_STEPS_MAX};
-use super::number::{SYNTAX, integer_at};
+use super::number::{SYNTAX, count_at, integer_at};
 use super::order::Place;
+use super::page_token::PageToken;
 use super::parse::Args;
+use super::quorum::{Word, flag, number, option, set, shared, text};
 use super::reply::{Protocol, Writer};
 use super::session::{Handled, Refusal, Session, Turn};
 use super::strings::LATEST;
@@ -35,6 +45,7 @@ pub struct Walk {
     purpose: Purpose,
     keyspace: u16,
     protocol: Protocol,
+    options: Options,
     limit: u32,
     /// Keys of the page that are still to be deleted.
     doomed: Vec<Vec<u8>>,
@@ -45,6 +56,10 @@ pub struct Walk {
     /// Where the next page begins; 0 once the keyspace is at its end.
     next: u64,
     found: u64,
+    /// Of the last page: by whom it was read, whether weakly, and under which layout.
+    achieved: Achieved,
+    weak: bool,
+    layout_version: u64,
     failure: Option<String>,
 }
 
@@ -52,6 +67,8 @@ pub struct Walk {
 enum Purpose {
     /// One page of keys that match.
     Scan { pattern: Option<Vec<u8>>, shows_strings: bool },
+    /// The same, and who said so. `since` is the layout of the page before.
+    Page { pattern: Option<Vec<u8>>, prefix: Vec<u8>, since: Option<u64> },
     /// All keys that match, written one after the other.
     Keys { pattern: Vec<u8>, written: Vec<u8> },
     /// How many keys there are.
@@ -71,11 +88,7 @@ pub fn scan(session: &mut Session, turn: &mut Turn<'_>, args: Args<'_>) -> Handl
         if args.is(at, "MATCH") {
             pattern = Some(checked_pattern(value)?);
         } else if args.is(at, "COUNT") {
-            let count = integer_at(args, at + 1)?;
-            if count < 1 {
-                return Err(SYNTAX);
-            }
-            limit = u32::try_from(count).unwrap_or(u32::MAX).min(SCAN_PAGE_MAX);
+            limit = limit_at(args, at + 1)?;
         } else if args.is(at, "TYPE") {
             shows_strings = value.eq_ignore_ascii_case(b"string");
         } else {
@@ -85,6 +98,40 @@ pub fn scan(session: &mut Session, turn: &mut Turn<'_>, args: Args<'_>) -> Handl
     let keyspace = session.keyspace;
     begin(session, turn, Purpose::Scan { pattern, shows_strings }, keyspace, (cursor, limit));
     Ok(())
+}
+
+/// `Q.SCAN`
+pub fn scan_by_quorum(session: &mut Session, turn: &mut Turn<'_>, args: Args<'_>) -> Handled {
+    let keyspace = session.keyspace;
+    let token = PageToken::from_text(args.at(1), keyspace)?;
+    let (mut pattern, mut prefix, mut limit, mut options) = (None, None, 10, LATEST);
+    let mut at = 2;
+    while at < args.len() {
+        at += match option(args, at)? {
+            Word::Match => set(&mut pattern, checked_pattern(args.get(at + 1).ok_or(SYNTAX)?)?),
+            Word::Prefix => set(&mut prefix, args.get(at + 1).ok_or(SYNTAX)?.to_vec()),
+            Word::Count => {
+                limit = limit_at(args, at + 1)?;
+                2
+            }
+            Word::R => set(&mut options.r, count_at(args, at + 1)?),
+            Word::Sloppy => return Err(SYNTAX),
+            word => shared(word, args, at, &mut options)?,
+        };
+    }
+    let (cursor, since) = (token.map_or(0, |token| token.next), token.map(|token| token.layout_version));
+    let purpose = Purpose::Page { pattern, prefix: prefix.unwrap_or_default(), since };
+    begin_with(session, turn, purpose, keyspace, (cursor, limit, options));
+    Ok(())
+}
+
+/// How many keys a page shall have.
+fn limit_at(args: Args<'_>, at: usize) -> Result<u32, Refusal> {
+    let count = integer_at(args, at)?;
+    if count < 1 {
+        return Err(SYNTAX);
+    }
+    Ok(u32::try_from(count).unwrap_or(u32::MAX).min(SCAN_PAGE_MAX))
 }
 
 /// As C reads a number without a sign: nothing is 0, and a minus counts down from 2⁶⁴.
@@ -161,18 +208,32 @@ fn begin(
     keyspace: u16,
     (cursor, limit): (u64, u32),
 ) {
+    begin_with(session, turn, purpose, keyspace, (cursor, limit, LATEST));
+}
+
+fn begin_with(
+    session: &mut Session,
+    turn: &mut Turn<'_>,
+    purpose: Purpose,
+    keyspace: u16,
+    (cursor, limit, options): (u64, u32, Options),
+) {
     let protocol = session.protocol;
     session.begin_walk(turn, |place| Walk {
         place,
         purpose,
         keyspace,
         protocol,
+        options,
         limit,
         doomed: Vec::new(),
         shown: Vec::new(),
         waiting: 0,
         next: cursor,
         found: 0,
+        achieved: Achieved::default(),
+        weak: false,
+        layout_version: 0,
         failure: None,
     });
 }
@@ -203,7 +264,10 @@ impl Walk {
     pub fn handle_reply(&mut self, reply: Reply, turn: &mut Turn<'_>) -> Option<Vec<u8>> {
         self.waiting -= 1;
         match reply {
-            Reply { outcome: Outcome::Ok, page: Some(page), .. } => self.take_page(*page),
+            Reply { outcome: Outcome::Ok, page: Some(page), achieved, weak, .. } => {
+                (self.achieved, self.weak, self.layout_version) = (achieved, weak, page.layout_version);
+                self.take_page(*page);
+            }
             Reply { outcome: Outcome::Ok, page: None, .. } => self.found += u64::from(reply.applied),
             // Somebody else deleted it.
             Reply { outcome: Outcome::NotFound, .. } => {}
@@ -230,7 +294,7 @@ impl Walk {
 
     fn submit(&mut self, turn: &mut Turn<'_>, key: &[u8], operation: Operation<'_>) {
         self.waiting += 1;
-        let request = Request { keyspace: self.keyspace, key, operation, options: LATEST };
+        let request = Request { keyspace: self.keyspace, key, operation, options: self.options };
         turn.backend.submit(self.place, &request);
     }
 
@@ -241,7 +305,7 @@ impl Walk {
             Purpose::Random { ref mut went_round, .. } if self.next == 0 => {
                 !core::mem::replace(went_round, true)
             }
-            Purpose::Scan { .. } => false,
+            Purpose::Scan { .. } | Purpose::Page { .. } => false,
             Purpose::Flush { last_keyspace } if self.next == 0 && self.keyspace < last_keyspace => {
                 self.keyspace += 1;
                 true
@@ -252,6 +316,9 @@ impl Walk {
 
     fn take_page(&mut self, mut page: ScanPage) {
         self.next = page.next;
+        if let Purpose::Page { prefix, .. } = &self.purpose {
+            page.keys.retain(|key| key.starts_with(prefix));
+        }
         let mut budget = Budget(PATTERN_STEPS_MAX);
         let mut is_shown = |pattern: &[u8], key: &[u8]| glob::matches(pattern, key, &mut budget);
         let too_costly = "ERR the pattern takes too many steps to match".to_owned();
@@ -259,13 +326,15 @@ impl Walk {
             Purpose::Count => self.found += page.keys.len() as u64,
             Purpose::Flush { .. } => self.doomed = page.keys,
             Purpose::Scan { shows_strings: false, .. } => {}
-            Purpose::Scan { pattern: None, .. } | Purpose::Random { .. } => self.shown = page.keys,
-            Purpose::Scan { pattern: Some(pattern), .. } => {
+            Purpose::Random { .. } => self.shown = page.keys,
+            Purpose::Scan { pattern, .. } | Purpose::Page { pattern, .. } => {
                 let mut failed = false;
                 page.keys.retain(|key| {
-                    is_shown(pattern, key).unwrap_or_else(|_| {
-                        failed = true;
-                        false
+                    pattern.as_ref().is_none_or(|pattern| {
+                        is_shown(pattern, key).unwrap_or_else(|_| {
+                            failed = true;
+                            false
+                        })
                     })
                 });
                 self.failure = failed.then_some(too_costly);
@@ -317,12 +386,33 @@ impl Walk {
             Purpose::Scan { .. } => {
                 writer.array(2);
                 writer.bulk(self.next.to_string().as_bytes());
-                writer.array(self.shown.len());
-                for key in &self.shown {
-                    writer.bulk(key);
-                }
+                self.write_keys(&mut writer);
             }
+            Purpose::Page { since, .. } => self.write_page(&mut writer, *since),
         }
         bytes
+    }
+
+    fn write_keys(&self, writer: &mut Writer<'_>) {
+        writer.array(self.shown.len());
+        self.shown.iter().for_each(|key| writer.bulk(key));
+    }
+
+    fn write_page(&self, writer: &mut Writer<'_>, since: Option<u64>) {
+        let (keyspace, layout_version) = (self.keyspace, self.layout_version);
+        let cursor = match self.next {
+            0 => "0".to_owned(),
+            next => PageToken { keyspace, layout_version, next }.text(),
+        };
+        let is_changed = since.is_some_and(|since| since != layout_version);
+        let flags = [("weak", self.weak), ("layout_changed", is_changed)];
+        let flags = || flags.iter().filter(|(_, is_so)| *is_so);
+        writer.map(4 + flags().count());
+        text(writer, "cursor", &cursor);
+        writer.bulk(b"keys");
+        self.write_keys(writer);
+        number(writer, "acked", u64::from(self.achieved.acked));
+        number(writer, "asked", u64::from(self.achieved.asked));
+        flags().for_each(|(name, is_so)| flag(writer, name, *is_so));
     }
 }

@@ -96,6 +96,8 @@ const FORMS: &[&str] = &[
     "q.cluster revert",
     "scan {cur} match {pat} count {n} type string",
     "scan 0",
+    "q.scan 0 match {pat} prefix {k} count {n} r {r} timeout {n}",
+    "q.scan {c}",
     "keys {pat}",
     "dbsize",
     "ping",

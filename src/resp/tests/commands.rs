@@ -1,5 +1,6 @@
 //! What each command answers, and what it asks of the node.
 
+use super::super::page_token::PageToken;
 use super::fake::{Client, WALL};
 use crate::proto::gossip::member::Verdict;
 use crate::proto::io::{Options, View};
@@ -566,6 +567,37 @@ fn info_and_client_list_are_made_of_lines() {
     client.line("HELLO 3");
     assert!(client.line("INFO server").starts_with("="));
     assert!(client.line("CLIENT INFO").starts_with("="));
+}
+
+#[test]
+fn a_page_of_q_scan_says_where_the_next_begins_and_who_said_so() {
+    let mut client = Client::new();
+    for key in ["cart:1", "cart:2", "stock", "stock:9"] {
+        client.line(&format!("SET {key} v"));
+    }
+    let said = "$5~acked~:2~$5~asked~:2~";
+    let whole = |keys: &str| format!("*8~$6~cursor~$1~0~$4~keys~{keys}{said}");
+    for (line, keys) in [
+        ("Q.SCAN 0", "*4~$6~cart:1~$6~cart:2~$5~stock~$7~stock:9~"),
+        ("q.scan 0 prefix stock", "*2~$5~stock~$7~stock:9~"),
+        ("Q.SCAN 0 PREFIX cart MATCH *2 COUNT 100 R 3 TIMEOUT 50", "*1~$6~cart:2~"),
+        ("Q.SCAN 0 PREFIX nothing", "*0~"),
+    ] {
+        assert_eq!(client.line(line).replace("\r\n", "~"), whole(keys), "{line}");
+    }
+    assert_eq!(client.fake.submitted.iter().filter(|submitted| submitted.options.r == Some(3)).count(), 1);
+    let token = PageToken { keyspace: 0, layout_version: 7, next: 3 }.text();
+    let page = client.line("Q.SCAN 0 COUNT 3").replace("\r\n", "~");
+    let keys = "*3~$6~cart:1~$6~cart:2~$5~stock~";
+    assert_eq!(page, format!("*8~$6~cursor~${}~{token}~$4~keys~{keys}{said}", token.len()));
+    let line = format!("Q.SCAN {token} COUNT 3");
+    assert_eq!(client.line(&line).replace("\r\n", "~"), whole("*1~$7~stock:9~"));
+    let earlier = PageToken { keyspace: 0, layout_version: 6, next: 3 }.text();
+    let page = client.line(&format!("Q.SCAN {earlier}")).replace("\r\n", "~");
+    let keys = "*1~$7~stock:9~";
+    assert_eq!(page, format!("*10~$6~cursor~$1~0~$4~keys~{keys}{said}$14~layout_changed~:1~"));
+    client.line("SELECT 1");
+    assert!(client.line(&line).starts_with("-ERR invalid cursor: it is of keyspace 0"));
 }
 
 #[test]

@@ -62,7 +62,7 @@ fn outcomes_have_codes_and_nothing_unmet_is_ok() {
             assert!(answer.starts_with(expected), "{line}: {answer}");
             assert_eq!(answer.matches("\r\n").count(), 1, "{line}: {answer}");
         }
-        for line in ["DBSIZE", "KEYS *", "SCAN 0", "FLUSHALL"] {
+        for line in ["DBSIZE", "KEYS *", "SCAN 0", "Q.SCAN 0", "FLUSHALL"] {
             let mut client = Client::new();
             client.fake.failures.insert(Vec::new(), outcome.clone());
             let answer = client.line(line);
@@ -189,6 +189,13 @@ fn arguments_are_refused_as_redis_refuses_them() {
         ("COMMAND GETKEYS object", "ERR wrong number of arguments for 'command|getkeys' command"),
         ("COMMAND GETKEYS object foo a", "ERR Invalid command specified"),
         ("COMMAND GETKEYS object freq a b", "ERR Invalid number of arguments specified for command"),
+        ("Q.SCAN 1", "ERR invalid cursor: it is neither 0 nor what a page of Q.SCAN gave"),
+        ("Q.SCAN \"\"", "ERR invalid cursor: it is neither 0 nor what a page of Q.SCAN gave"),
+        ("Q.SCAN 0 COUNT 0", SYNTAX),
+        ("Q.SCAN 0 PREFIX", SYNTAX),
+        ("Q.SCAN 0 SLOPPY", SYNTAX),
+        ("Q.SCAN 0 R x", INTEGER),
+        ("Q.SCAN 0 TIMEOUT 0", "ERR TIMEOUT is outside 1 to 3600000 milliseconds"),
         ("SCAN 0 COUNT 0", SYNTAX),
         ("SCAN 0 COUNT x", INTEGER),
         ("SCAN 0 MATCH", SYNTAX),
