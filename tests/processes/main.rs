@@ -27,3 +27,4 @@ mod readme;
 mod sets;
 mod store;
 mod upgrade;
+mod walks;
