@@ -35,6 +35,8 @@ pub(super) enum Strike {
     Forget([usize; 3]),
     /// An operator commits what is staged, or a plan.
     Commit(Option<u64>),
+    /// One who walks through all keys goes on.
+    Walk(usize),
 }
 
 impl World {
@@ -96,6 +98,7 @@ impl World {
             Strike::PartKeepers => self.part_keepers(),
             Strike::Forget(keepers) => self.forget(keepers),
             Strike::Commit(plan) => self.commit_staged(plan),
+            Strike::Walk(walker) => self.walk(walker),
             Strike::Correct(machine) => self.correct_layout(machine),
             Strike::Room(machine) => {
                 self.machines[machine].platter.set_full(false);

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use super::clock::{MS, Time};
 use super::history::{Acknowledged, Event as Write};
 use super::oracle::{Judged, Oracle, Property, Violation, violation};
+use super::strikes::Strike;
 use super::workload::Action;
 use super::world::{Event, World};
 use crate::proto::error::Outcome;
@@ -53,12 +54,15 @@ struct Walk {
 pub(super) struct Walks {
     rng: Rng,
     walks: Vec<Option<Walk>>,
+    /// Pages that came when everything was healed.
+    pages: BTreeMap<u64, Reply>,
 }
 
 impl Walks {
     /// Nobody walks yet.
     pub(super) fn new(seed: u64) -> Box<Walks> {
-        Box::new(Walks { rng: Rng::new(seed ^ 0x0077_a1c5), walks: (0..WALKERS).map(|_| None).collect() })
+        let walks = (0..WALKERS).map(|_| None).collect();
+        Box::new(Walks { rng: Rng::new(seed ^ 0x0077_a1c5), walks, pages: BTreeMap::new() })
     }
 }
 
@@ -66,7 +70,7 @@ impl World {
     /// Plans the first page of every walker.
     pub(super) fn plan_walks(&mut self) {
         for walker in 0..self.walks.as_ref().map_or(0, |walks| walks.walks.len()) {
-            self.plan(self.now + 100 * MS, Event::Walk { walker });
+            self.plan(self.now + 100 * MS, Event::Strike(Strike::Walk(walker)));
         }
     }
 
@@ -92,7 +96,7 @@ impl World {
         let at = self.now + MS + rng.below(walk.pause);
         let is_waiting = walk.waits_for.is_some_and(|id| self.open.contains_key(&id));
         if is_waiting || serving.is_empty() {
-            self.plan(at, Event::Walk { walker });
+            self.plan(at, Event::Strike(Strike::Walk(walker)));
             return Ok(());
         }
         let machine = serving[rng.below(serving.len() as u64) as usize];
@@ -100,7 +104,7 @@ impl World {
         let key = usize::from(walk.keyspace);
         let issued = self.workload.page(key, action, walk.r);
         walk.waits_for = Some(issued.id);
-        self.plan(at, Event::Walk { walker });
+        self.plan(at, Event::Strike(Strike::Walk(walker)));
         self.submit(machine, &issued)
     }
 
@@ -108,6 +112,9 @@ impl World {
     pub(super) fn take_page(&mut self, id: u64, reply: &Reply) -> Judged {
         let version = self.version();
         let Some(walks) = &mut self.walks else { return Ok(()) };
+        if !self.is_safety_phase {
+            walks.pages.insert(id, reply.clone());
+        }
         let is_waited_for =
             |walk: &&mut Option<Walk>| walk.as_ref().and_then(|walk| walk.waits_for) == Some(id);
         let Some(place) = walks.walks.iter_mut().find(is_waited_for) else { return Ok(()) };
@@ -203,11 +210,12 @@ impl World {
             let issued = self.workload.page(usize::from(keyspace), action, None);
             let id = issued.id;
             self.submit(machine, &issued)?;
-            let is_answered = move |world: &World| world.pages.contains_key(&id);
+            let is_answered =
+                |world: &World| world.walks.as_ref().is_some_and(|walks| walks.pages.contains_key(&id));
             if !is_answered(self) {
                 self.run_until(self.now + 6_000 * MS, &is_answered)?;
             }
-            match self.pages.remove(&id) {
+            match self.walks.as_mut().and_then(|walks| walks.pages.remove(&id)) {
                 Some(Reply { page: Some(page), .. }) => {
                     let keys = page.keys.into_iter().map(|name| self.oracle.key_number(&(keyspace, name)));
                     shown.extend(keys.map(|key| key.expect("judged before")));

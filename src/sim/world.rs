@@ -49,8 +49,6 @@ pub(super) enum Event {
     ReadDone { machine: usize, boot: u64, ticket: Ticket, key: KeyName },
     /// A client has thought.
     Turn { client: usize },
-    /// One who walks through all keys goes on.
-    Walk { walker: usize },
     /// A request should have been answered by now.
     Overdue { id: u64 },
     /// Something breaks or is mended.
@@ -141,8 +139,6 @@ pub(super) struct World {
     pub(super) nemesis: Option<Box<Nemesis>>,
     /// Who walks through all keys, if anybody does.
     pub(super) walks: Option<Box<Walks>>,
-    /// Pages that came in the liveness phase.
-    pub(super) pages: BTreeMap<u64, Reply>,
     /// Events of this millisecond.
     spins: u64,
 }
@@ -207,7 +203,6 @@ impl World {
             is_safety_phase: true,
             nemesis: Nemesis::new(&profile, seed),
             walks: profile.walks.then(|| Walks::new(seed)),
-            pages: BTreeMap::new(),
             spins: 0,
             profile,
             config,
@@ -245,7 +240,6 @@ impl World {
     fn happen(&mut self, event: Event) -> Judged {
         match event {
             Event::Turn { client } => self.take_turn(client),
-            Event::Walk { walker } => self.walk(walker),
             Event::Overdue { id } => self.look_for_reply(id),
             Event::Strike(strike) => self.strike(strike),
             event => {
@@ -695,9 +689,6 @@ impl World {
         }
         if !self.is_safety_phase {
             self.outcomes.insert(id.0, name.to_owned());
-            if reply.page.is_some() || self.walks.is_some() {
-                self.pages.insert(id.0, reply.clone());
-            }
         }
         self.take_page(id.0, reply)?;
         if let (Some(token), Some(key)) = (learned.token, key) {

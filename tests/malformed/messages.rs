@@ -16,7 +16,7 @@ use quorate::proto::message::{
 };
 use quorate::proto::rng::Rng;
 use quorate::proto::version::{Actor, Context, Dot, Epoch, Hlc, Object, Sibling, Value, VectorClock};
-use quorate::proto::wire::{put_bytes, put_varint};
+use quorate::proto::wire::put_varint;
 use quorate::proto::{error::Outcome, io::Achieved};
 
 use super::cluster;
@@ -250,15 +250,7 @@ impl Messages<'_> {
                 send(Message::Forwarded { number: detail, reply }, &mut frame);
             }
             "Hello" => send(Message::Hello(self.hello(rng)), &mut frame),
-            "Scan" => {
-                let partition = rng.below(300) as u16;
-                let from = u64::from(partition) << 56;
-                let limit = boundary(rng) as u32;
-                let until = rng.one_in(2).then(|| from | rng.next_u64() >> 8);
-                let known = rng.one_in(2).then(|| Extent { until, sum: boundary(rng) });
-                let wall_ms = boundary(rng);
-                send(Message::Scan(Scan { keyspace, partition, from, limit, wall_ms, known }), &mut frame);
-            }
+            "Scan" => send(scan(rng, keyspace), &mut frame),
             "Probe" => send(Message::Probe { number: boundary(rng) as u32 }, &mut frame),
             "Probed" => send(Message::Probed { number: boundary(rng) as u32 }, &mut frame),
             "Hint" | "Hinted" | "FetchHint" => {
@@ -266,23 +258,9 @@ impl Messages<'_> {
                 send(hint(KINDS[kind], rng, (keyspace, detail), (&key, &object)), &mut frame);
             }
             "Scanned" => {
-                let mut rows = Vec::new();
-                for _ in 0..pick(rng, 6) {
-                    let (key, item_hash) = (self::key(self.number, rng), boundary(rng));
-                    put_row(&mut rows, &Row { key: &key, item_hash, is_live: rng.one_in(2) });
-                }
-                let next = match rng.below(5) {
-                    0 | 1 => None,
-                    2 => Some(rng.next_u64()),
-                    3 => Some(detail.saturating_add(1 << rng.below(50))),
-                    _ => Some(detail.saturating_sub(rng.below(2))),
-                };
-                let listed = match rng.below(8) {
-                    0 => Listed::Unknown,
-                    1 => Listed::Same(boundary(rng)),
-                    _ => Listed::Rows { next, rows: &rows },
-                };
-                send(Message::Scanned(Scanned { from: detail, listed }), &mut frame);
+                let rows = self.rows(rng);
+                let scanned = Scanned { from: detail, listed: listed(rng, detail, &rows) };
+                send(Message::Scanned(scanned), &mut frame);
             }
             kind => {
                 let record = encoded_object(rng, self.facts);
@@ -290,6 +268,16 @@ impl Messages<'_> {
             }
         }
         (frame, question.is_some())
+    }
+
+    /// Some keys that a replica may hold.
+    fn rows(&self, rng: &mut Rng) -> Vec<u8> {
+        let mut rows = Vec::new();
+        for _ in 0..pick(rng, 6) {
+            let (key, item_hash) = (self::key(self.number, rng), boundary(rng));
+            put_row(&mut rows, &Row { key: &key, item_hash, is_live: rng.one_in(2) });
+        }
+        rows
     }
 
     fn forward<'r>(&self, rng: &mut Rng, request: &'r [u8]) -> Forward<'r> {
@@ -595,6 +583,30 @@ fn encoded_request(rng: &mut Rng, key: &[u8]) -> Vec<u8> {
         bend(rng, &mut bytes, b"\x00\x00\x02k1");
     }
     bytes
+}
+
+fn scan(rng: &mut Rng, keyspace: u16) -> Message<'static> {
+    let partition = rng.below(300) as u16;
+    let from = u64::from(partition) << 56;
+    let until = rng.one_in(2).then(|| from | rng.next_u64() >> 8);
+    let known = rng.one_in(2).then(|| Extent { until, sum: boundary(rng) });
+    let (limit, wall_ms) = (boundary(rng) as u32, boundary(rng));
+    Message::Scan(Scan { keyspace, partition, from, limit, wall_ms, known })
+}
+
+/// An answer to a scan from there on.
+fn listed<'a>(rng: &mut Rng, from: u64, rows: &'a [u8]) -> Listed<'a> {
+    let next = match rng.below(5) {
+        0 | 1 => None,
+        2 => Some(rng.next_u64()),
+        3 => Some(from.saturating_add(1 << rng.below(50))),
+        _ => Some(from.saturating_sub(rng.below(2))),
+    };
+    match rng.below(8) {
+        0 => Listed::Unknown,
+        1 => Listed::Same(boundary(rng)),
+        _ => Listed::Rows { next, rows },
+    }
 }
 
 /// A message about hints.

@@ -34,7 +34,7 @@ pub use self::merged::MergeFunctions;
 use self::once::Window;
 use self::quorum::Quorum;
 use self::read::Reading;
-use self::scan::Scanning;
+use self::scan::{Doubt, Scanning};
 use self::stand_in::StandIns;
 use self::tally::WriteTally;
 use self::timer::Timer;
@@ -69,15 +69,8 @@ pub enum Origin {
         /// The number that this boot gave the forward.
         number: u64,
     },
-    /// A scan of this node, about a key whose copies differ.
-    Scan {
-        /// Its handle.
-        handle: u64,
-        /// The run of it.
-        number: u32,
-        /// Which key of the run.
-        at: u32,
-    },
+    /// A scan of this node.
+    Scan(Doubt),
 }
 
 /// Where a request stands.
@@ -520,7 +513,7 @@ impl<S: Store> Turn<'_, S> {
         match origin {
             Origin::Client(id) => self.replies.push_back((id, reply)),
             Origin::Forward { from, boot, number } => self.answer_forward(from, boot, number, &reply),
-            Origin::Scan { handle, number, at } => self.scan_decided(handle, number, at, &reply),
+            Origin::Scan(doubt) => self.scan_decided(doubt, &reply),
         }
     }
 

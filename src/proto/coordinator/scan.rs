@@ -88,6 +88,17 @@ struct Found {
     differs: bool,
 }
 
+/// A key of a run whose copies differ, about which a read decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Doubt {
+    /// The scan.
+    handle: u64,
+    /// Its run.
+    number: u32,
+    /// Where the key is among what the run has found.
+    at: usize,
+}
+
 /// What one copy holds of a run.
 pub struct Listing {
     next: Option<u64>,
@@ -153,7 +164,7 @@ impl Run {
 
     /// Takes another list into account: where the shortest one ends, the run ends.
     fn end_at(&mut self, next: Option<u64>) {
-        let is_first = self.answered.len() == 0 || cfg!(mutant = "scan_last_bound");
+        let is_first = self.answered.is_empty() || cfg!(mutant = "scan_last_bound");
         self.until = if is_first { next } else { [self.until, next].into_iter().flatten().min() };
     }
 
@@ -389,7 +400,7 @@ impl<S: Store> Turn<'_, S> {
                 Options { r: slot.options.r, pr: slot.options.pr, view: View::Latest, ..Options::default() };
             let (keyspace, deadline) = (slot.keyspace, slot.deadline);
             let request = Request { keyspace, key: &key, operation: Operation::Get, options };
-            self.begin(Origin::Scan { handle, number, at: at as u32 }, &request, Some(deadline));
+            self.begin(Origin::Scan(Doubt { handle, number, at }), &request, Some(deadline));
         }
         let (run, _) = self.run_of(index);
         run.is_beginning = false;
@@ -401,14 +412,14 @@ impl<S: Store> Turn<'_, S> {
     }
 
     /// A read has decided about a key whose copies differ.
-    pub(super) fn scan_decided(&mut self, handle: u64, number: u32, at: u32, reply: &Reply) {
-        let Some(index) = self.coordinator.find(handle) else { return };
+    pub(super) fn scan_decided(&mut self, doubt: Doubt, reply: &Reply) {
+        let Some(index) = self.coordinator.find(doubt.handle) else { return };
         let scanning = &mut self.coordinator.slots[index].scanning;
-        let is_current = scanning.number == number;
+        let is_current = scanning.number == doubt.number;
         let Some(run) = scanning.run.as_mut().filter(|_| is_current) else { return };
         run.open -= 1;
         match &reply.outcome {
-            Outcome::Ok | Outcome::NotFound => run.found[at as usize].is_live = !reply.siblings.is_empty(),
+            Outcome::Ok | Outcome::NotFound => run.found[doubt.at].is_live = !reply.siblings.is_empty(),
             failed => run.failure = Some(failed.clone()),
         }
         if !run.is_beginning {
