@@ -19,7 +19,7 @@
 //! Rule: a page that failed ends the walk with its error. Nothing is answered as a whole that is a part.
 
 use crate::proto::error::Outcome;
-use crate::proto::io::{Achieved, Edit, Operation, Options, Reply, Request, ScanPage};
+use crate::proto::io::{Achieved, Edit, Kind, Operation, Options, Reply, Request, ScanPage, SiblingView};
 use crate::proto::limits::{KEYSPACES_MAX, SCAN_PAGE_MAX};
 use crate::proto::rng::Rng;
 
@@ -51,6 +51,9 @@ pub struct Walk {
     doomed: Vec<Vec<u8>>,
     /// Keys of the page to be shown.
     shown: Vec<Vec<u8>>,
+    /// Those of which the type is still to be asked for, the last first, and the one that it is asked for of now.
+    untold: Vec<Vec<u8>>,
+    asked: Option<Vec<u8>>,
     /// Requests in flight.
     waiting: u32,
     /// Where the next page begins; 0 once the keyspace is at its end.
@@ -66,7 +69,7 @@ pub struct Walk {
 #[derive(Debug)]
 enum Purpose {
     /// One page of keys that match.
-    Scan { pattern: Option<Vec<u8>>, shows_strings: bool },
+    Scan { pattern: Option<Vec<u8>>, kinds: Kinds },
     /// The same, and who said so. `since` is the layout of the page before.
     Page { pattern: Option<Vec<u8>>, prefix: Vec<u8>, since: Option<u64> },
     /// All keys that match, written one after the other.
@@ -79,10 +82,20 @@ enum Purpose {
     Flush { last_keyspace: u16 },
 }
 
+/// Keys of which type a scan shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kinds {
+    Any,
+    Strings,
+    Sets,
+    /// There are none.
+    Others,
+}
+
 /// `SCAN cursor [MATCH pattern] [COUNT n] [TYPE type]`
 pub fn scan(session: &mut Session, turn: &mut Turn<'_>, args: Args<'_>) -> Handled {
     let cursor = parsed_cursor(args.at(1)).ok_or(Refusal::Borrowed("ERR invalid cursor"))?;
-    let (mut pattern, mut limit, mut shows_strings) = (None, 10, true);
+    let (mut pattern, mut limit, mut kinds) = (None, 10, Kinds::Any);
     for at in (2..args.len()).step_by(2) {
         let value = args.get(at + 1).ok_or(SYNTAX)?;
         if args.is(at, "MATCH") {
@@ -90,13 +103,17 @@ pub fn scan(session: &mut Session, turn: &mut Turn<'_>, args: Args<'_>) -> Handl
         } else if args.is(at, "COUNT") {
             limit = limit_at(args, at + 1)?;
         } else if args.is(at, "TYPE") {
-            shows_strings = value.eq_ignore_ascii_case(b"string");
+            kinds = match value {
+                value if value.eq_ignore_ascii_case(b"string") => Kinds::Strings,
+                value if value.eq_ignore_ascii_case(b"set") => Kinds::Sets,
+                _ => Kinds::Others,
+            };
         } else {
             return Err(SYNTAX);
         }
     }
     let keyspace = session.keyspace;
-    begin(session, turn, Purpose::Scan { pattern, shows_strings }, keyspace, (cursor, limit));
+    begin(session, turn, Purpose::Scan { pattern, kinds }, keyspace, (cursor, limit));
     Ok(())
 }
 
@@ -228,6 +245,8 @@ fn begin_with(
         limit,
         doomed: Vec::new(),
         shown: Vec::new(),
+        untold: Vec::new(),
+        asked: None,
         waiting: 0,
         next: cursor,
         found: 0,
@@ -268,6 +287,11 @@ impl Walk {
                 (self.achieved, self.weak, self.layout_version) = (achieved, weak, page.layout_version);
                 self.take_page(*page);
             }
+            Reply { outcome: Outcome::Ok | Outcome::NotFound, ref siblings, .. } if self.asked.is_some() => {
+                let wants_sets = matches!(self.purpose, Purpose::Scan { kinds: Kinds::Sets, .. });
+                let is_wanted = |newest: &SiblingView| (newest.kind == Kind::Element) == wants_sets;
+                self.shown.extend(self.asked.take().filter(|_| siblings.first().is_some_and(is_wanted)));
+            }
             Reply { outcome: Outcome::Ok, page: None, .. } => self.found += u64::from(reply.applied),
             // Somebody else deleted it.
             Reply { outcome: Outcome::NotFound, .. } => {}
@@ -277,10 +301,20 @@ impl Walk {
         }
         if self.failure.is_some() {
             self.doomed.clear();
+            self.untold.clear();
         }
         while self.waiting < FLUSH_IN_FLIGHT_MAX {
             let Some(key) = self.doomed.pop() else { break };
             self.submit(turn, &key, Operation::Edit(Edit::Delete));
+        }
+        // Replies do not name their keys, so one key is asked about at a time.
+        if self.waiting == 0
+            && let Some(key) = self.untold.pop()
+        {
+            let request =
+                Request { keyspace: self.keyspace, key: &key, operation: Operation::Get, options: LATEST };
+            turn.backend.submit(self.place, &request);
+            (self.waiting, self.asked) = (1, Some(key));
         }
         if self.waiting > 0 {
             return None;
@@ -325,7 +359,7 @@ impl Walk {
         match &mut self.purpose {
             Purpose::Count => self.found += page.keys.len() as u64,
             Purpose::Flush { .. } => self.doomed = page.keys,
-            Purpose::Scan { shows_strings: false, .. } => {}
+            Purpose::Scan { kinds: Kinds::Others, .. } => {}
             Purpose::Random { .. } => self.shown = page.keys,
             Purpose::Scan { pattern, .. } | Purpose::Page { pattern, .. } => {
                 let mut failed = false;
@@ -338,7 +372,13 @@ impl Walk {
                     })
                 });
                 self.failure = failed.then_some(too_costly);
-                self.shown = page.keys;
+                match self.purpose {
+                    Purpose::Scan { kinds: Kinds::Strings | Kinds::Sets, .. } => {
+                        page.keys.reverse();
+                        self.untold = page.keys;
+                    }
+                    _ => self.shown = page.keys,
+                }
             }
             Purpose::Keys { pattern, written } => {
                 for key in &page.keys {

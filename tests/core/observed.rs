@@ -68,7 +68,10 @@ fn staleness_is_forecast_once_round_trips_were_measured() {
     let mut cluster = cluster();
     let forecast = |cluster: &Cluster| {
         let counters = cluster.nodes[0].status().counters;
-        counters.into_iter().find(|(name, _)| *name == "forecast_r1_w1_stale_ppm_at_once").map(|found| found.1)
+        counters
+            .into_iter()
+            .find(|(name, _)| *name == "forecast_r1_w1_stale_ppm_at_once")
+            .map(|found| found.1)
     };
     assert_eq!(forecast(&cluster), None);
     assert_eq!(cluster.counter(0, "forecast_stale_ppm_at_once"), 0, "quorums that overlap are never stale");
