@@ -155,16 +155,23 @@ impl Store for Storage {
         }
     }
 
+    fn covers(&self, partition: u16, since: &ChangeCursor) -> bool {
+        match self {
+            Storage::Memory(store) => store.covers(partition, since),
+            Storage::Log(store) => store.covers(partition, since),
+        }
+    }
+
     fn changes(
         &self,
-        partition: u16,
+        concerns: &dyn Fn(u16) -> bool,
         since: &ChangeCursor,
         effort: u64,
         visit: &mut dyn FnMut(&Change<'_>) -> ControlFlow<()>,
     ) -> Changes {
         match self {
-            Storage::Memory(store) => store.changes(partition, since, effort, visit),
-            Storage::Log(store) => store.changes(partition, since, effort, visit),
+            Storage::Memory(store) => store.changes(concerns, since, effort, visit),
+            Storage::Log(store) => store.changes(concerns, since, effort, visit),
         }
     }
 

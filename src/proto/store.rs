@@ -230,8 +230,8 @@ pub enum Changes {
     More(ChangeCursor),
     /// This was the last change so far.
     End(ChangeCursor),
-    /// What changed since the cursor cannot be told: it is of another generation, of before an unclean
-    /// stop, or older than what the store kept. Begin with a scan and then with this cursor.
+    /// What changed since the cursor cannot be told: something on the way cannot be read. Begin with a scan and
+    /// then with this cursor.
     Gap(ChangeCursor),
 }
 
@@ -331,12 +331,16 @@ pub trait Store {
     /// Where changes are now: a cursor behind the last one.
     fn change_cursor(&self) -> ChangeCursor;
 
-    /// Visits what changed in a partition since a cursor, in the order of sequences, until told to break
-    /// or after about `effort` bytes of the store were read. A key that changed again is visited once, for
-    /// its last change, though perhaps again in a later call.
+    /// Whether what changed in a partition since a cursor can be told: not if it is of another generation, of
+    /// before an unclean stop, or older than what the store kept, nor if the partition lost records.
+    fn covers(&self, partition: u16, since: &ChangeCursor) -> bool;
+
+    /// Visits what changed since a cursor in the partitions that `concerns`, each of which it must cover, in the
+    /// order of sequences, until told to break or after about `effort` bytes of the store were read. A key that
+    /// changed again is visited once, for its last change, though perhaps again in a later call.
     fn changes(
         &self,
-        partition: u16,
+        concerns: &dyn Fn(u16) -> bool,
         since: &ChangeCursor,
         effort: u64,
         visit: &mut dyn FnMut(&Change<'_>) -> ControlFlow<()>,

@@ -335,14 +335,18 @@ impl Store for WatchedStore {
         self.real.get().change_cursor()
     }
 
+    fn covers(&self, partition: u16, since: &ChangeCursor) -> bool {
+        self.real.get().covers(partition, since)
+    }
+
     fn changes(
         &self,
-        partition: u16,
+        concerns: &dyn Fn(u16) -> bool,
         since: &ChangeCursor,
         effort: u64,
         visit: &mut dyn FnMut(&Change<'_>) -> ControlFlow<()>,
     ) -> Changes {
-        self.real.get().changes(partition, since, effort, visit)
+        self.real.get().changes(concerns, since, effort, visit)
     }
 
     fn maintain(&mut self, now: Instant) -> Instant {

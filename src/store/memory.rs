@@ -31,14 +31,21 @@ struct Held {
     sequence: Sequence,
 }
 
-/// What left the store, for those who follow the changes.
-enum Gone {
+/// What changed in a partition, for those who follow the changes.
+enum Changed {
+    /// A key at this position was put; perhaps again since.
+    Put(u128),
+    /// A key left the store.
     Key(u16, Vec<u8>, u128),
+    /// All keys did.
     Partition,
 }
 
-/// Removals and drops that are remembered; older ones are a gap.
-const GONE_MAX: usize = 4_096;
+/// Changes that are remembered at least; there may be as many as records. Older ones are a gap.
+const CHANGES_LEAST: usize = 4_096;
+
+/// What a look at one change counts for, in bytes.
+const CHANGE_EFFORT: u64 = 64;
 
 /// Records in memory. Everything put is durable at once, as far as memory can be.
 pub struct MemoryStore {
@@ -50,8 +57,8 @@ pub struct MemoryStore {
     /// How many partitions there are, a power of two.
     partitions: u32,
     trees: Forest,
-    /// By sequence: partition and what left it.
-    gone: BTreeMap<Sequence, (u16, Gone)>,
+    /// In the order of sequences: partitions and what changed in them.
+    changed: VecDeque<(Sequence, u16, Changed)>,
     /// Changes up to here may have been forgotten.
     floor: Sequence,
     last: Sequence,
@@ -93,7 +100,7 @@ impl MemoryStore {
             stats: BTreeMap::new(),
             partitions,
             trees: Forest::default(),
-            gone: BTreeMap::new(),
+            changed: VecDeque::new(),
             floor: Sequence(0),
             last: Sequence(0),
             next_epoch: 0,
@@ -170,15 +177,35 @@ impl MemoryStore {
         children
     }
 
-    fn note_gone(&mut self, partition: u16, gone: Gone) -> Sequence {
+    /// Gives a change its sequence.
+    fn note_change(&mut self, partition: u16, changed: Changed) -> Sequence {
         self.last = Sequence(self.last.0 + 1);
-        self.gone.insert(self.last, (partition, gone));
-        if self.gone.len() > GONE_MAX
-            && let Some((sequence, _)) = self.gone.pop_first()
+        self.changed.push_back((self.last, partition, changed));
+        if self.changed.len() > CHANGES_LEAST.max(self.len as usize)
+            && let Some((sequence, ..)) = self.changed.pop_front()
         {
             self.floor = sequence;
         }
         self.last
+    }
+
+    /// A change that still stands: a put only if its key was not put again.
+    fn shown<'s>(&'s self, change: &'s (Sequence, u16, Changed)) -> Option<Change<'s>> {
+        let (sequence, partition, changed) = change;
+        let partition = *partition;
+        Some(match changed {
+            Changed::Put(position) => {
+                let list = self.records.get(&(partition, *position))?;
+                let held = list.iter().find(|held| held.sequence == *sequence)?;
+                let (keyspace, key, position) = (held.keyspace, &held.key[..], *position);
+                Change::Put(KeyRef { keyspace, key, position, partition }, held.record())
+            }
+            Changed::Key(keyspace, key, position) => {
+                let (keyspace, position) = (*keyspace, *position);
+                Change::Removed(KeyRef { keyspace, key, position, partition }, *sequence)
+            }
+            Changed::Partition => Change::Dropped(*sequence),
+        })
     }
 }
 
@@ -229,7 +256,7 @@ impl Store for MemoryStore {
     }
 
     fn put(&mut self, key: &KeyRef<'_>, record: &NewRecord<'_>) -> Result<Sequence, StoreError> {
-        self.last = Sequence(self.last.0 + 1);
+        let sequence = self.note_change(key.partition, Changed::Put(key.position));
         let list = self.records.entry(place_of(key)).or_default();
         let found = search(list, key);
         if let Ok(at) = found {
@@ -239,7 +266,7 @@ impl Store for MemoryStore {
             let old_hash = held.item_hash;
             held.object.clear();
             held.object.extend_from_slice(record.object);
-            (held.local, held.item_hash, held.sequence) = (record.local, record.item_hash, self.last);
+            (held.local, held.item_hash, held.sequence) = (record.local, record.item_hash, sequence);
             held.expires_ms = record.expires_ms;
             let after = held.weight();
             self.count(key.partition, before, -1);
@@ -248,7 +275,7 @@ impl Store for MemoryStore {
             self.trees.change(key.partition, key.keyspace, |tree| {
                 tree.replace(path, old_hash, record.item_hash);
             });
-            return Ok(self.last);
+            return Ok(sequence);
         }
         let held = Held {
             expires_ms: record.expires_ms,
@@ -257,7 +284,7 @@ impl Store for MemoryStore {
             local: record.local,
             object: record.object.to_vec(),
             item_hash: record.item_hash,
-            sequence: self.last,
+            sequence,
         };
         let at = found.unwrap_or_else(|at| at);
         let weight = held.weight();
@@ -265,7 +292,7 @@ impl Store for MemoryStore {
         self.count(key.partition, weight, 1);
         self.len += 1;
         self.plant(key, record.item_hash);
-        Ok(self.last)
+        Ok(sequence)
     }
 
     fn remove(&mut self, key: &KeyRef<'_>) -> Result<Sequence, StoreError> {
@@ -281,7 +308,7 @@ impl Store for MemoryStore {
         self.len -= 1;
         let path = self.path(key);
         self.trees.change(key.partition, key.keyspace, |tree| tree.remove(path, item_hash));
-        Ok(self.note_gone(key.partition, Gone::Key(key.keyspace, key.key.to_vec(), key.position)))
+        Ok(self.note_change(key.partition, Changed::Key(key.keyspace, key.key.to_vec(), key.position)))
     }
 
     fn drop_partition(&mut self, partition: u16) -> Result<Sequence, StoreError> {
@@ -289,7 +316,7 @@ impl Store for MemoryStore {
         self.len -= stats.keys;
         self.records.retain(|(other, _), _| *other != partition);
         self.trees.drop_partition(partition);
-        Ok(self.note_gone(partition, Gone::Partition))
+        Ok(self.note_change(partition, Changed::Partition))
     }
 
     fn trees(&self) -> &Forest {
@@ -304,41 +331,29 @@ impl Store for MemoryStore {
         ChangeCursor { generation: self.identity.generation, sequence: self.last, hint: (0, 0) }
     }
 
+    fn covers(&self, _partition: u16, since: &ChangeCursor) -> bool {
+        since.generation == self.identity.generation && since.sequence >= self.floor
+    }
+
     fn changes(
         &self,
-        partition: u16,
+        concerns: &dyn Fn(u16) -> bool,
         since: &ChangeCursor,
-        _effort: u64,
+        effort: u64,
         visit: &mut dyn FnMut(&Change<'_>) -> ControlFlow<()>,
     ) -> Changes {
-        if since.generation != self.identity.generation || since.sequence < self.floor {
-            return Changes::Gap(self.change_cursor());
-        }
-        let range = (partition, 0)..=(partition, u128::MAX);
-        let held = self.records.range(range).flat_map(|((_, position), list)| {
-            list.iter().map(|held| {
-                let (keyspace, key, position) = (held.keyspace, &held.key[..], *position);
-                let key = KeyRef { keyspace, key, position, partition };
-                (held.sequence, Change::Put(key, held.record()))
-            })
-        });
-        let is_ours = |(_, (other, _)): &(&Sequence, &(u16, Gone))| *other == partition;
-        let gone = self.gone.iter().filter(is_ours).map(|(sequence, (_, gone))| {
-            let change = match gone {
-                Gone::Partition => Change::Dropped(*sequence),
-                Gone::Key(keyspace, key, position) => {
-                    let (keyspace, key, position) = (*keyspace, &key[..], *position);
-                    Change::Removed(KeyRef { keyspace, key, position, partition }, *sequence)
-                }
-            };
-            (*sequence, change)
-        });
-        let mut changes: Vec<(Sequence, Change<'_>)> =
-            held.chain(gone).filter(|(sequence, _)| *sequence > since.sequence).collect();
-        changes.sort_by_key(|(sequence, _)| *sequence);
-        for (sequence, change) in &changes {
-            if visit(change).is_break() {
-                return Changes::More(ChangeCursor { sequence: *sequence, ..*since });
+        let from = self.changed.partition_point(|(sequence, ..)| *sequence <= since.sequence);
+        let mut left = effort.max(1);
+        for changed in self.changed.range(from..) {
+            let (sequence, partition, _) = changed;
+            let more = Changes::More(ChangeCursor { sequence: *sequence, ..*since });
+            let shown = if concerns(*partition) { self.shown(changed) } else { None };
+            if shown.is_some_and(|change| visit(&change).is_break()) {
+                return more;
+            }
+            left = left.saturating_sub(CHANGE_EFFORT);
+            if left == 0 {
+                return more;
             }
         }
         Changes::End(self.change_cursor())

@@ -100,14 +100,18 @@ impl Store for Faulty {
         self.memory.change_cursor()
     }
 
+    fn covers(&self, partition: u16, since: &ChangeCursor) -> bool {
+        self.memory.covers(partition, since)
+    }
+
     fn changes(
         &self,
-        partition: u16,
+        concerns: &dyn Fn(u16) -> bool,
         since: &ChangeCursor,
         effort: u64,
         visit: &mut dyn FnMut(&Change<'_>) -> ControlFlow<()>,
     ) -> Changes {
-        self.memory.changes(partition, since, effort, visit)
+        self.memory.changes(concerns, since, effort, visit)
     }
 
     fn status(&self) -> StoreStatus {

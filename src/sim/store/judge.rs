@@ -234,7 +234,7 @@ impl Bench {
             let (limit, effort) = (self.rng.below(20), 1 + self.rng.below(20_000));
             let mut seen = 0;
             let model = &self.model;
-            let ended = self.store().changes(partition, &cursor, effort, &mut |change| {
+            let mut visit = |change: &Change<'_>| {
                 match change {
                     Change::Put(key, record) => note(model, key, record, &mut held),
                     Change::Removed(key, _) => {
@@ -249,7 +249,12 @@ impl Bench {
                 }
                 seen += 1;
                 if seen > limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-            });
+            };
+            let store = self.store();
+            let ended = match store.covers(partition, &cursor) {
+                true => store.changes(&|other| other == partition, &cursor, effort, &mut visit),
+                false => Changes::Gap(store.change_cursor()),
+            };
             self.counts.changes += seen;
             match ended {
                 Changes::More(next) if next != cursor || seen > 0 => cursor = next,

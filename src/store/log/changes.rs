@@ -1,8 +1,8 @@
-//! What changed since: the log of a partition, in the order of sequences.
+//! What changed since: the log, of some partitions, in the order of sequences.
 //!
 //! Only segments that are appended to are read, as what compaction copied did not change. Where it has
-//! emptied one, the changes in it may be missing: each partition has a *floor*, below which a cursor gets an
-//! explicit gap. So does one of another generation, and one of before an unclean stop (trap T19).
+//! emptied one, the changes in it may be missing: each partition has a *floor*, below which no cursor is covered.
+//! Nor is one of another generation, or one of before an unclean stop (trap T19).
 
 use core::ops::ControlFlow;
 
@@ -26,21 +26,21 @@ enum Look {
 }
 
 impl<D: Disk> LogStore<D> {
+    pub(super) fn covers_since(&self, partition: u16, since: &ChangeCursor) -> bool {
+        since.generation == self.identity.generation
+            && since.sequence.0 + 1 >= self.record.sequence_floor
+            && since.sequence >= self.floors[usize::from(partition)]
+            && !self.incomplete[usize::from(partition)]
+    }
+
     pub(super) fn changes_since(
         &self,
-        partition: u16,
+        concerns: &dyn Fn(u16) -> bool,
         since: &ChangeCursor,
         effort: u64,
         visit: &mut dyn FnMut(&Change<'_>) -> ControlFlow<()>,
     ) -> Changes {
         let now = self.cursor(self.last, (self.segments.at(self.segments.active).plan.number, self.head));
-        let is_followed = since.generation == self.identity.generation
-            && since.sequence.0 + 1 >= self.record.sequence_floor
-            && since.sequence >= self.floors[usize::from(partition)]
-            && !self.incomplete[usize::from(partition)];
-        if !is_followed {
-            return Changes::Gap(now);
-        }
         let mut left = effort.max(1);
         let mut at = *since;
         let (number, offset) = self.beginning(since);
@@ -49,7 +49,7 @@ impl<D: Disk> LogStore<D> {
                 continue;
             }
             let from = if entry.plan.number == number { offset } else { HEADER_LENGTH as u64 };
-            match self.look_through(entry, from, partition, since.sequence, &mut left, &mut at, visit) {
+            match self.look_through(entry, from, concerns, since.sequence, &mut left, &mut at, visit) {
                 Look::Through => {}
                 Look::Enough(offset) => {
                     at.hint = (entry.plan.number, offset);
@@ -93,7 +93,7 @@ impl<D: Disk> LogStore<D> {
         &self,
         entry: &Entry<D::File>,
         from: u64,
-        partition: u16,
+        concerns: &dyn Fn(u16) -> bool,
         since: Sequence,
         left: &mut u64,
         at: &mut ChangeCursor,
@@ -110,7 +110,9 @@ impl<D: Disk> LogStore<D> {
             // A header that is not what was written may hide a change, or lead past some.
             let Some((bytes, decoded)) = self.read(location) else { return Look::Damaged };
             let length = decoded.length as u64;
-            let is_ours = decoded.partition == u32::from(partition) && decoded.sequence > since;
+            // Marks are of no partition.
+            let partition = u16::try_from(decoded.partition).unwrap_or(u16::MAX);
+            let is_ours = decoded.sequence > since && concerns(partition);
             let is_change = match decoded.kind {
                 Kind::Put => is_ours && self.is_current(partition, &bytes, &decoded, location),
                 Kind::Removal | Kind::Drop => is_ours,

@@ -438,14 +438,18 @@ impl<D: Disk> Store for LogStore<D> {
         }
     }
 
+    fn covers(&self, partition: u16, since: &ChangeCursor) -> bool {
+        self.covers_since(partition, since)
+    }
+
     fn changes(
         &self,
-        partition: u16,
+        concerns: &dyn Fn(u16) -> bool,
         since: &ChangeCursor,
         effort: u64,
         visit: &mut dyn FnMut(&Change<'_>) -> ControlFlow<()>,
     ) -> Changes {
-        self.changes_since(partition, since, effort, visit)
+        self.changes_since(concerns, since, effort, visit)
     }
 
     fn maintain(&mut self, now: Instant) -> Instant {

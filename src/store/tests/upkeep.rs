@@ -360,7 +360,7 @@ impl Pair {
             let limit = self.rng.below(20);
             let mut seen = 0;
             let effort = 1 + self.rng.below(20_000);
-            let ended = self.store.changes(partition, &cursor, effort, &mut |change| {
+            let mut visit = |change: &Change<'_>| {
                 match change {
                     Change::Put(key, record) => {
                         held.insert(key.key.to_vec(), record.object.to_vec());
@@ -372,7 +372,11 @@ impl Pair {
                 }
                 seen += 1;
                 if seen > limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-            });
+            };
+            let ended = match self.store.covers(partition, &cursor) {
+                true => self.store.changes(&|other| other == partition, &cursor, effort, &mut visit),
+                false => Changes::Gap(self.store.change_cursor()),
+            };
             self.counts.changes += seen;
             match ended {
                 Changes::More(next) => cursor = next,
