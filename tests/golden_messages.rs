@@ -255,6 +255,9 @@ fn samples(visit: &mut dyn FnMut(&str, Message<'_>)) {
     ] {
         visit(name, Message::Scanned(Scanned { from: 1 << 60, listed }));
     }
+    visit("sync", Message::Sync { boot: 7 });
+    visit("offer", Message::Offer(digests));
+    visit("wanted", Message::Wanted(lacking));
 }
 
 fn hex(bytes: &[u8]) -> String {

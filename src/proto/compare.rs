@@ -111,7 +111,10 @@ pub fn answer<S: Store>(
         if let Ok(at) = is_known {
             known[at] = true;
         } else if compare.keyspace.is_some() && !compare.whole && is_young(record.sequence) {
-            known[same_prefix..same_prefix + of_prefix].fill(true);
+            // Ours may be on its way. Theirs is lacking here all the same: it need not be part of ours.
+            if cfg!(mutant = "cursor_young") {
+                known[same_prefix..same_prefix + of_prefix].fill(true);
+            }
         } else if compare.sends && (!is_incomplete || of_prefix > 0 || is_sure(store, key)) {
             put_record(&mut records, key.keyspace, key.key, &record.object);
         }
@@ -129,6 +132,27 @@ pub fn answer<S: Store>(
     let (partition, from) = (compare.partition, compare.from);
     let compared = Compared { partition, from, next, is_unfit, lacking: &lacking, records: &records };
     send(&Message::Compared(compared));
+}
+
+/// Which of these digests name no record that lies here on disk: prefixes, 8 bytes each.
+pub fn wanted<S: Store>(store: &S, routes: &Routes, digests: &[u8]) -> Vec<u8> {
+    let durable = store.marks().durable;
+    let mut wanted = Vec::new();
+    for (prefix, item_hash) in decode_digests(digests) {
+        let from = u128::from(prefix) << 64;
+        let mut is_held = false;
+        store.scan(routes.partition(from), from, &mut |key, record| {
+            is_held = record.item_hash == item_hash && record.sequence <= durable;
+            match prefix_of(key.position) == prefix && !is_held {
+                true => ControlFlow::Continue(()),
+                false => ControlFlow::Break(()),
+            }
+        });
+        if !is_held {
+            wanted.extend_from_slice(&prefix.to_le_bytes());
+        }
+    }
+    wanted
 }
 
 /// Whether no newer version of a key can be among the records that its partition lost: otherwise it is offered to nobody

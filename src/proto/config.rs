@@ -87,6 +87,8 @@ pub struct Config {
     pub transfer_rate: u64,
     /// How often copies are compared with another replica's; never if `None`.
     pub exchange_interval: Option<Duration>,
+    /// Whether a member that was away is given what it missed from the log here, as far as exchanges told what it had.
+    pub catch_up: bool,
     /// How old a tombstone is before it is reaped, on proof that nobody can bring back what it deletes; never if `None`. Only a
     /// cluster that decides on its members knows a directory that was emptied or restored, so `None` is the default, and
     /// [`limits::REAP_AFTER`] what a node that founds or joins one wants.
@@ -144,6 +146,7 @@ impl Config {
             drop_after: limits::DROP_AFTER,
             transfer_rate: limits::TRANSFER_RATE,
             exchange_interval: Some(limits::EXCHANGE_INTERVAL),
+            catch_up: true,
             reap_after: None,
             hint_bytes_max: None,
             hint_age_max: limits::HINT_AGE_MAX,

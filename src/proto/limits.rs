@@ -100,6 +100,10 @@ pub const EXCHANGE_INTERVAL: Duration = Duration::from_secs(1);
 pub const EXCHANGE_SETTLE: Duration = Duration::from_secs(2);
 /// Nodes of trees that are asked about in one message.
 pub const EXCHANGE_NODES: usize = 64;
+/// Bytes of the log that are looked through at one time for what a member missed.
+pub const CATCH_UP_EFFORT: u64 = 128 << 10;
+/// How often it is looked whether hints for a member are delivered, behind which comes what else it missed.
+pub const CATCH_UP_LOOK: Duration = Duration::from_millis(50);
 /// Bytes of hints that a node keeps at least, where no bound was asked for.
 pub const HINT_BYTES_LEAST: u64 = 64 << 20;
 /// Above that, one part in so many of the bytes of its own data.

@@ -4,6 +4,7 @@
 //! own. A host calls `handle_*(now, …)`, then drains `poll_output()` until it is empty, and comes back
 //! at `deadline()`. That contract is the same for the event loop, the C library and the simulator.
 
+mod catch_up;
 pub mod cluster;
 mod compare;
 pub mod config;
@@ -22,6 +23,7 @@ pub mod merkle;
 pub mod message;
 pub mod node;
 pub mod observed;
+mod pace;
 mod peers;
 pub mod reap;
 mod replica;

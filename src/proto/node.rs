@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::catch_up::CatchUps;
 use super::cluster::{Cluster, Topology};
 use super::config::Config;
 use super::coordinator::{Coordinator, Origin, Turn, answer_scan};
@@ -26,6 +27,7 @@ use super::sweep::Sweep;
 use super::time::{Instant, Now};
 use super::transfer::Transfers;
 
+mod catching_up;
 mod following;
 mod hinting;
 mod reads;
@@ -47,6 +49,7 @@ pub struct Node<S: Store> {
     routes: Routes,
     transfers: Transfers,
     exchanges: Exchanges,
+    catch_ups: CatchUps,
     replica: Replica<S>,
     hints: Hints<S>,
     peers: Peers,
@@ -123,6 +126,7 @@ impl<S: Store> Node<S> {
             routes,
             transfers: Transfers::default(),
             exchanges: Exchanges::default(),
+            catch_ups: CatchUps::default(),
             replica,
             peers,
             coordinator: Coordinator::default(),
@@ -295,6 +299,7 @@ impl<S: Store> Node<S> {
                 let is_stored = matches!(stored, Stored::Stored | Stored::Durable);
                 let is_taken = self.transfer_acknowledged(now, from, id, is_stored)
                     || self.exchange_acknowledged(now, from, id, is_stored)
+                    || self.catch_up_acknowledged(now, from, id, stored)
                     || self.hint_acknowledged(now, from, id, stored);
                 if !is_taken {
                     self.turn(now).acknowledged(from, id, stored);
@@ -319,6 +324,9 @@ impl<S: Store> Node<S> {
             }
             Message::Prove(_) | Message::Proved(_) | Message::Reap(_) | Message::Stale { .. } => {
                 return self.take_reaping(now, from, envelope, &message);
+            }
+            Message::Sync { .. } | Message::Offer(_) | Message::Wanted(_) => {
+                self.take_catching_up(now, from, envelope, &message);
             }
             message => return self.take_cluster(now, from, envelope, &message),
         }
@@ -458,6 +466,7 @@ impl<S: Store> Node<S> {
         self.turn(now).peer_down(slot);
         self.transfers.peer_down(slot, self.routes.partitions());
         self.exchanges.peer_down(slot);
+        self.catch_ups.peer_down(&mut self.peers, slot, now.mono);
         self.reaping.peer_down(slot);
         self.hints.peer_down(peer);
     }
@@ -498,6 +507,7 @@ impl<S: Store> Node<S> {
             self.counters.other_layout += 1;
             return;
         }
+        let is_anew = !peer.greeted || peer.boot != hello.boot;
         peer.greeted = true;
         peer.other_layout = false;
         peer.boot = hello.boot;
@@ -532,6 +542,9 @@ impl<S: Store> Node<S> {
         });
         if !goes_back && known != Some(&memory) {
             self.replica.store_mut().remember(memory);
+        }
+        if is_anew {
+            self.meet_again(now, from, goes_back);
         }
     }
 
@@ -597,6 +610,9 @@ impl<S: Store> Node<S> {
         if self.exchanges.deadline(&self.config, &self.peers) <= now.mono {
             self.carry_on_exchange(now);
         }
+        if self.catch_ups.deadline() <= now.mono {
+            self.carry_on_catching_up(now);
+        }
         self.handle_hints_timeout(now);
         self.handle_reaping_timeout(now);
         self.sweep.handle_timeout(now, &mut self.replica);
@@ -615,6 +631,8 @@ impl<S: Store> Node<S> {
         if !self.is_settled() {
             self.follow(now);
         }
+        self.exchanges.note(now.mono, self.replica.store());
+        self.note_compared(now);
         if !self.reaping.is_idle() {
             self.carry_on_reaping(now);
         }
@@ -645,6 +663,7 @@ impl<S: Store> Node<S> {
         let store = self.replica.sync_deadline().min(self.replica.store().deadline());
         let exchange = self.exchanges.deadline(&self.config, &self.peers);
         let store = store.min(self.hints_deadline()).min(exchange).min(self.reaping.deadline(&self.replica));
+        let store = store.min(self.catch_ups.deadline());
         requests.min(store).min(self.sweep.deadline(&self.replica)).min(self.cluster_deadline())
     }
 

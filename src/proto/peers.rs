@@ -26,6 +26,8 @@ pub struct Peer {
     pub generation: Option<u64>,
     /// Others are asked first: it is suspected, down, or comes and goes.
     pub avoided: bool,
+    /// What it missed is on its way to it: copies are compared with its afterwards.
+    pub catching_up: bool,
     /// How long it takes to answer.
     pub latency: Latency,
     /// What it knows of messages.
@@ -50,6 +52,7 @@ impl Peer {
             opens: 0,
             generation: None,
             avoided: false,
+            catching_up: false,
             latency: Latency::default(),
             level: LEVEL,
             said: LEVEL,
@@ -196,6 +199,7 @@ impl Peers {
         peer.connected = false;
         peer.greeted = false;
         peer.other_layout = false;
+        peer.catching_up = false;
         peer.level = LEVEL;
         peer.version = 0;
         peer.told = 0;

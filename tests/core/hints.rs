@@ -264,9 +264,12 @@ fn age_drops_what_was_not_counted_and_tells() {
     (0..200).for_each(|_| cluster.advance(Duration::from_millis(500)));
     assert_eq!(figures(&cluster).records, 0, "it was too old");
     assert_eq!(cluster.counter(keeper, "hints_dropped"), 1);
-    assert!(cluster.nodes[keeper].hints().dirty().contains(&partition));
+    assert!(cluster.nodes[keeper].hints().dirty().contains_key(&partition));
     assert_eq!(cluster.nodes[keeper].hints().oldest_of(partition), None);
-    cluster.nodes[keeper].hints_mut().mended(partition);
+    let since = cluster.nodes[keeper].hints().dirty()[&partition];
+    cluster.nodes[keeper].hints_mut().mended(partition, since);
+    assert!(cluster.nodes[keeper].hints().dirty().contains_key(&partition), "not compared since");
+    cluster.nodes[keeper].hints_mut().mended(partition, since + Duration::from_nanos(1));
     assert!(cluster.nodes[keeper].hints().dirty().is_empty());
     assert_eq!(cluster.ask(replicas[0], KEY, set("eggs"), sloppy(3)).outcome, Outcome::Ok);
     (0..200).for_each(|_| cluster.advance(Duration::from_millis(500)));

@@ -109,6 +109,13 @@ pub fn good(
             send(Message::Sums(&carried(bytes, rng)));
         }
         "Summed" => send(Message::Summed(&noise(rng, 300))),
+        "Sync" => send(Message::Sync { boot: if rng.one_in(2) { facts.boot } else { boundary(rng) } }),
+        "Offer" => {
+            let mut digests = Vec::new();
+            (0..pick(rng, 200)).for_each(|_| put_digest(&mut digests, boundary(rng), rng.next_u64()));
+            send(Message::Offer(&digests));
+        }
+        "Wanted" => send(Message::Wanted(&noise(rng, 8).repeat(pick(rng, 200)))),
         "Prove" | "Proved" | "Reap" | "Stale" => reaping(kind, rng, facts, record.0, send),
         _ => send(Message::Refused(one_of(rng, &["no room", "a\r\nb\0", "", "\u{1f980}"]).as_bytes())),
     }

@@ -53,10 +53,15 @@ pub const KINDS: [&str; 28] = [
     "Stale",
     "Sums",
     "Summed",
+    "Sync",
+    "Offer",
+    "Wanted",
 ];
 /// Their numbers, in the same order.
-const NUMBERS: [u8; KINDS.len()] =
-    [1, 2, 3, 4, 5, 6, 7, 30, 31, 10, 11, 12, 13, 14, 15, 18, 19, 16, 17, 20, 21, 22, 26, 27, 28, 29, 24, 25];
+const NUMBERS: [u8; KINDS.len()] = [
+    1, 2, 3, 4, 5, 6, 7, 30, 31, 10, 11, 12, 13, 14, 15, 18, 19, 16, 17, 20, 21, 22, 26, 27, 28, 29, 24, 25,
+    32, 33, 34,
+];
 
 /// The name of the kind that a header says, if there is one of that number.
 pub fn kind_of(number: u8) -> Option<&'static str> {

@@ -14,10 +14,11 @@
 mod names;
 mod recent;
 mod shared;
+mod turn;
 
 pub use names::{Children, Name, Summed};
+pub use turn::Ended;
 
-use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -31,10 +32,11 @@ use super::io::MemberId;
 use super::limits;
 use super::merkle::NodeName;
 use super::message::{Acks, Compare, Compared, DIGEST_BYTES, Message, decode_digests};
+use super::pace::Pace;
 use super::peers::Peers;
 use super::replica::{Refusal, Replica};
 use super::routes::Routes;
-use super::store::{Sequence, Store};
+use super::store::{ChangeCursor, Sequence, Store};
 use super::time::{Instant, Now};
 use super::wire::{Reader, WireError};
 
@@ -81,7 +83,11 @@ struct Span {
 #[derive(Debug)]
 struct Exchange {
     peer: u16,
+    /// The peer's boot when it began.
+    boot: u64,
     begun: Instant,
+    /// What had changed here behind this was young then.
+    settled: ChangeCursor,
     version: u64,
     shared: Arc<Shared>,
     /// Nodes to ask about, the next one last, and spans to compare.
@@ -110,7 +116,7 @@ struct Exchange {
 pub struct Exchanges {
     running: Option<Exchange>,
     next_at: Instant,
-    pace_at: Instant,
+    pace: Pace,
     number: u64,
     /// What is shared with each peer, by its number, under this topology.
     shared: (u64, BTreeMap<u16, Arc<Shared>>),
@@ -123,25 +129,42 @@ pub struct Exchanges {
     /// Members with whom a partition was compared that has lost records.
     mended: BTreeMap<u16, BTreeSet<MemberId>>,
     recent: Recent,
+    /// Members with whom it is known that copies differ: compared first.
+    urgent: BTreeSet<MemberId>,
+    /// The last comparison was due for a dirty partition: the next one is for whose turn it is.
+    was_dirty: bool,
+    /// What came to its end and was not asked for yet.
+    ended: Option<Ended>,
     /// For operators.
     pub counters: ExchangeCounters,
 }
 
 impl Exchanges {
-    /// Goes on with what can go on.
-    pub fn carry_on<S: Store>(&mut self, scene: &mut Scene<'_, S>, routes: &Routes) {
+    /// Begins where it is time to, and goes on. `dirty` are partitions of which a replica is known to lack something,
+    /// each since when.
+    pub fn handle_timeout<S: Store>(
+        &mut self,
+        scene: &mut Scene<'_, S>,
+        routes: &Routes,
+        dirty: &BTreeMap<u16, Instant>,
+    ) {
         let Some(interval) = scene.config.exchange_interval else { return };
         let now = scene.now.mono;
-        self.recent.note(now, scene.replica.sequence());
         if self.running.is_none() && self.next_at <= now {
             self.next_at = now + interval;
-            self.begin(scene, routes);
+            self.begin(scene, routes, dirty);
             self.go_on_hurrying(scene, routes);
         }
+        self.carry_on(scene, routes);
+    }
+
+    /// Goes on with what can go on.
+    fn carry_on<S: Store>(&mut self, scene: &mut Scene<'_, S>, routes: &Routes) {
+        let now = scene.now.mono;
         while let Some(exchange) = &self.running {
             if exchange.version != routes.version() || (exchange.waits() && exchange.due <= now) {
                 self.give_up();
-            } else if exchange.waits() || self.pace_at > now {
+            } else if exchange.waits() || self.pace.next_at() > now {
                 return;
             } else {
                 self.step(scene, routes);
@@ -156,7 +179,7 @@ impl Exchanges {
             None if peers.slots().any(|slot| peers.usable(slot)) => self.next_at,
             None => Instant::NEVER,
             Some(exchange) if exchange.waits() => exchange.due,
-            Some(_) => self.pace_at,
+            Some(_) => self.pace.next_at(),
         }
     }
 
@@ -183,24 +206,26 @@ impl Exchanges {
         }
     }
 
-    /// With the peer that was not compared for the longest time.
-    fn begin<S: Store>(&mut self, scene: &mut Scene<'_, S>, routes: &Routes) {
-        let peers: &Peers = scene.peers;
-        let can = |slot: &u16| peers.usable(*slot) && peers.peer(*slot).level >= LEVEL;
-        let mut slots: Vec<u16> = peers.slots().filter(can).collect();
-        slots.sort_by_key(|&slot| self.begun.get(&peers.peer(slot).id).copied());
-        let own = peers.own();
-        let mut shared = slots.into_iter().map(|slot| (slot, self.shared_with(routes, own, slot)));
-        let Some((peer, shared)) = shared.find(|(_, shared)| !shared.is_empty()) else { return };
-        self.begun.insert(scene.peers.peer(peer).id, scene.now.mono);
-        let all = Name::All(shared.total(scene.replica.store(), routes));
+    /// With the peer whose turn it is.
+    fn begin<S: Store>(&mut self, scene: &mut Scene<'_, S>, routes: &Routes, dirty: &BTreeMap<u16, Instant>) {
+        let next = self.in_turn(scene.peers, routes, dirty).into_iter().next();
+        let Some((peer, shared)) = next else { return };
+        let id = scene.peers.peer(peer).id;
+        let mut todo = vec![Name::All(shared.total(scene.replica.store(), routes))];
+        self.urgent.remove(&id);
+        self.was_dirty = !self.was_dirty && self.is_due_for(id, &shared, dirty);
+        // What is asked about last in the list is asked about first.
+        todo.extend(shared.partitions().filter(|at| dirty.contains_key(at)).map(Name::Partition));
+        self.begun.insert(id, scene.now.mono);
         self.number += 1;
         self.running = Some(Exchange {
             peer,
+            boot: scene.peers.peer(peer).boot,
             begun: scene.now.mono,
+            settled: self.recent.settled(scene.now.mono),
             version: routes.version(),
             shared,
-            todo: vec![all],
+            todo,
             spans: VecDeque::new(),
             asked: Vec::new(),
             span: None,
@@ -260,9 +285,7 @@ impl Exchanges {
 
     /// Holds the pace, which is that of transfers.
     fn slow_down(&mut self, config: &Config, now: Now, bytes: u64) {
-        if let Some(cost) = bytes.saturating_mul(1_000_000_000).checked_div(config.transfer_rate) {
-            self.pace_at = self.pace_at.max(now.mono) + Duration::from_nanos(cost);
-        }
+        self.pace.slow_down(now, config.transfer_rate, bytes);
     }
 
     /// Everything was compared.
@@ -270,6 +293,16 @@ impl Exchanges {
         let exchange = self.running.take().expect("it runs");
         self.counters.done += 1;
         let peer = scene.peers.peer(exchange.peer).id;
+        // A partition that lost records here, or was not compared, says nothing of what the peer holds.
+        let is_sure = |partition: &u16| {
+            !exchange.doubtful.contains(partition) && !scene.replica.store().is_incomplete(*partition)
+        };
+        self.ended = Some(Ended {
+            peer: exchange.peer,
+            boot: exchange.boot,
+            settled: exchange.settled,
+            equal: exchange.shared.partitions().filter(is_sure).collect(),
+        });
         for partition in exchange.shared.partitions() {
             if exchange.doubtful.contains(&partition) {
                 continue;
@@ -302,6 +335,10 @@ impl Exchanges {
         (from, id): (u16, u64),
         questions: &[u8],
     ) -> Result<(), WireError> {
+        // What it missed is on its way to it: whatever it asked for now would be sent twice.
+        if scene.peers.peer(from).catching_up {
+            return Ok(());
+        }
         let shared = self.shared_with(routes, scene.peers.own(), from);
         let mut reader = Reader::new(questions);
         let mut answers = Vec::new();
@@ -449,7 +486,7 @@ impl Exchanges {
 
     /// Sends a share of the records that the peer lacks.
     fn send_lacking<S: Store>(&mut self, scene: &mut Scene<'_, S>) {
-        let settled = self.recent.settled(scene.now.mono);
+        let settled = self.recent.settled(scene.now.mono).sequence;
         let exchange = self.running.as_mut().expect("it runs");
         let (partition, keyspace) = exchange.sends_of;
         let mut bytes = 0;
@@ -511,7 +548,7 @@ impl Exchanges {
 
     /// Whether a record was stored so recently that its copies may be on their way.
     pub fn is_young(&self, now: Instant, sequence: Sequence) -> bool {
-        sequence > self.recent.settled(now)
+        sequence > self.recent.settled(now).sequence
     }
 
     /// Of each partition held here together with others, when its copies were last all found equal, or made so; if one

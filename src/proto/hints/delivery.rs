@@ -1,12 +1,10 @@
 //! Bringing hints to their targets, once they can be reached again: in the order in which they lie, a window at a
 //! time, and no faster than the target puts them on disk.
 //!
-//! The window is the target's credit: it grows with each acknowledgement that comes soon, halves with one that comes
-//! late, and is one record after one that did not come. All targets together are held to a pace in bytes, a quarter of
-//! it while clients' requests are many. So nothing that comes back is met by a storm.
+//! The window is the target's credit (`pace.rs`), and one record after an acknowledgement that did not come. All targets
+//! together are held to a pace in bytes, a quarter of it while clients' requests are many.
 
 use core::ops::ControlFlow;
-use core::time::Duration;
 use std::collections::BTreeMap;
 
 use super::{Hints, PARTITIONS, Spot};
@@ -14,6 +12,7 @@ use crate::proto::config::Config;
 use crate::proto::io::MemberId;
 use crate::proto::limits;
 use crate::proto::message::{Acks, Message, Stored};
+use crate::proto::pace::{Credit, cost_beside};
 use crate::proto::peers::Peers;
 use crate::proto::reap::Counts;
 use crate::proto::ring;
@@ -60,7 +59,7 @@ pub(super) struct Delivery {
     is_behind_counted: bool,
     from: u128,
     sent: BTreeMap<u64, Sent>,
-    window: usize,
+    credit: Credit,
     /// When to look again.
     next: Instant,
 }
@@ -72,7 +71,7 @@ impl Default for Delivery {
             is_behind_counted: false,
             from: 0,
             sent: BTreeMap::new(),
-            window: 1,
+            credit: Credit::default(),
             next: Instant::ZERO,
         }
     }
@@ -132,15 +131,15 @@ impl<S: Store> Hints<S> {
             return;
         }
         let bytes = delivery.sent_bytes();
-        if delivery.sent.len() >= delivery.window || bytes >= limits::HINT_WINDOW_BYTES {
+        let room = delivery.credit.room(delivery.sent.len());
+        if room == 0 || bytes >= limits::HINT_WINDOW_BYTES {
             delivery.next = delivery.given_up_at();
             return;
         }
-        if self.pace_at > now {
-            delivery.next = self.pace_at.min(delivery.given_up_at());
+        if self.pace.next_at() > now {
+            delivery.next = self.pace.next_at().min(delivery.given_up_at());
             return;
         }
-        let room = delivery.window - delivery.sent.len();
         let (picked, is_end) = self.pick(road, target, slot, room);
         let mut bytes = 0;
         for record in picked {
@@ -160,14 +159,10 @@ impl<S: Store> Hints<S> {
             let sent = Sent { is_counted, name, item_hash, bytes: size, at: now };
             self.targets.get_mut(&target).expect("it is due").sent.insert(number, sent);
         }
-        let share = if road.in_flight >= limits::HINT_FOREGROUND { 4 } else { 1 };
-        let cost = (bytes as u64 * share).saturating_mul(1_000_000_000);
-        if let Some(cost) = cost.checked_div(road.config.hint_rate) {
-            self.pace_at = self.pace_at.max(now) + Duration::from_nanos(cost);
-        }
+        self.pace.slow_down(road.now, road.config.hint_rate, cost_beside(road.in_flight, bytes));
         let delivery = self.targets.get_mut(&target).expect("it is due");
         if !is_end {
-            delivery.next = self.pace_at.max(now + limits::HINT_PAUSE).min(delivery.given_up_at());
+            delivery.next = self.pace.next_at().max(now + limits::HINT_PAUSE).min(delivery.given_up_at());
         } else if delivery.sent.is_empty() {
             // What is left came meanwhile, was refused, or waits for the patrol.
             (delivery.is_behind_counted, delivery.from) = (false, 0);
@@ -243,11 +238,7 @@ impl<S: Store> Hints<S> {
             delivery.restart(now.mono + limits::HINT_RETRY);
             return true;
         }
-        let is_late = now.mono.since(sent.at) > limits::HINT_SLOW;
-        delivery.window = match is_late {
-            true => (delivery.window / 2).max(1),
-            false => (delivery.window + 1).min(limits::HINT_WINDOW),
-        };
+        delivery.credit.acknowledged(now.mono.since(sent.at));
         delivery.next = now.mono;
         // A store that takes no removal now keeps it, and it is sent again.
         if self.remove(now, (sent.is_counted, &sent.name, sent.item_hash)) == Ok(true) {

@@ -22,7 +22,7 @@ mod patrol;
 
 pub use self::delivery::Road;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use self::delivery::Delivery;
 use self::patrol::Patrol;
@@ -31,6 +31,7 @@ use super::effect::{Effect, Written};
 use super::io::MemberId;
 use super::keys::Key;
 use super::limits;
+use super::pace::Pace;
 use super::replica::{Held, Refusal, Released, Replica, Waiter};
 use super::ring;
 use super::store::{Durability, KeyRef, Sequence, Store, StoreError};
@@ -139,13 +140,12 @@ pub struct Hints<S> {
     figures: Figures,
     parts: BTreeMap<u16, Part>,
     targets: BTreeMap<MemberId, Delivery>,
-    /// Partitions of which a hint was dropped or refused, so that a replica lacks something.
-    dirty: BTreeSet<u16>,
+    /// Partitions of which a hint was dropped or refused, so that a replica lacks something, each since when.
+    dirty: BTreeMap<u16, Instant>,
     patrol: Patrol,
     /// Number of the last record sent.
     number: u64,
-    /// No more is sent before this: the pace.
-    pace_at: Instant,
+    pace: Pace,
     /// Hints of another directory than this node's: none is kept, and none is taken.
     is_discarded: bool,
     /// For operators.
@@ -165,10 +165,10 @@ impl<S: Store> Hints<S> {
             figures: Figures::default(),
             parts: BTreeMap::new(),
             targets: BTreeMap::new(),
-            dirty: BTreeSet::new(),
+            dirty: BTreeMap::new(),
             patrol: Patrol::new(now.mono),
             number: 0,
-            pace_at: Instant::ZERO,
+            pace: Pace::default(),
             is_discarded: false,
             counters: HintCounters::default(),
         };
@@ -230,14 +230,20 @@ impl<S: Store> Hints<S> {
         self.parts.values().map(|part| part.oldest_ms).min()
     }
 
-    /// Partitions of which a hint was dropped or refused: a replica lacks something, and nobody else may know.
-    pub fn dirty(&self) -> &BTreeSet<u16> {
+    /// Partitions of which a hint was dropped or refused, since when: a replica lacks something, and nobody else may
+    /// know.
+    pub fn dirty(&self) -> &BTreeMap<u16, Instant> {
         &self.dirty
     }
 
-    /// A partition was compared with its other replicas.
-    pub fn mended(&mut self, partition: u16) {
-        self.dirty.remove(&partition);
+    /// A partition was compared with all of its other replicas, since this moment at the earliest.
+    pub fn mended(&mut self, partition: u16, begun: Instant) {
+        self.dirty.retain(|&other, since| other != partition || *since >= begun);
+    }
+
+    /// Hints for a target.
+    pub fn records_for(&self, target: MemberId) -> u64 {
+        self.targets.get(&target).map_or(0, |delivery| delivery.records)
     }
 
     fn partition(&self, keyspace: u16, key: &[u8]) -> u16 {
@@ -330,7 +336,7 @@ impl<S: Store> Hints<S> {
             Err(Refusal::Malformed(_)) => {}
             Err(_) => {
                 self.counters.refused += 1;
-                self.dirty.insert(self.partition(spot.keyspace, spot.key));
+                self.dirty.insert(self.partition(spot.keyspace, spot.key), now.mono);
             }
         }
         kept

@@ -83,7 +83,7 @@ impl<S: Store> Hints<S> {
             None => {
                 (self.patrol.partition, self.patrol.from) = (self.patrol.partition + 1, 0);
                 if u32::from(self.patrol.partition) == PARTITIONS {
-                    self.end_pass(road.config.hint_age_max);
+                    self.end_pass(now, road.config.hint_age_max);
                 }
             }
         }
@@ -97,7 +97,7 @@ impl<S: Store> Hints<S> {
         self.set_share(stats.map(|stats| stats.bytes).sum());
     }
 
-    fn end_pass(&mut self, age_max: Duration) {
+    fn end_pass(&mut self, now: Instant, age_max: Duration) {
         (self.patrol.partition, self.patrol.from) = (0, 0);
         self.patrol.due = self.patrol.begun + limits::HINT_PATROL.min(age_max / 4);
         let oldest = core::mem::take(&mut self.patrol.oldest);
@@ -108,7 +108,7 @@ impl<S: Store> Hints<S> {
         let lost = (0..PARTITIONS as u16).filter(|&partition| self.copy.store().is_incomplete(partition));
         for partition in lost.collect::<Vec<_>>() {
             self.copy.store_mut().complete(partition);
-            self.dirty.extend((0..self.partitions).map(|partition| partition as u16));
+            self.dirty.extend((0..self.partitions).map(|partition| (partition as u16, now)));
         }
     }
 
@@ -151,7 +151,7 @@ impl<S: Store> Hints<S> {
         let Some(spot) = Spot::of(&hint.name) else { return };
         if self.remove(road.now, (hint.is_counted, &hint.name, hint.item_hash)) == Ok(true) {
             self.counters.dropped += 1;
-            self.dirty.insert(self.partition(spot.keyspace, spot.key));
+            self.dirty.insert(self.partition(spot.keyspace, spot.key), road.now.mono);
         }
     }
 

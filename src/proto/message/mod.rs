@@ -37,7 +37,8 @@ pub const HEADER: usize = 32;
 pub const VERSION: u8 = 1;
 
 /// What this release knows of messages. At level 0 there are requests between members of a list; level 1 adds
-/// probes, topologies and transfers; level 2 adds hints, the exchange, counters, sets, edits of parts, reaps and scans by quorum.
+/// probes, topologies and transfers; level 2 adds hints, the exchange, catching up, counters, sets, edits of parts, reaps
+/// and scans by quorum.
 pub const LEVEL: u8 = 2;
 
 /// From this level on a node keeps hints for others. Each stream says which level its ends know.
@@ -254,6 +255,16 @@ pub enum Message<'a> {
     Scan(Scan),
     /// Answers `Scan`.
     Scanned(Scanned<'a>),
+    /// Acknowledge when everything that is held now is on disk, if you are still of this boot.
+    Sync {
+        /// The receiver's boot.
+        boot: u64,
+    },
+    /// Say which of these records you have not just so, on disk: what was missed is given back by it. Digests, as
+    /// [`put_digest`] writes them.
+    Offer(&'a [u8]),
+    /// Answers `Offer`: prefixes of their positions, 8 bytes each.
+    Wanted(&'a [u8]),
 }
 
 impl<'a> Message<'a> {
@@ -287,6 +298,9 @@ impl<'a> Message<'a> {
             Message::Stale { .. } => 29,
             Message::Scan(_) => 30,
             Message::Scanned(_) => 31,
+            Message::Sync { .. } => 32,
+            Message::Offer(_) => 33,
+            Message::Wanted(_) => 34,
         }
     }
 
@@ -400,9 +414,12 @@ impl<'a> Message<'a> {
                 out.push(u8::from(*commit));
                 out.extend_from_slice(change);
             }
-            Message::Refused(bytes) | Message::Sums(bytes) | Message::Summed(bytes) => {
-                out.extend_from_slice(bytes);
-            }
+            Message::Refused(bytes)
+            | Message::Sums(bytes)
+            | Message::Summed(bytes)
+            | Message::Offer(bytes)
+            | Message::Wanted(bytes) => out.extend_from_slice(bytes),
+            Message::Sync { boot } => out.extend_from_slice(&boot.to_le_bytes()),
             Message::Probe { number } | Message::Probed { number } => {
                 out.extend_from_slice(&number.to_le_bytes());
             }
@@ -509,9 +526,22 @@ impl<'a> Message<'a> {
             }
             30 => Message::Scan(Scan::decode(&mut reader)?),
             31 => Message::Scanned(Scanned::decode(&mut reader)?),
+            32 => {
+                let boot = reader.u64("boot")?;
+                reader.end("message end")?;
+                Message::Sync { boot }
+            }
+            33 => Message::Offer(whole(reader.rest(), DIGEST_BYTES, "offer")?),
+            34 => Message::Wanted(whole(reader.rest(), 8, "wanted records")?),
             _ => return Err(WireError { what: "message kind" }),
         })
     }
+}
+
+/// A list of items of one length, of which no more are taken than [`limits::TRANSFER_DIGESTS`].
+fn whole<'a>(list: &'a [u8], length: usize, what: &'static str) -> Result<&'a [u8], WireError> {
+    let fits = list.len().is_multiple_of(length) && list.len() / length <= limits::TRANSFER_DIGESTS;
+    if fits { Ok(list) } else { Err(WireError { what }) }
 }
 
 /// Writes the checksum of a whole frame whose other bytes are final.

@@ -27,6 +27,7 @@ macro_rules! scene {
         }
     };
 }
+pub(super) use scene;
 
 impl<S: Store> Node<S> {
     pub(super) fn take_order(&mut self, now: Now, id: RequestId, order: &Order) {
@@ -179,6 +180,7 @@ impl<S: Store> Node<S> {
         let before = core::mem::replace(&mut self.routes, routes);
         self.hints.set_partitions(self.routes.partitions());
         self.hints.patrol_now(now.mono);
+        self.catch_ups.forget_all(&mut self.peers);
         self.turn(now).follow(&before);
         // Who was ahead may wait for answers that counted for nothing while this node was behind.
         let progress = self.cluster.progress();
@@ -191,9 +193,9 @@ impl<S: Store> Node<S> {
         self.note_progress(now);
     }
 
-    /// Goes on comparing copies.
+    /// Time has passed for the exchange.
     pub(super) fn carry_on_exchange(&mut self, now: Now) {
-        self.exchanges.carry_on(scene!(self, now), &self.routes);
+        self.exchanges.handle_timeout(scene!(self, now), &self.routes, self.hints.dirty());
     }
 
     /// An acknowledgement of a record that an exchange sent; false if it is of a request.

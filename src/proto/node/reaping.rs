@@ -71,6 +71,7 @@ impl<S: Store> Node<S> {
                 self.replica.hear_reaps(partition, count);
                 let is_taken = self.transfer_acknowledged(now, from, id, false)
                     || self.exchange_acknowledged(now, from, id, false)
+                    || self.catch_up_acknowledged(now, from, id, Stored::Overloaded)
                     || self.hint_acknowledged(now, from, id, Stored::Overloaded);
                 if !is_taken {
                     self.turn(now).refused_as_stale(from, id);

@@ -112,6 +112,16 @@ impl<S: Store> Node<S> {
             ("exchange_records_sent", exchange.sent),
             ("exchange_bytes_sent", exchange.sent_bytes),
         ];
+        let catch_up = self.catch_ups.counters;
+        counters.extend([
+            ("catch_ups", catch_up.done),
+            ("catch_ups_broken", catch_up.broken),
+            ("catch_up_gaps", catch_up.gaps),
+            ("catch_up_records_offered", catch_up.offered),
+            ("catch_up_offered_bytes", catch_up.offered_bytes),
+            ("catch_up_records_sent", catch_up.sent),
+            ("catch_up_bytes_sent", catch_up.sent_bytes),
+        ]);
         counters.extend(self.hint_counters());
         counters.extend(self.reap_counters());
         counters.extend(self.read_counters());

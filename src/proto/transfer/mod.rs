@@ -19,6 +19,7 @@ use super::config::Config;
 use super::io::MemberId;
 use super::limits;
 use super::message::{Acks, Compare, Compared, DIGEST_BYTES, Message};
+use super::pace::Pace;
 use super::replica::{Refusal, Replica};
 use super::routes::Routes;
 use super::store::{KeyRef, Sequence, Store};
@@ -111,7 +112,7 @@ pub struct Transfers {
     /// Bytes taken in this transition.
     bytes: u64,
     /// No more is asked for before this: the pace.
-    pace_at: Instant,
+    pace: Pace,
     /// Numbers of records that were sent and are to be acknowledged, with their partitions.
     sent: BTreeMap<u64, u16>,
     number: u64,
@@ -216,7 +217,10 @@ impl Transfers {
         let now = scene.now.mono;
         // Each that waits is tried once.
         let mut tries = self.waiting.len().min(TRIES_MAX);
-        while self.running.len() < limits::TRANSFER_WIDTH && now >= self.wait_until && now >= self.pace_at {
+        while self.running.len() < limits::TRANSFER_WIDTH
+            && now >= self.wait_until
+            && now >= self.pace.next_at()
+        {
             let Some(partition) = self.waiting.pop_front() else { break };
             self.go_on(scene, topology, routes, partition);
             tries -= 1;
@@ -262,7 +266,7 @@ impl Transfers {
             job.avoided.extend(peer);
             job.restart(routes.partitions(), partition);
             self.sent.retain(|_, sent| *sent != partition);
-        } else if now < job.due || now < self.pace_at {
+        } else if now < job.due || now < self.pace.next_at() {
             self.running.push(partition);
             return;
         }
@@ -550,9 +554,7 @@ impl Transfers {
 
     /// Holds the pace: so many bytes a second.
     fn slow_down(&mut self, config: &Config, now: Now, bytes: u64) {
-        if let Some(cost) = bytes.saturating_mul(1_000_000_000).checked_div(config.transfer_rate) {
-            self.pace_at = self.pace_at.max(now.mono) + core::time::Duration::from_nanos(cost);
-        }
+        self.pace.slow_down(now, config.transfer_rate, bytes);
     }
 
     /// A peer is gone: whoever was compared with it begins with another.
@@ -572,9 +574,10 @@ impl Transfers {
             return Instant::ZERO;
         }
         let running = self.running.iter().filter_map(|partition| self.jobs.get(partition));
-        let due = running.map(|job| if job.is_asked { job.due } else { job.due.max(self.pace_at) }).min();
+        let due =
+            running.map(|job| if job.is_asked { job.due } else { job.due.max(self.pace.next_at()) }).min();
         let has_room = self.running.len() < limits::TRANSFER_WIDTH && !self.waiting.is_empty();
-        let next = if has_room { self.wait_until.max(self.pace_at) } else { Instant::NEVER };
+        let next = if has_room { self.wait_until.max(self.pace.next_at()) } else { Instant::NEVER };
         due.unwrap_or(Instant::NEVER).min(next)
     }
 }
