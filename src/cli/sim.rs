@@ -192,6 +192,7 @@ fn run_seeds(seeds: Range<u64>, arguments: &SimArguments) -> Result<(), String> 
         "counters" => range.counts.missing_of_counters(),
         "reap" => range.counts.missing_of_reap(),
         "scans" => range.counts.missing_of_scans(),
+        "away" => range.counts.missing_of_away(),
         _ => Vec::new(),
     };
     if !missing.is_empty() && !arguments.partial {

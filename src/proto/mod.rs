@@ -4,7 +4,7 @@
 //! own. A host calls `handle_*(now, …)`, then drains `poll_output()` until it is empty, and comes back
 //! at `deadline()`. That contract is the same for the event loop, the C library and the simulator.
 
-mod catch_up;
+pub mod catch_up;
 pub mod cluster;
 mod compare;
 pub mod config;

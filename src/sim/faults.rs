@@ -230,6 +230,8 @@ pub struct Profile {
     pub sets: bool,
     /// Clients walk through all keys, of which there are more.
     pub walks: bool,
+    /// Machines are away for long, and what is done for them is counted.
+    pub away: bool,
 }
 
 /// What bounds hints in a run.
@@ -263,7 +265,7 @@ pub struct Moving {
 }
 
 /// Names of the profiles that `--profile` takes.
-pub const PROFILES: [&str; 17] = [
+pub const PROFILES: [&str; 18] = [
     "swarm",
     "calm",
     "network",
@@ -281,6 +283,7 @@ pub const PROFILES: [&str; 17] = [
     "reap",
     "sets",
     "scans",
+    "away",
 ];
 
 impl Profile {
@@ -352,6 +355,7 @@ impl Profile {
             }
             "reap" => profile.reap_deletes(seed, &mut rng),
             "scans" => profile.let_clients_walk(seed, &mut rng),
+            "away" => profile.leave_for_long(&mut rng),
             other => panic!("no profile is called `{other}`"),
         }
         if name != "calm" {
@@ -430,6 +434,7 @@ impl Profile {
             counts: false,
             sets: false,
             walks: false,
+            away: false,
         }
     }
 
@@ -513,6 +518,33 @@ impl Profile {
         self.background_read_one_in = 0;
         // What cannot be read counts in the trees until a scrub has found it.
         self.timed.retain(|(fault, _)| *fault != Fault::LostRecord);
+    }
+
+    /// Traps T2, T5 and T19: machines are away for long, lose what they had, and are given what they missed.
+    fn leave_for_long(&mut self, rng: &mut Rng) {
+        self.away = true;
+        self.machines = 3 + rng.below(2) as usize;
+        self.store = StoreKind::Log;
+        let levels = [Durability::Memory, Durability::Interval, Durability::Always];
+        let durability = levels[rng.below(3) as usize];
+        let n = 2 + rng.below(2) as u8;
+        self.keyspaces = vec![KeyspaceConfig { n, durability, ..KeyspaceConfig::default() }];
+        if rng.one_in(2) {
+            self.draw_network_faults(rng);
+            self.foreign_layout = false;
+        }
+        self.timed = vec![(Fault::Isolate, 1_600 * MS), (Fault::CleanRestart, 3_200 * MS)];
+        self.draw_timed(rng, &[Fault::ProcessKill, Fault::MachineCrash, Fault::CutTwoWay], 2);
+        if rng.one_in(2) {
+            let (bytes_max, age_max) = (1 << (8 + rng.below(12)), Duration::from_millis(400 << rng.below(5)));
+            self.hints = Some(Hinting { bytes_max, age_max, rate: limits::HINT_RATE });
+        } else {
+            self.draw_timed(rng, &[Fault::Wipe], 2);
+        }
+        self.compare_copies(rng);
+        self.acknowledged_target += 500;
+        self.outage_max = MS * (500 << rng.below(3));
+        self.detection_max = MS * (5 << rng.below(5));
     }
 
     /// Traps T5 and T6: keys are deleted and reaped all the time, while hints, repairs and records of exchanges are on

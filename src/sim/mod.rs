@@ -21,7 +21,7 @@
 //! | `oracle`, `replies`, `restarts`, `expiry` | the properties: of puts, of answers, of stops, of sweeps |
 //! | `counting`, `elements` | the same for what is counted, and for what is in sets |
 //! | `nemesis`, `kept` | operators who change the members, and what befalls them; what must hold of that |
-//! | `hinted` | hints, and what must hold of them |
+//! | `hinted`, `caught_up` | hints, and what nodes believe of each other's disks; what must hold of that |
 //! | `walks` | clients who walk through all keys, and what they must have met |
 //! | `property`, `report`, `trace` | what must hold, what was exercised, and what happened |
 //!
@@ -30,6 +30,7 @@
 //! run, and a failure prints the command that replays it. Nothing here is part of a node; no planted bug
 //! may live here.
 
+mod caught_up;
 mod clock;
 mod counting;
 mod decay;

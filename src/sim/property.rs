@@ -40,13 +40,15 @@ pub enum Property {
     Elements,
     /// T15: a walk shows once what is there throughout, and nothing that was deleted before.
     Scanned,
+    /// Who is believed to have something has it on its disk.
+    ClaimsHold,
     /// The core's own assertions.
     Assertion,
 }
 
 impl Property {
     /// All, in the order of the report.
-    pub const ALL: [Property; 19] = [
+    pub const ALL: [Property; 20] = [
         Property::NoLostWrite,
         Property::NoValueFromNowhere,
         Property::Causality,
@@ -65,18 +67,20 @@ impl Property {
         Property::Reaped,
         Property::Elements,
         Property::Scanned,
+        Property::ClaimsHold,
         Property::Assertion,
     ];
 
     /// Those that only profiles of their own exercise: where members change, where keys count, where they are reaped,
-    /// where they are sets, and where clients walk through them.
-    pub const APART: [Property; 6] = [
+    /// where they are sets, where clients walk through them, and where copies are compared.
+    pub const APART: [Property; 7] = [
         Property::OneTopology,
         Property::RemovedStays,
         Property::Counted,
         Property::Reaped,
         Property::Elements,
         Property::Scanned,
+        Property::ClaimsHold,
     ];
 
     /// Its name in reports and in the register of planted bugs.
@@ -100,6 +104,7 @@ impl Property {
             Property::Reaped => "T6-reaped-stays",
             Property::Elements => "S1-elements",
             Property::Scanned => "T15-scanned",
+            Property::ClaimsHold => "C1-claims-hold",
             Property::Assertion => "A4-assertion",
         }
     }

@@ -172,7 +172,13 @@ impl Counts {
     pub fn missing_of_membership(&self) -> Vec<String> {
         let acts = ACTS.iter().filter(|act| !self.acts.contains_key(**act));
         let mut missing: Vec<String> = acts.map(|act| (*act).to_owned()).collect();
-        let others = [Property::Counted, Property::Reaped, Property::Elements, Property::Scanned];
+        let others = [
+            Property::Counted,
+            Property::Reaped,
+            Property::Elements,
+            Property::Scanned,
+            Property::ClaimsHold,
+        ];
         let checks = Property::ALL.iter().filter(|property| !others.contains(property));
         let checks = checks.filter(|property| !self.checks.contains_key(property));
         missing.extend(checks.map(|property| format!("property {}", property.name())));
@@ -183,6 +189,15 @@ impl Counts {
     pub fn missing_of_sloppy(&self) -> Vec<String> {
         let acts = HINT_ACTS.iter().filter(|act| !self.acts.contains_key(**act));
         acts.map(|act| (*act).to_owned()).collect()
+    }
+
+    /// What a range of seeds of the profile in which machines are away should have exercised and did not.
+    pub fn missing_of_away(&self) -> Vec<String> {
+        let acts = super::caught_up::acts().filter(|act| !self.acts.contains_key(*act));
+        let mut missing: Vec<String> = acts.map(str::to_owned).collect();
+        let checked = self.checks.contains_key(&Property::ClaimsHold);
+        missing.extend((!checked).then(|| format!("property {}", Property::ClaimsHold.name())));
+        missing
     }
 
     /// What a range of seeds of the profile in which keys are reaped should have exercised and did not.

@@ -100,6 +100,7 @@ fn run_once(options: &RunOptions, text: bool) -> RunReport {
     (0..world.machines.len()).for_each(|machine| world.count_upkeep(machine));
     (0..world.machines.len()).for_each(|machine| world.count_hints(machine));
     (0..world.machines.len()).for_each(|machine| world.count_reaps(machine));
+    (0..world.machines.len()).for_each(|machine| world.count_catch_ups(machine));
     let mut counts = std::mem::take(&mut world.counts);
     counts.checks = world.oracle.checks.clone();
     *counts.checks.entry(Property::Assertion).or_default() += 1;
@@ -256,6 +257,7 @@ fn heal(world: &mut World) -> Judged {
     world.network.heal();
     for machine in &mut world.machines {
         machine.platter.heal();
+        machine.hint_platter.heal();
         machine.clock.correct();
     }
     let pauses = world.machines.iter().map(|machine| machine.paused_until).max().unwrap_or(0);

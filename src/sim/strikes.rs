@@ -303,6 +303,7 @@ impl World {
         self.count_upkeep(machine);
         self.count_hints(machine);
         self.count_reaps(machine);
+        self.count_catch_ups(machine);
         self.oracle.stopped(machine, how, stray);
         self.oracle.hints_stopped(machine, of_hints);
         let this = &mut self.machines[machine];

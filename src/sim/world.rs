@@ -99,6 +99,8 @@ pub(super) struct Machine {
     pub(super) damaged: BTreeMap<KeyName, Sequence>,
     /// Its disk rots.
     pub(super) is_rotten: bool,
+    /// What its node believed of others' disks was judged up to here.
+    pub(super) claims_seen: u64,
     /// The earliest planned wake-up.
     wake_at: Option<Time>,
     /// A step of the log worker is planned.
@@ -148,6 +150,7 @@ impl Machine {
     pub(super) fn reset_plans(&mut self) {
         self.wake_at = None;
         self.disk_planned = false;
+        self.claims_seen = 0;
     }
 }
 
@@ -179,6 +182,7 @@ impl World {
             was_full: false,
             damaged: BTreeMap::new(),
             is_rotten: profile.rotten == Some(number),
+            claims_seen: 0,
             wake_at: None,
             disk_planned: false,
         });
@@ -482,6 +486,7 @@ impl World {
         self.judge_hints(machine)?;
         self.look_for_rot(machine)?;
         self.oracle.marks(machine, marks)?;
+        self.judge_claims(machine)?;
         if in_flight > self.profile.in_flight_max {
             let text = format!("{} has {in_flight} requests in flight", self.names[machine]);
             return Err(Violation { property: Property::Bounds, key: None, text });

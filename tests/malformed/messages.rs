@@ -24,7 +24,7 @@ use super::commands::key;
 use super::mutate::{bend, boundary, noise, one_of, pick};
 
 /// Kinds of messages, as their header names them.
-pub const KINDS: [&str; 28] = [
+pub const KINDS: [&str; 31] = [
     "Replicate",
     "Acknowledge",
     "Fetch",

@@ -240,6 +240,11 @@ impl CatchUps {
         })
     }
 
+    /// Counts their changes, as [`Claim::changed`] does.
+    pub fn changed(&self) -> u64 {
+        self.changed
+    }
+
     /// When [`CatchUps::carry_on`] is due although nothing else happens.
     pub fn deadline(&self) -> Instant {
         self.runs.values().map(|run| run.due).min().unwrap_or(Instant::NEVER)

@@ -28,6 +28,11 @@ impl<S: Store> Node<S> {
         self.catch_ups.claims()
     }
 
+    /// Counts the changes of these.
+    pub fn claims_changed(&self) -> u64 {
+        self.catch_ups.changed()
+    }
+
     /// A peer has introduced itself anew, perhaps with a directory that went back in time.
     pub(super) fn meet_again(&mut self, now: Now, from: u16, goes_back: bool) {
         if goes_back {
