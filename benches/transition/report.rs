@@ -24,16 +24,17 @@ pub struct Pair {
 }
 
 /// What came of a part.
-struct Figures {
-    seconds: f64,
-    p50: f64,
-    p99: f64,
-    p999: f64,
+pub struct Figures {
+    pub seconds: f64,
+    pub p50: f64,
+    pub p99: f64,
+    pub p999: f64,
     /// Processor time of all members, in microseconds an operation.
-    cpu: f64,
+    pub cpu: f64,
 }
 
-fn figures(part: &Part, seen: &[Seen]) -> Figures {
+/// What of the load fell into a part.
+pub fn figures(part: &Part, seen: &[Seen]) -> Figures {
     let within = |sample: &&Sample| sample.meant >= part.began && sample.meant < part.ended;
     let samples = seen.iter().flat_map(|seen| &seen.samples).filter(within);
     let mut latencies: Vec<f64> = samples.map(|sample| sample.latency.as_secs_f64() * 1e3).collect();
@@ -49,7 +50,8 @@ fn figures(part: &Part, seen: &[Seen]) -> Figures {
     }
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+/// The middle one.
+pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_unstable_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
