@@ -14,7 +14,8 @@ use super::io::{MemberId, MergeFunction, Met, Operation, Output, Reply, Request,
 use super::keys::ClusterKeys;
 use super::limits;
 use super::message::{
-    Acks, Envelope, Fetched, Hello, Listed, Message, Scan, Scanned, Seen, Stored, decode_frame, split_frame,
+    Acks, Envelope, Fetched, Hello, Listed, Message, Scan, Scanned, Seen, Stored, decode_frame, is_retired,
+    split_frame,
 };
 use super::peers::Peers;
 use super::reap::Reaping;
@@ -223,10 +224,17 @@ impl<S: Store> Node<S> {
         while !frames.is_empty() {
             let result = split_frame(frames).and_then(|(frame, rest)| {
                 frames = rest;
-                decode_frame(frame).map(|(envelope, message)| (frame, envelope, message))
+                if is_retired(frame) {
+                    return Ok(None);
+                }
+                decode_frame(frame).map(|(envelope, message)| Some((frame, envelope, message)))
             });
             let (frame, envelope, message) = match result {
-                Ok(decoded) => decoded,
+                Ok(Some(decoded)) => decoded,
+                Ok(None) => {
+                    self.counters.frames_refused += 1;
+                    continue;
+                }
                 Err(error) => {
                     self.counters.frames_refused += 1;
                     return Err(FrameError(error.to_string()));

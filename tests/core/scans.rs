@@ -6,7 +6,7 @@ use quorate::proto::config::Config;
 use quorate::proto::error::Outcome;
 use quorate::proto::io::{Blind, Operation, Options, Reply};
 use quorate::proto::limits::SCAN_READS_MAX;
-use quorate::proto::message::{Listed, Message, Scanned, decode_frame, split_frame};
+use quorate::proto::message::{Envelope, Listed, Message, Scanned, decode_frame, split_frame};
 
 use super::{Cluster, put, set};
 
@@ -164,4 +164,28 @@ fn more_replicas_than_there_are_is_refused() {
     let three = Options { r: Some(3), ..Options::default() };
     let outcome = scan(&mut cluster, 0, 0, 10, three).outcome;
     assert_eq!(outcome, Outcome::NotEnoughReplicas { reachable: 2, needed: 3 });
+}
+
+/// A member of an earlier release asks in its own way, and must not lose its connection for it.
+#[test]
+fn a_scan_of_an_earlier_release_is_passed_over() {
+    let mut cluster = Cluster::new(2, one_partition, 0);
+    let envelope = Envelope {
+        layout_version: cluster.nodes[0].layout().version() as u32,
+        cluster_id: cluster.nodes[0].keys().cluster_id,
+        request_id: 0,
+        reaps: 0,
+    };
+    let mut frames = Vec::new();
+    Message::Stale { partition: 0, count: 1 }.encode(&envelope, &mut frames);
+    frames[9] = 8;
+    let checksum = crc32c::crc32c(&frames[8..]).to_le_bytes();
+    frames[4..8].copy_from_slice(&checksum);
+    let from = cluster.ids[1];
+    cluster.nodes[0].handle_frames(cluster.now, from, &frames).unwrap();
+    assert_eq!(cluster.counter(0, "frames_refused"), 1);
+    frames[9] = 200;
+    let checksum = crc32c::crc32c(&frames[8..]).to_le_bytes();
+    frames[4..8].copy_from_slice(&checksum);
+    assert!(cluster.nodes[0].handle_frames(cluster.now, from, &frames).is_err(), "nobody knows that kind");
 }

@@ -562,6 +562,12 @@ pub fn split_frame(bytes: &[u8]) -> Result<(&[u8], &[u8]), WireError> {
     bytes.split_at_checked(length).ok_or(WireError { what: "frame length" })
 }
 
+/// Whether a frame is of a kind that only earlier releases send, and nobody answers any more: scans by one replica.
+/// Who sent it asks somebody else.
+pub fn is_retired(frame: &[u8]) -> bool {
+    matches!(frame.get(9), Some(8 | 9))
+}
+
 /// Reads one whole frame.
 ///
 /// # Errors
