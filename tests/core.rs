@@ -27,6 +27,8 @@ mod edits;
 mod exchange;
 #[path = "core/faulty.rs"]
 mod faulty;
+#[path = "core/feed.rs"]
+mod feed;
 #[path = "core/following.rs"]
 mod following;
 #[path = "core/hedged.rs"]

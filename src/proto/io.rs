@@ -172,6 +172,16 @@ pub enum Operation<'a> {
         /// At most about this many keys: a page ends between prefixes of positions. 0 is the default.
         limit: u32,
     },
+    /// What changed in one partition since a place in its change feed, as the copy of the node that is asked has it: see
+    /// [`ChangePage`]. Has no key.
+    Changes {
+        /// The partition.
+        partition: u16,
+        /// The place; without one the feed begins now.
+        since: Option<&'a [u8]>,
+        /// At most so many keys; 0 is the default.
+        limit: u32,
+    },
     /// Looks at the cluster or changes it. Has no key, and is carried out by the node that is asked.
     Cluster(Order),
 }
@@ -346,6 +356,28 @@ pub struct SiblingView {
     pub expires_ms: Option<u64>,
 }
 
+/// A part of a partition's change feed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ChangePage {
+    /// Keys that changed, in the order of their last changes, some perhaps once more.
+    pub changed: Vec<Changed>,
+    /// The place behind them. It holds for this replica; at another one there is a gap.
+    pub next: Vec<u8>,
+    /// There is more behind that place already.
+    pub has_more: bool,
+    /// What changed before cannot be told: a scan shows what there is. So it is at the begin.
+    pub has_gap: bool,
+}
+
+/// A key that changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Changed {
+    /// The key.
+    pub key: Vec<u8>,
+    /// Its live siblings as they are now; none, if it is deleted or has expired.
+    pub siblings: Vec<SiblingView>,
+}
+
 /// A page of a scan.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ScanPage {
@@ -386,6 +418,8 @@ pub struct Reply {
     pub weak: bool,
     /// Of a scan.
     pub page: Option<Box<ScanPage>>,
+    /// Of a change feed.
+    pub changes: Option<Box<ChangePage>>,
     /// Of an order to the cluster.
     pub overview: Option<Box<Overview>>,
 }
@@ -406,6 +440,7 @@ impl Reply {
             unrepaired: false,
             weak: false,
             page: None,
+            changes: None,
             overview: None,
         }
     }

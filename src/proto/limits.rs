@@ -23,6 +23,12 @@ pub const CONTEXT_WARN: usize = 4 << 10;
 pub const CONTEXT_MAX: usize = 64 << 10;
 /// Dots beside the clock of a context that is given to a client: 36 bytes each.
 pub const CONTEXT_DOTS_MAX: usize = 1_024;
+/// Keys of a page of a change feed, bytes of their objects after which it ends, and bytes of the log that are read for it.
+pub const CHANGES_PAGE_MAX: u32 = 1_000;
+/// See [`CHANGES_PAGE_MAX`].
+pub const CHANGES_BYTES_MAX: usize = 1 << 20;
+/// See [`CHANGES_PAGE_MAX`].
+pub const CHANGES_EFFORT: u64 = 4 << 20;
 /// Functions of the host that make one value of several.
 pub const MERGE_FUNCTIONS_MAX: u8 = 16;
 /// Elements of one set, from which on no more are added.

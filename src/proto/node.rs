@@ -29,6 +29,7 @@ use super::time::{Instant, Now};
 use super::transfer::Transfers;
 
 mod catching_up;
+mod feed;
 mod following;
 mod hinting;
 mod reads;
@@ -211,6 +212,10 @@ impl<S: Store> Node<S> {
     pub fn handle_request(&mut self, now: Now, id: RequestId, request: &Request<'_>) {
         match &request.operation {
             Operation::Cluster(order) => self.take_order(now, id, order),
+            &Operation::Changes { partition, since, limit } => {
+                let reply = self.changes(now, request.keyspace, partition, since, limit);
+                self.replies.push_back((id, reply));
+            }
             _ => self.turn(now).begin(Origin::Client(id), request, None),
         }
     }
@@ -224,10 +229,10 @@ impl<S: Store> Node<S> {
         while !frames.is_empty() {
             let result = split_frame(frames).and_then(|(frame, rest)| {
                 frames = rest;
-                if is_retired(frame) {
-                    return Ok(None);
+                match decode_frame(frame) {
+                    Err(error) if is_retired(frame, &error) => Ok(None),
+                    decoded => decoded.map(|(envelope, message)| Some((frame, envelope, message))),
                 }
-                decode_frame(frame).map(|(envelope, message)| Some((frame, envelope, message)))
             });
             let (frame, envelope, message) = match result {
                 Ok(Some(decoded)) => decoded,

@@ -7,7 +7,7 @@
 use core::fmt::Write as _;
 
 use crate::proto::error::Outcome;
-use crate::proto::io::{Kind, Reply, SiblingView};
+use crate::proto::io::{ChangePage, Kind, Reply, SiblingView};
 use crate::proto::time::WallTime;
 
 use super::cluster;
@@ -16,6 +16,7 @@ use super::object;
 use super::parts;
 use super::reply::{Protocol, Writer};
 use super::text::{context_text, dot_text};
+use super::watch;
 
 /// The shape of the answer to a command that is one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +61,8 @@ pub enum Shape {
     QuorumCount,
     /// All of a change of a set: how many elements, dot, what was achieved.
     QuorumChange,
+    /// A page of a change feed.
+    Changes,
     /// A part of how the cluster is.
     Cluster(cluster::Part),
 }
@@ -146,6 +149,9 @@ pub fn write(
         Shape::QuorumWrite => quorum_write(&mut writer, reply),
         Shape::QuorumCount => quorum_count(&mut writer, reply),
         Shape::QuorumChange => quorum_change(&mut writer, reply),
+        Shape::Changes => {
+            watch::write(&mut writer, reply.changes.as_deref().unwrap_or(&ChangePage::default()))
+        }
         Shape::Cluster(part) => match &reply.overview {
             Some(overview) => cluster::write(&mut writer, part, overview),
             None => writer.null(),
@@ -194,9 +200,19 @@ fn quorum_read(writer: &mut Writer<'_>, reply: &Reply) {
     writer.map(6 + flags.iter().filter(|flag| flag.1).count());
     writer.bulk(b"context");
     optional(writer, reply.context.as_deref().map(context_text));
+    siblings(writer, &reply.siblings);
+    achieved(writer, reply);
+    for (name, _) in flags.iter().filter(|flag| flag.1) {
+        writer.bulk(name.as_bytes());
+        writer.boolean(true);
+    }
+}
+
+/// The name and the list of siblings.
+pub(super) fn siblings(writer: &mut Writer<'_>, siblings: &[SiblingView]) {
     writer.bulk(b"siblings");
-    writer.array(reply.siblings.len());
-    for sibling in &reply.siblings {
+    writer.array(siblings.len());
+    for sibling in siblings {
         writer.map(4 + usize::from(sibling.expires_ms.is_some()));
         writer.bulk(b"value");
         writer.bulk(&sibling.value);
@@ -214,11 +230,6 @@ fn quorum_read(writer: &mut Writer<'_>, reply: &Reply) {
             writer.bulk(b"expires_ms");
             writer.count(expires_ms);
         }
-    }
-    achieved(writer, reply);
-    for (name, _) in flags.iter().filter(|flag| flag.1) {
-        writer.bulk(name.as_bytes());
-        writer.boolean(true);
     }
 }
 

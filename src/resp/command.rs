@@ -14,7 +14,7 @@ use super::session::{Handled, Refusal, Session, Turn};
 use super::text::shown;
 use super::{
     about, cluster, connection, counters, expiry, object, parts, playground, quorum, refused, sets, store,
-    strings, walk,
+    strings, walk, watch,
 };
 
 /// A command.
@@ -177,6 +177,7 @@ static COMMANDS: &[Command] = &[
     on_key("q.set", -5, EDIT, sets::change),
     on_key("q.owners", 2, NONE, quorum::owners),
     row("q.status", 1, NONE, Keys::None, Run::Once(quorum::status)),
+    row("q.watch", -2, NONE, Keys::None, Run::Alone(watch::watch)),
     row("q.reads", 1, NONE, Keys::None, Run::Once(quorum::reads)),
     row("q.store", -2, NONE, Keys::None, Run::Once(store::store)),
     row("q.dev", 2, NONE, Keys::None, Run::Once(playground::dev)),

@@ -37,6 +37,7 @@ mod store;
 mod strings;
 pub mod text;
 mod walk;
+mod watch;
 
 pub use session::{Backend, Next, Place, Progress, ServerInfo, Session, Settings};
 

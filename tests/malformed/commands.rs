@@ -150,6 +150,7 @@ const FORMS: &[&str] = &[
     "incrbyfloat {k} {n}",
     "q.dev {name}",
     "q.reads",
+    "q.watch {n} from {c} count {n}",
     "sadd {k} {v} {v}",
     "srem {k} {v} {n}",
     "smembers {k}",

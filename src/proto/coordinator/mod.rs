@@ -35,6 +35,7 @@ use self::once::Window;
 use self::quorum::Quorum;
 use self::read::Reading;
 use self::scan::{Doubt, Scanning};
+pub use self::shown::views_of;
 use self::stand_in::StandIns;
 use self::tally::WriteTally;
 use self::timer::Timer;

@@ -139,7 +139,7 @@ fn sorted(dots: impl Iterator<Item = Dot>) -> Vec<Dot> {
 }
 
 /// A live row as a caller sees it: one value, or each element of a set.
-pub(super) fn views_of(row: &Row<'_>) -> Vec<SiblingView> {
+pub fn views_of(row: &Row<'_>) -> Vec<SiblingView> {
     if row.is_set() {
         let view = |element: &Element<'_>| SiblingView {
             value: element.value.to_vec(),

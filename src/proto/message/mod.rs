@@ -533,7 +533,7 @@ impl<'a> Message<'a> {
             }
             33 => Message::Offer(whole(reader.rest(), DIGEST_BYTES, "offer")?),
             34 => Message::Wanted(whole(reader.rest(), 8, "wanted records")?),
-            _ => return Err(WireError { what: "message kind" }),
+            _ => return Err(UNKNOWN_KIND),
         })
     }
 }
@@ -562,10 +562,13 @@ pub fn split_frame(bytes: &[u8]) -> Result<(&[u8], &[u8]), WireError> {
     bytes.split_at_checked(length).ok_or(WireError { what: "frame length" })
 }
 
-/// Whether a frame is of a kind that only earlier releases send, and nobody answers any more: scans by one replica.
-/// Who sent it asks somebody else.
-pub fn is_retired(frame: &[u8]) -> bool {
-    matches!(frame.get(9), Some(8 | 9))
+/// What is said of a kind that is not known, once the checksum was found right.
+const UNKNOWN_KIND: WireError = WireError { what: "message kind" };
+
+/// Whether a frame was refused as it is of a kind that only earlier releases send, and nobody answers any more: scans by
+/// one replica. Who sent it asks somebody else.
+pub fn is_retired(frame: &[u8], error: &WireError) -> bool {
+    *error == UNKNOWN_KIND && matches!(frame.get(9), Some(8 | 9))
 }
 
 /// Reads one whole frame.

@@ -97,7 +97,7 @@ fn encode_operation(operation: &Operation<'_>, out: &mut Vec<u8>) {
             put_members(out, members);
         }
         // Carried out where it was asked: no peer takes one.
-        Operation::Cluster(_) => out.push(u8::MAX),
+        Operation::Cluster(_) | Operation::Changes { .. } => out.push(u8::MAX),
     }
 }
 
