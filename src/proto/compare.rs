@@ -112,7 +112,7 @@ pub fn answer<S: Store>(
             known[at] = true;
         } else if compare.keyspace.is_some() && !compare.whole && is_young(record.sequence) {
             // Ours may be on its way. Theirs is lacking here all the same: it need not be part of ours.
-            if cfg!(mutant = "cursor_young") {
+            if planted!("cursor_young") {
                 known[same_prefix..same_prefix + of_prefix].fill(true);
             }
         } else if compare.sends && (!is_incomplete || of_prefix > 0 || is_sure(store, key)) {

@@ -7,7 +7,7 @@
 use core::fmt::Write as _;
 
 use crate::proto::error::Outcome;
-use crate::proto::io::{ChangePage, Kind, Reply, SiblingView};
+use crate::proto::io::{Kind, Reply, SiblingView};
 use crate::proto::time::WallTime;
 
 use super::cluster;
@@ -149,9 +149,7 @@ pub fn write(
         Shape::QuorumWrite => quorum_write(&mut writer, reply),
         Shape::QuorumCount => quorum_count(&mut writer, reply),
         Shape::QuorumChange => quorum_change(&mut writer, reply),
-        Shape::Changes => {
-            watch::write(&mut writer, reply.changes.as_deref().unwrap_or(&ChangePage::default()))
-        }
+        Shape::Changes => watch::write(&mut writer, reply),
         Shape::Cluster(part) => match &reply.overview {
             Some(overview) => cluster::write(&mut writer, part, overview),
             None => writer.null(),

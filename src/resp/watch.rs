@@ -8,7 +8,7 @@
 //! Without `FROM` it begins now, which is a gap to one who knows nothing yet: a scan shows what there is, and the feed
 //! from `next` on what changes after that. A node tells of partitions of which it holds a copy (`Q.OWNERS`).
 
-use crate::proto::io::{ChangePage, Operation, Options};
+use crate::proto::io::{Operation, Options, Reply};
 
 use super::answer::{Shape, siblings};
 use super::number::{SYNTAX, integer_at};
@@ -39,7 +39,8 @@ pub fn watch(session: &mut Session, turn: &mut Turn<'_>, args: Args<'_>) -> Hand
 }
 
 /// Answers with a page.
-pub fn write(writer: &mut Writer<'_>, page: &ChangePage) {
+pub fn write(writer: &mut Writer<'_>, reply: &Reply) {
+    let Some(page) = &reply.changes else { return writer.null() };
     writer.map(4);
     writer.bulk(b"next");
     writer.bulk(context_text(&page.next).as_bytes());

@@ -91,7 +91,7 @@ fn look_inside(message: &Message<'_>, keys: &ClusterKeys, fate: &mut Fate) {
                     Operation::Edit(Edit::AddElements(_)) => "add of elements",
                     Operation::Edit(Edit::RemoveElements(_)) => "removal of elements",
                     Operation::Scan { .. } => "scan",
-                    Operation::Cluster(_) => unreachable!("no peer is sent one"),
+                    Operation::Cluster(_) | Operation::Changes { .. } => unreachable!("no peer is sent one"),
                 };
                 fate.reached.push((format!("request: {operation}"), "decoded"));
             }

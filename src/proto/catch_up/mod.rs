@@ -126,7 +126,7 @@ impl CatchUps {
         let number = self.next_number();
         let id = number ^ scene.replica.identity().nonce;
         scene.peers.send(ended.peer, id, &Message::Sync { boot: ended.boot });
-        if cfg!(mutant = "cursor_unsynced") {
+        if planted!("cursor_unsynced") {
             return self.claim(scene.peers, ended);
         }
         self.syncing.insert(ended.peer, (number, ended));
@@ -291,8 +291,7 @@ impl CatchUps {
         }
         let Some(run) = self.runs.get_mut(&from) else { return false };
         let Some(after) = run.acknowledged(scene.now.mono, number) else { return false };
-        let is_safe =
-            stored == Stored::Durable || (cfg!(mutant = "cursor_undurable") && stored == Stored::Stored);
+        let is_safe = stored == Stored::Durable || (planted!("cursor_undurable") && stored == Stored::Stored);
         if is_safe {
             run.credit.acknowledged(after);
             self.carry_on(scene, support);
@@ -315,7 +314,7 @@ impl Known {
     fn bind(&mut self, generation: u64) {
         if self.generation != generation {
             self.generation = generation;
-            if !cfg!(mutant = "cursor_generation") {
+            if !planted!("cursor_generation") {
                 self.claims.clear();
             }
         }

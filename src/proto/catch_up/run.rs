@@ -227,7 +227,7 @@ impl CatchUps {
                 let number = self.next_number();
                 let run = self.runs.get_mut(&slot).expect("it runs");
                 run.sent.insert(number, (now, size));
-                let durable = !cfg!(mutant = "cursor_undurable");
+                let durable = !planted!("cursor_undurable");
                 let acks = Acks { stored: !durable, durable };
                 let id = id_of(number, scene.replica);
                 let reaps = scene.replica.reaps().of(partition);

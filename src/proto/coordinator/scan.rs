@@ -164,7 +164,7 @@ impl Run {
 
     /// Takes another list into account: where the shortest one ends, the run ends.
     fn end_at(&mut self, next: Option<u64>) {
-        let is_first = self.answered.is_empty() || cfg!(mutant = "scan_last_bound");
+        let is_first = self.answered.is_empty() || planted!("scan_last_bound");
         self.until = if is_first { next } else { [self.until, next].into_iter().flatten().min() };
     }
 
@@ -245,7 +245,7 @@ impl<S: Store> Turn<'_, S> {
     /// The run that a scan is at, and how many replicas must list it.
     fn run_of(&mut self, index: usize) -> (&mut Run, u8) {
         let slot = &mut self.coordinator.slots[index];
-        let r = if cfg!(mutant = "scan_one_replica") { 1 } else { slot.quorum.r };
+        let r = if planted!("scan_one_replica") { 1 } else { slot.quorum.r };
         (slot.scanning.run.as_mut().expect("a run is under way"), r)
     }
 
@@ -383,7 +383,7 @@ impl<S: Store> Turn<'_, S> {
             let is_full = self.coordinator.in_flight() >= self.config.in_flight_max;
             let slot = &mut self.coordinator.slots[index];
             let run = slot.scanning.run.as_mut().expect("a run is under way");
-            let is_next = |found: &Found| found.differs && !cfg!(mutant = "scan_first_copy");
+            let is_next = |found: &Found| found.differs && !planted!("scan_first_copy");
             let next = run.found.iter().skip(run.begun).position(is_next).map(|at| run.begun + at);
             let Some(at) = next.filter(|_| run.failure.is_none()) else {
                 run.begun = next.unwrap_or(run.found.len());
@@ -505,7 +505,7 @@ impl<S: Store> Turn<'_, S> {
             return;
         }
         match scanned.listed {
-            Listed::Unknown if cfg!(mutant = "scan_unknown_list") => run.answered.insert(rank),
+            Listed::Unknown if planted!("scan_unknown_list") => run.answered.insert(rank),
             Listed::Unknown => run.unknown.insert(rank),
             Listed::Same(sum) => match run.question.known {
                 Some(known) if known.sum == sum => run.answered.insert(rank),

@@ -646,3 +646,25 @@ fn what_membership_thinks_of_members_is_shown() {
         assert!(info.contains(&format!("quorate_members_{line}\r\n")), "{line} in {info}");
     }
 }
+
+#[test]
+fn a_change_feed_is_told_page_by_page() {
+    let mut client = Client::new();
+    let page = client.line("Q.WATCH 7");
+    assert!(page.starts_with("*8\r\n$4\r\nnext\r\n$7\r\nYmVnaW4\r\n$3\r\ngap\r\n:1\r\n"), "{page}");
+    assert!(page.contains("$3\r\nkey\r\n$3\r\n7/0\r\n$8\r\nsiblings\r\n*1\r\n"), "{page}");
+    let page = client.line("q.watch 7 count 5 from YmVnaW4");
+    assert!(page.contains("$3\r\ngap\r\n:0\r\n") && page.contains("\r\n7/5\r\n"), "{page}");
+    check(
+        &mut client,
+        &[
+            ("Q.WATCH", "-ERR wrong number of arguments for 'q.watch' command~"),
+            ("Q.WATCH x", "-ERR value is not an integer or out of range~"),
+            ("Q.WATCH 65536", "-ERR there is no such partition~"),
+            ("Q.WATCH 1 COUNT 0", "-ERR syntax error~"),
+            ("Q.WATCH 1 FROM", "-ERR syntax error~"),
+            ("Q.WATCH 1 FROM !", "-ERR the place was not given by this cluster~"),
+            ("Q.WATCH 1 BLOCK 5", "-ERR syntax error~"),
+        ],
+    );
+}

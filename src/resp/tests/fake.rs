@@ -6,8 +6,8 @@ use std::sync::Arc;
 use crate::proto::cluster::{Order, Overview};
 use crate::proto::error::Outcome;
 use crate::proto::io::{
-    Achieved, Add, Edit, ExpiryEdit, ExpiryWhen, Kind, Operation, Options, Presence, Reply, Request,
-    ScanPage, SiblingView,
+    Achieved, Add, ChangePage, Changed, Edit, ExpiryEdit, ExpiryWhen, Kind, Operation, Options, Presence,
+    Reply, Request, ScanPage, SiblingView,
 };
 use crate::proto::node::{MemberStatus, Owners, Status};
 use crate::proto::time::{Instant, Now, WallTime};
@@ -102,6 +102,13 @@ impl Fake {
                 let mut overview = self.overview.clone();
                 overview.plan.take_if(|_| *order != Order::Plan);
                 reply.overview = Some(Box::new(overview));
+            }
+            Operation::Changes { partition, since, limit } => {
+                let siblings = vec![self.sibling((b"v".to_vec(), None))];
+                let changed = vec![Changed { key: format!("{partition}/{limit}").into_bytes(), siblings }];
+                let (next, has_gap) = (since.unwrap_or(b"begin").to_vec(), since.is_none());
+                reply.outcome = Outcome::Ok;
+                reply.changes = Some(Box::new(ChangePage { changed, next, has_more: false, has_gap }));
             }
             Operation::Get if reply.siblings.is_empty() => reply.outcome = Outcome::NotFound,
             Operation::Get => {}
