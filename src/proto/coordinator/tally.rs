@@ -133,9 +133,12 @@ impl WriteTally {
         self.fewer(self.acked.or(self.stood))
     }
 
-    /// Those of them that fallbacks gave, where reads are on.
+    /// Those of them that fallbacks gave: of the set that has more of them, where there are two, as reads will be on
+    /// either.
     pub fn fallbacks(&self) -> u8 {
-        self.stood.without(self.acked).and(self.need.of).len()
+        let stood = self.stood.without(self.acked);
+        let most = stood.and(self.need.of).len().max(stood.and(self.also.of).len());
+        most.min(self.achieved())
     }
 
     /// Those of them that are on disk.
@@ -257,6 +260,30 @@ mod tests {
             failed.iter().for_each(|&rank| tally.fail(rank));
             let found = (tally.verdict(), tally.achieved(), tally.fallbacks());
             assert_eq!(found, (verdict, achieved, fallbacks), "{tally:?}");
+        }
+    }
+
+    #[test]
+    fn no_more_fallbacks_are_told_of_than_acknowledgements() {
+        // (acked, stood) -> achieved, fallbacks, while a partition moves from the ranks 0 to 2 to the ranks 2 to 4.
+        type Case = (&'static [usize], &'static [usize], u8, u8);
+        let table: [Case; 4] = [
+            (&[0, 2], &[1], 1, 1),
+            (&[3, 4], &[0, 1, 2], 3, 3),
+            (&[2], &[], 1, 0),
+            (&[0, 1, 2], &[3, 4], 3, 2),
+        ];
+        for (acked, stood, achieved, fallbacks) in table {
+            let set = |ranks: [usize; 3]| {
+                let mut of = Ranks::default();
+                ranks.into_iter().for_each(|rank| of.insert(rank));
+                Need { of, w: 2, dw: 0, pw: 0 }
+            };
+            let (need, also) = (set([0, 1, 2]), set([2, 3, 4]));
+            let mut tally = WriteTally { need, also, ..WriteTally::default() };
+            acked.iter().for_each(|&rank| tally.ack(rank, false));
+            stood.iter().for_each(|&rank| tally.stand(rank, false));
+            assert_eq!((tally.achieved(), tally.fallbacks()), (achieved, fallbacks), "{tally:?}");
         }
     }
 
