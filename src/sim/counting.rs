@@ -4,6 +4,7 @@
 //! store names the operation that it came from, as a value does. A count stands for all events of its actor, so
 //! these are its past.
 
+use super::faults::Kind;
 use super::history::{Event, EventSet};
 use super::oracle::{End, Judged, Oracle, Property, violation};
 use super::workload::{Action, SeenToken};
@@ -78,7 +79,7 @@ impl Oracle {
         object: &Object<'_>,
         past: &EventSet,
     ) -> Judged {
-        if !self.is_counting || self.histories[key].is_doubtful {
+        if self.keys[key].kind != Kind::Counter || self.histories[key].is_doubtful {
             return Ok(());
         }
         self.checked(Property::Counted);

@@ -82,6 +82,10 @@ pub(super) struct Inner {
     pub(super) struck: Vec<Struck>,
 }
 
+/// All files of a disk at some time: their bytes, where they end, and whether compaction made them.
+#[derive(Clone)]
+pub struct Image(BTreeMap<String, (Vec<u8>, usize, bool)>);
+
 /// The disk itself, as the machine owns it.
 #[derive(Clone)]
 pub struct Platter(pub(super) Arc<Mutex<Inner>>);
@@ -159,6 +163,33 @@ impl Platter {
         inner.locked = false;
         inner.files.clear();
         inner.place.inode += 1;
+    }
+
+    /// What would be left of it if the power went now and took everything with it that was not synced.
+    pub fn image(&self) -> Image {
+        let inner = guard(&self.0);
+        let files = inner.files.iter().map(|(name, content)| {
+            let content = guard(content);
+            let mut bytes = content.bytes.clone();
+            for write in content.unsynced.iter().rev() {
+                bytes[write.offset..write.offset + write.old.len()].copy_from_slice(&write.old);
+            }
+            (name.clone(), (bytes, content.synced(), content.is_compacted))
+        });
+        Image(files.collect())
+    }
+
+    /// An earlier image takes the place of everything, in another directory or in the same one.
+    pub fn put_back(&self, image: &Image, is_moved: bool) {
+        self.kill_process();
+        let mut inner = guard(&self.0);
+        inner.place.inode += u64::from(is_moved);
+        inner.files.clear();
+        for (name, (bytes, end, is_compacted)) in &image.0 {
+            let (bytes, end, is_compacted) = (bytes.clone(), *end, *is_compacted);
+            let content = Content { bytes, end, is_compacted, ..Content::default() };
+            inner.files.insert(name.clone(), Arc::new(Mutex::new(content)));
+        }
     }
 
     /// Lets the power go at the `operations`-th operation from now.

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::counting::items_of;
+use super::faults::Kind;
 use super::history::EventSet;
 use super::oracle::{Judged, Oracle, Property, violation};
 use super::workload::{Action, Issued, SeenToken};
@@ -24,7 +25,9 @@ impl Oracle {
         let own = |actor: u64| generations.contains(&actor);
         let entries = object.context().entries().iter().filter(|(actor, _)| own(actor.generation));
         let mut dots = entries.map(|&(actor, counter)| Dot { actor, counter });
-        let dot = dots.find(|&dot| self.histories[key].by_dot(dot).is_none()).filter(|_| self.is_of_sets)?;
+        let dot = dots
+            .find(|&dot| self.histories[key].by_dot(dot).is_none())
+            .filter(|_| self.keys[key].kind == Kind::Set)?;
         let value = Vec::new().into();
         Some(Sibling { dot, hlc: Hlc(0), tombstone: true, expires_ms: None, element: false, value })
     }
@@ -96,7 +99,7 @@ impl Oracle {
         object: &Object<'_>,
         past: &EventSet,
     ) -> Judged {
-        if !self.is_of_sets || self.histories[key].is_doubtful {
+        if self.keys[key].kind != Kind::Set || self.histories[key].is_doubtful {
             return Ok(());
         }
         self.checked(Property::Elements);

@@ -71,11 +71,13 @@ pub enum Fault {
     FileRot,
     /// A write lands elsewhere.
     MisdirectedWrite,
+    /// A machine comes back with an older state of its disk.
+    Restore,
 }
 
 impl Fault {
     /// All kinds, in the order of the report.
-    pub const ALL: [Fault; 28] = [
+    pub const ALL: [Fault; 29] = [
         Fault::Loss,
         Fault::Duplicate,
         Fault::Reorder,
@@ -104,6 +106,7 @@ impl Fault {
         Fault::SectorRot,
         Fault::FileRot,
         Fault::MisdirectedWrite,
+        Fault::Restore,
     ];
 
     /// What strikes the disk that rots, in the profile that has one.
@@ -224,14 +227,25 @@ pub struct Profile {
     pub membership: Option<Moving>,
     /// Whether hints are kept, and requests are sloppy now and then.
     pub hints: Option<Hinting>,
-    /// Keys are counted on, and hold nothing else.
-    pub counts: bool,
-    /// Keys are sets, and hold nothing else.
-    pub sets: bool,
     /// Clients walk through all keys, of which there are more.
     pub walks: bool,
     /// Machines are away for long, and what is done for them is counted.
     pub away: bool,
+    /// What the keys are used as, in turn.
+    pub kinds: Vec<Kind>,
+    /// Clients delete as often as they write.
+    pub deletes_often: bool,
+}
+
+/// What clients use a key as: nothing else is written under it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A text.
+    Bytes,
+    /// A number that is counted on.
+    Counter,
+    /// A set.
+    Set,
 }
 
 /// What bounds hints in a run.
@@ -265,7 +279,7 @@ pub struct Moving {
 }
 
 /// Names of the profiles that `--profile` takes.
-pub const PROFILES: [&str; 18] = [
+pub const PROFILES: [&str; 19] = [
     "swarm",
     "calm",
     "network",
@@ -284,6 +298,7 @@ pub const PROFILES: [&str; 18] = [
     "sets",
     "scans",
     "away",
+    "everything",
 ];
 
 impl Profile {
@@ -344,7 +359,7 @@ impl Profile {
             }
             "sloppy" => profile.let_fallbacks_stand_in(&mut rng),
             "counters" | "sets" => {
-                (profile.counts, profile.sets) = (name == "counters", name == "sets");
+                profile.kinds = vec![if name == "sets" { Kind::Set } else { Kind::Counter }];
                 if seed % 3 == 2 {
                     profile.let_fallbacks_stand_in(&mut rng);
                 } else {
@@ -356,12 +371,13 @@ impl Profile {
             "reap" => profile.reap_deletes(seed, &mut rng),
             "scans" => profile.let_clients_walk(seed, &mut rng),
             "away" => profile.leave_for_long(&mut rng),
+            "everything" => profile.mix_everything(seed, &mut rng),
             other => panic!("no profile is called `{other}`"),
         }
         if name != "calm" {
             profile.add_until_varied(&mut rng);
         }
-        if profile.reap_after.is_some() {
+        if name == "reap" {
             // A tombstone of a clock that was an hour ahead is an hour older before it goes.
             profile.timed.retain(|(fault, _)| *fault != Fault::WallJump);
         }
@@ -431,10 +447,10 @@ impl Profile {
             reap_after: None,
             membership: None,
             hints: None,
-            counts: false,
-            sets: false,
             walks: false,
             away: false,
+            kinds: vec![Kind::Bytes],
+            deletes_often: false,
         }
     }
 
@@ -569,6 +585,7 @@ impl Profile {
         self.timed.retain(|(fault, _)| *fault != Fault::Wipe);
         (self.skew_ms, self.drift_ppm) = (0, 0);
         self.reap_after = Some(Duration::from_millis(200 << rng.below(5)));
+        self.deletes_often = true;
         // Replicas that are back may be told of a delete long before they are given what it deletes.
         self.hints.iter_mut().for_each(|hints| hints.rate = 4_000 << rng.below(4));
         self.acknowledged_target += 300;
@@ -588,6 +605,61 @@ impl Profile {
         self.compare_copies(rng);
         self.foreign_layout = false;
         self.acknowledged_target += 500;
+    }
+
+    /// Everything at once, or any part of it: each is switched on or off by itself, and in one run of eight all are on.
+    fn mix_everything(&mut self, seed: u64, rng: &mut Rng) {
+        let is_all = seed.is_multiple_of(8);
+        let is_on = |rng: &mut Rng, of: u64| rng.below(of) > 0 || is_all;
+        if is_on(rng, 3) {
+            self.let_members_change(rng);
+        } else {
+            self.let_fallbacks_stand_in(rng);
+        }
+        self.store = StoreKind::Log;
+        self.timed.clear();
+        if is_on(rng, 2) {
+            self.draw_network_faults(rng);
+        }
+        if is_on(rng, 2) {
+            self.draw_disk_faults(rng);
+        }
+        if is_on(rng, 2) {
+            self.draw_clock_faults(rng);
+        }
+        if is_on(rng, 3) {
+            self.timed.push((Fault::Restore, MS * (200 << rng.below(4))));
+        }
+        self.kinds = match rng.below(if is_all { 1 } else { 4 }) {
+            0 | 1 => vec![Kind::Bytes, Kind::Counter, Kind::Set],
+            2 => vec![Kind::Bytes],
+            _ => vec![Kind::Set, Kind::Counter],
+        };
+        self.hints = is_on(rng, 3).then(|| Hinting {
+            bytes_max: if rng.one_in(2) { 1 << (8 + rng.below(4)) } else { 1 << 20 },
+            age_max: Duration::from_millis(200 << rng.below(4)),
+            rate: 4_000 << rng.below(8),
+        });
+        if is_on(rng, 3) {
+            self.compare_copies(rng);
+        }
+        self.deletes_often = is_on(rng, 2);
+        self.reap_after = is_on(rng, 3).then(|| Duration::from_millis(200 << rng.below(4)));
+        // Longer than any hint of half of the runs may become old.
+        self.outage_max = if is_on(rng, 2) { MS * (500 << rng.below(4)) } else { self.outage_max };
+        self.foreign_layout = false;
+        let moves = self.membership.is_some();
+        let (reaps, compares) = (self.reap_after.is_some(), self.exchange_interval.is_some());
+        self.timed.retain(|(fault, _)| match fault {
+            // Where members change, disks are lost by the nemesis.
+            Fault::Wipe => !moves && !reaps,
+            // In a cluster of a list nobody knows whose directory was emptied or restored, so none reaps by itself.
+            Fault::Restore => moves || !reaps,
+            // What cannot be read counts in the trees until a scrub has found it; and where members change it is
+            // another matter.
+            Fault::LostRecord => !moves && !compares,
+            _ => true,
+        });
     }
 
     /// Traps T5, T8 and T9: members join, leave, die and come back empty, under everything else.

@@ -15,7 +15,7 @@ use crate::proto::error::Outcome;
 use crate::proto::hints::{PARTITIONS, Spot};
 use crate::proto::io::Reply;
 use crate::proto::node::Node;
-use crate::proto::ring;
+use crate::proto::ring::{self, Layout};
 use crate::proto::store::{KeyRef, Sequence, Store};
 use crate::store::{LogOptions, MemoryStore};
 
@@ -45,7 +45,7 @@ pub(super) fn disk_step(node: &mut Node<WatchedStore>) -> bool {
 
 impl World {
     /// Opens the store of hints of a machine.
-    pub(super) fn open_hints(&mut self, machine: usize, seed: u64) -> Judged<WatchedStore> {
+    pub(super) fn open_hints(&mut self, machine: usize, generation: u64, seed: u64) -> Judged<WatchedStore> {
         let mut draw = crate::proto::rng::Rng::new(seed ^ 0x4117);
         let mut random = || draw.next_u64();
         if self.profile.hints.is_none() {
@@ -62,7 +62,12 @@ impl World {
         options.checkpoint_interval = self.profile.checkpoint_interval;
         options.scrub_interval = self.profile.scrub_interval;
         options.retention_bytes = 0;
-        let disk = self.machines[machine].hint_platter.attach();
+        let this = &mut self.machines[machine];
+        if core::mem::replace(&mut this.hints_of, generation) != generation {
+            // As `driver/hint_log.rs` does: what another generation kept is removed.
+            this.hint_platter.wipe();
+        }
+        let disk = this.hint_platter.attach();
         let real = RealStore::log(disk, options, &mut random).map_err(|why| {
             let text = format!("{} cannot open its hints: {why}", self.names[machine]);
             Violation { property: Property::Restart, key: None, text }
@@ -129,7 +134,11 @@ impl World {
             let (name, sequence) = match noted {
                 Noted::Put(put) => (&put.key, put.sequence),
                 Noted::Remove(name, sequence) => (name, *sequence),
-                Noted::Drop(..) => continue,
+                // All of them: the directory has turned out to be an old copy.
+                Noted::Drop(_, sequence) => {
+                    self.oracle.hints_dropped(machine, *sequence);
+                    continue;
+                }
             };
             let found = Spot::of(&name.1).and_then(|spot| {
                 let target = self.ids.iter().position(|&id| id == spot.target)?;
@@ -155,7 +164,8 @@ impl World {
                 }
                 _ => {
                     if let Some(key) = number {
-                        self.oracle.hint_removed(place, key, target, is_counted, sequence)?;
+                        let goes_to = self.readdressed(machine, target, key);
+                        self.oracle.hint_removed(place, key, (target, is_counted), &goes_to, sequence)?;
                     }
                 }
             }
@@ -166,6 +176,24 @@ impl World {
         Ok(())
     }
 
+    /// Who must have what a removed hint held: its target, or whoever has the key now if the target has not.
+    fn readdressed(&self, keeper: usize, target: usize, key: usize) -> Vec<usize> {
+        let node = self.machines[keeper].node.as_ref().expect("it runs");
+        let (topology, info) = (node.topology(), &self.oracle.keys()[key]);
+        if self.nemesis.is_none() || topology.version() == 0 {
+            return vec![target];
+        }
+        let machine_of = |layout: &Layout, slot: u16| {
+            self.ids.iter().position(|&id| id == layout.member(slot).id).expect("members are machines")
+        };
+        let owners = [topology.current(), topology.latest()].into_iter().flat_map(|layout| {
+            let slots = layout.replicas(info.name.0, info.partition).iter();
+            slots.map(move |&slot| machine_of(layout, slot))
+        });
+        let owners: Vec<usize> = owners.collect();
+        if owners.contains(&target) { vec![target] } else { owners }
+    }
+
     /// Once everything is healed, every hint comes to where it belongs.
     pub(super) fn deliver_hints(&mut self) -> Judged {
         if self.profile.hints.is_none() {
@@ -173,10 +201,15 @@ impl World {
         }
         self.oracle.count_liveness();
         let end = self.now + DELIVERED_MAX;
-        while let Some((name, figures)) = self.machines.iter().zip(&self.names).find_map(|(machine, name)| {
-            let figures = machine.node.as_ref()?.hints().figures();
-            (figures.records > 0).then_some((name.clone(), figures))
-        }) {
+        // Nobody takes anything of who is no member any more.
+        let kept = |world: &World| {
+            let mut seated = (0..world.machines.len()).filter(|&machine| world.is_seated(machine));
+            seated.find_map(|machine| {
+                let figures = world.machines[machine].node.as_ref()?.hints().figures();
+                (figures.records > 0).then_some((world.names[machine].clone(), figures))
+            })
+        };
+        while let Some((name, figures)) = kept(self) {
             if self.now > end {
                 let text = format!("everything is healed, and {name} keeps {figures:?}");
                 return Err(Violation { property: Property::Liveness, key: None, text });
@@ -240,13 +273,28 @@ impl Oracle {
         Ok(())
     }
 
-    /// A hint is gone: a counted one only once its target has on its disk what it held (trap T2).
+    /// Everything that a machine kept for others was dropped, as its directory is an old copy.
+    fn hints_dropped(&mut self, machine: usize, sequence: Sequence) {
+        for place in self.nooks_of(machine) {
+            let marks = self.machines[place].marks;
+            self.machines[place].last_sequence = self.machines[place].last_sequence.max(sequence);
+            for history in &mut self.histories {
+                if history.top(place).is_some_and(|held| !held.is_gone) {
+                    history.remember(place, marks);
+                    history.hold(place, Held::gone(sequence), marks.1);
+                }
+            }
+        }
+    }
+
+    /// A hint is gone: a counted one only once its target has on its disk what it held, or it goes on to those who have
+    /// the key now (trap T2).
     fn hint_removed(
         &mut self,
         place: usize,
         key: usize,
-        target: usize,
-        is_counted: bool,
+        (target, is_counted): (usize, bool),
+        goes_to: &[usize],
         sequence: Sequence,
     ) -> Judged {
         let view = &mut self.machines[place];
@@ -256,17 +304,19 @@ impl Oracle {
             return Ok(());
         };
         self.checked(Property::NoLostWrite);
-        let at_target = match self.machines[target].down {
-            Some(sure) => self.histories[key].top_below(target, sure),
-            None => self.histories[key].top_below(target, self.machines[target].marks.1),
-        };
-        let mut known = self.histories[key].reaped.clone();
-        at_target.into_iter().for_each(|held| known.add(&held.past));
-        let missing = before.past.first_missing_in(&known);
-        if let Some(event) = missing.filter(|_| is_counted && !self.histories[key].is_doubtful) {
-            let keeper = machine_of(self.physical, place);
+        let keeper = machine_of(self.physical, place);
+        let missing = goes_to.iter().find_map(|&owner| {
+            let mark = self.machines[owner].down.unwrap_or(self.machines[owner].marks.1);
+            let at_owner = self.histories[key].top_below(owner, mark);
+            let anew = self.histories[key].top(nook(self.physical, keeper, owner, is_counted));
+            let mut known = self.histories[key].reaped.clone();
+            at_owner.into_iter().for_each(|held| known.add(&held.past));
+            anew.filter(|_| owner != target).into_iter().for_each(|held| known.add(&held.past));
+            before.past.first_missing_in(&known).map(|event| (owner, event))
+        });
+        if let Some((owner, event)) = missing.filter(|_| is_counted && !self.histories[key].is_doubtful) {
             let text = format!(
-                "machine {keeper} removed a counted hint, and machine {target} has not event {event} on its disk: {}",
+                "machine {keeper} removed a counted hint, and machine {owner} has not event {event} on its disk: {}",
                 self.stages(key, event)
             );
             return violation(Property::NoLostWrite, key, text);
@@ -275,7 +325,7 @@ impl Oracle {
         history.remember(place, marks);
         history.hold(place, Held::gone(sequence), marks.1);
         for event in before.past.iter().collect::<Vec<_>>() {
-            self.excuse_if_gone(machine_of(self.physical, place), key, event)?;
+            self.excuse_if_gone(keeper, key, event)?;
         }
         Ok(())
     }

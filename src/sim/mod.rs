@@ -21,6 +21,7 @@
 //! | `oracle`, `replies`, `restarts`, `expiry` | the properties: of puts, of answers, of stops, of sweeps |
 //! | `counting`, `elements` | the same for what is counted, and for what is in sets |
 //! | `nemesis`, `kept` | operators who change the members, and what befalls them; what must hold of that |
+//! | `restored` | disks that are put back to what they were, by operators |
 //! | `hinted`, `caught_up` | hints, and what nodes believe of each other's disks; what must hold of that |
 //! | `walks` | clients who walk through all keys, and what they must have met |
 //! | `property`, `report`, `trace` | what must hold, what was exercised, and what happened |
@@ -50,6 +51,7 @@ mod reaped;
 mod replies;
 mod report;
 mod restarts;
+mod restored;
 mod rot;
 mod run;
 mod store;

@@ -338,7 +338,6 @@ impl World {
 
     /// A machine that has left for good is given an empty disk, to join anew.
     fn clear_away(&mut self) -> Judged<bool> {
-        let keys = self.oracle.keys().len();
         let nemesis = self.nemesis.as_ref().expect("it acts");
         let Some(latest) = nemesis.latest.clone().filter(|latest| latest.next().is_none()) else {
             return Ok(false);
@@ -350,7 +349,7 @@ impl World {
                 && latest.has_removed(life.follows.0)
         });
         let Some(machine) = left else { return Ok(false) };
-        if !(0..keys).all(|key| self.oracle.may_lose(machine, key)) {
+        if !self.oracle.may_lose_all(machine) {
             return Ok(false);
         }
         self.act("left machine emptied");
@@ -369,7 +368,7 @@ impl World {
     }
 
     /// Whether a member may lose its directory now, for a while or for good.
-    fn may_break(&self, machine: usize) -> bool {
+    pub(super) fn may_break(&self, machine: usize) -> bool {
         let nemesis = self.nemesis.as_ref().expect("it acts");
         let Some(topology) = &nemesis.latest else { return false };
         let seats = topology.keepers();
@@ -379,11 +378,10 @@ impl World {
                 && nemesis.lives[keeper].state == State::Lives
                 && self.oracle.machines[keeper].generation == seat.generation
         });
-        let keys = self.oracle.keys().len();
         nemesis.broken.is_none()
             && intact.count() * 2 > seats.len()
             && self.is_seated(machine)
-            && (0..keys).all(|key| self.oracle.may_lose(machine, key))
+            && self.oracle.may_lose_all(machine)
     }
 
     /// A member dies for good, and is removed or replaced.
@@ -459,14 +457,20 @@ impl World {
         self.stop(machine, Stop::Crashed)?;
         self.oracle.emptied(machine);
         self.take_disk(machine);
-        let nemesis = self.nemesis.as_mut().expect("it acts");
-        nemesis.broken = Some(machine);
-        let life = &mut nemesis.lives[machine];
-        (life.founds, life.commits, life.follows) = (false, commits, (0, 0, 0));
-        self.name_owners();
+        let life = &mut self.nemesis.as_mut().expect("it acts").lives[machine];
+        (life.founds, life.commits) = (false, commits);
+        self.unbind(machine);
         let outage = MS + self.rng.below(self.profile.outage_max);
         self.plan(self.now + outage, Event::Strike(Strike::Start(machine)));
         Ok(())
+    }
+
+    /// A member's directory is not what the others know: until it is let in again its copies are no evidence.
+    pub(super) fn unbind(&mut self, machine: usize) {
+        let nemesis = self.nemesis.as_mut().expect("it acts");
+        nemesis.broken = Some(machine);
+        nemesis.lives[machine].follows = (0, 0, 0);
+        self.name_owners();
     }
 
     /// Trap T9: two of three keepers decide something of which nobody else hears.

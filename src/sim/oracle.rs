@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::counting::items_of;
+use super::faults::Kind;
 use super::hinted;
 use super::history::{EventSet, Held, KeyHistory, Stage, Unknown};
 pub use super::property::{Judged, Property, Violation};
@@ -31,6 +32,8 @@ pub struct KeyInfo {
     pub r: u8,
     /// When a replica acknowledges.
     pub durability: Durability,
+    /// What it is used as.
+    pub kind: Kind,
     /// Its partition.
     pub partition: u16,
     /// The machines that hold it; where the members change, those whose copies are evidence now.
@@ -66,6 +69,10 @@ pub(super) struct MachineView {
     pub(super) down: Option<Sequence>,
     /// Its disk rots.
     pub(super) is_rotten: bool,
+    /// Its disk was put back to what it was, and not opened since.
+    pub(super) is_restored: bool,
+    /// The generation that it disowned, which comes back if the power goes too soon.
+    pub(super) disowned: Option<u64>,
     /// What was written before each of its writes that strayed.
     pub(super) strays: Vec<Sequence>,
 }
@@ -114,10 +121,6 @@ pub struct Oracle {
     pub(super) siblings_max: usize,
     /// The members change: owners do, and a machine that comes back empty counts for nothing at first.
     pub is_kept: bool,
-    /// Keys are counted on, and hold nothing else.
-    pub is_counting: bool,
-    /// Keys are sets, and hold nothing else.
-    pub is_of_sets: bool,
     pub(super) replies: u64,
     /// How often each property was checked.
     pub checks: BTreeMap<Property, u64>,
@@ -159,8 +162,6 @@ impl Oracle {
             cluster,
             siblings_max,
             is_kept: false,
-            is_counting: false,
-            is_of_sets: false,
             replies: 0,
             checks: BTreeMap::new(),
             excused: 0,
@@ -373,7 +374,7 @@ impl Oracle {
         others: Vec<usize>,
         put: &NotedPut,
     ) -> Judged<Held> {
-        let candidates = match self.is_of_sets {
+        let candidates = match self.keys[key].kind == Kind::Set {
             true => self.candidates_of_element(machine, key, object, (sibling, &others))?,
             false => self.candidates(machine, key, sibling)?,
         };
@@ -481,7 +482,7 @@ impl Oracle {
                 Ok(ids)
             };
         }
-        if self.is_counting {
+        if self.keys[key].kind == Kind::Counter {
             return self.candidate_of_count(key, sibling);
         }
         let Some(id) = last_piece(sibling.bytes()) else {
@@ -619,7 +620,12 @@ impl Oracle {
                     let object = Object::decode(bytes).expect("judged when it was put");
                     let items = items_of(&object);
                     let items = items.iter().map(|item| history.find(item).expect("judged before"));
-                    history.past_of(items.chain(self.removals_in(key, &object)))
+                    let items: Vec<usize> = items.collect();
+                    if let Some(event) = items.iter().find(|&&event| self.is_buried(key, event)) {
+                        let text = format!("event {event} is there at the end, and was deleted and reaped");
+                        return violation(Property::Reaped, key, text);
+                    }
+                    history.past_of(items.into_iter().chain(self.removals_in(key, &object)))
                 }
             };
             for (number, event) in history.events.iter().enumerate() {
@@ -641,14 +647,17 @@ impl Oracle {
         Ok(())
     }
 
-    /// For a report: which sequences hold an event on each machine, and its marks.
+    /// For a report: which sequences hold an event on each machine, and its marks; places of hints only where it is.
     pub(super) fn stages(&self, key: usize, event: usize) -> String {
-        let machine = |(number, view): (usize, &MachineView)| {
+        let place = |(number, view): (usize, &MachineView)| {
             let held = self.histories[key].held[number].iter().filter(|held| held.past.contains(event));
             let sequences: Vec<u64> = held.map(|held| held.sequence.0).collect();
-            format!("n{number} {sequences:?} written {} durable {}", view.marks.0.0, view.marks.1.0)
+            let is_told = number < self.physical || !sequences.is_empty();
+            let text =
+                format!("n{number} {sequences:?} written {} durable {}", view.marks.0.0, view.marks.1.0);
+            is_told.then_some(text)
         };
-        self.machines.iter().enumerate().map(machine).collect::<Vec<_>>().join("; ")
+        self.machines.iter().enumerate().filter_map(place).collect::<Vec<_>>().join("; ")
     }
 
     /// Whether a copy of an event reached a stage on so many machines.

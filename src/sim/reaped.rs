@@ -158,10 +158,18 @@ impl Oracle {
         Ok(())
     }
 
+    /// Whether an event was reaped with what superseded it.
+    pub(super) fn is_buried(&self, key: usize, event: usize) -> bool {
+        let history = &self.histories[key];
+        !history.is_doubtful && history.buried.contains(event)
+    }
+
     /// What was reaped with what superseded it is stored nowhere again.
     pub(super) fn judge_buried(&mut self, machine: usize, key: usize, held: &Held) -> Judged {
         let history = &self.histories[key];
-        if history.is_doubtful {
+        // A directory that was put back may hold it until it is let in, and shows it to nobody.
+        let counts = !self.is_kept || machine >= self.physical || self.keys[key].owners.contains(&machine);
+        if history.is_doubtful || !counts {
             return Ok(());
         }
         if let Some(event) = held.siblings.iter().find(|&&event| history.buried.contains(event)) {

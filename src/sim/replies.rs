@@ -1,5 +1,6 @@
 //! Judges what clients are told: what was achieved, what they are shown, what their context covers.
 
+use super::faults::Kind;
 use super::history::{Acknowledged, Event, EventSet, Stage, Unknown};
 use super::oracle::{End, Judged, Oracle, Property, violation};
 use super::workload::{Action, Issued, SeenToken};
@@ -97,12 +98,12 @@ impl Oracle {
         let acknowledged = matches!(reply.outcome, Outcome::Ok | Outcome::NotFound);
         let token = if action.writes() {
             self.judge_write(id, key, reply)?
-        } else if self.is_counting {
-            self.judge_count_read(id, key, reply)?
-        } else if self.is_of_sets {
-            self.judge_set_read(id, key, reply)?
         } else {
-            self.judge_read(id, key, reply)?
+            match self.keys[key].kind {
+                Kind::Bytes => self.judge_read(id, key, reply)?,
+                Kind::Counter => self.judge_count_read(id, key, reply)?,
+                Kind::Set => self.judge_set_read(id, key, reply)?,
+            }
         };
         Ok(Learned { token, acknowledged })
     }
@@ -340,6 +341,10 @@ impl Oracle {
                 value: view.value.as_slice().into(),
             };
             match self.histories[key].find(&sibling) {
+                Ok(event) if self.is_buried(key, event) => {
+                    let text = format!("operation {id} shows event {event}, which was deleted and reaped");
+                    return violation(Property::Reaped, key, text);
+                }
                 Ok(event) => shown.push(event),
                 Err(Unknown::Dot(dot)) => {
                     let text = format!("operation {id} shows {dot:?}, which nobody issued");

@@ -214,8 +214,8 @@ impl Counts {
 
     /// What a range of seeds should have exercised and did not.
     pub fn missing(&self) -> Vec<String> {
-        let struck = |fault: &&Fault| !self.faults.contains_key(fault) && !Fault::ROT.contains(fault);
-        let faults = Fault::ALL.iter().filter(struck);
+        let is_apart = |fault: &&Fault| Fault::ROT.contains(fault) || **fault == Fault::Restore;
+        let faults = Fault::ALL.iter().filter(|fault| !is_apart(fault) && !self.faults.contains_key(fault));
         let outcomes = OUTCOMES.iter().filter(|name| !self.outcomes.contains_key(*name));
         let checks = Property::ALL.iter().filter(|property| !Property::APART.contains(property));
         let checks = checks.filter(|property| !self.checks.contains_key(property));

@@ -39,9 +39,7 @@ impl Oracle {
 
     /// What a machine kept for others is sure to come back as far as it was safe in its own log.
     pub fn hints_stopped(&mut self, machine: usize, how: Stop) {
-        let nooks = (self.physical..self.machines.len())
-            .filter(|&place| hinted::machine_of(self.physical, place) == machine);
-        for place in nooks.collect::<Vec<_>>() {
+        for place in self.nooks_of(machine) {
             let marks = self.machines[place].marks;
             self.histories.iter_mut().for_each(|history| history.remember(place, marks));
             self.machines[place].down = Some(match how {
@@ -69,9 +67,10 @@ impl Oracle {
         let history = &self.histories[key];
         let Some(held) = history.top(machine) else { return true };
         let owners = &self.keys[key].owners;
+        let own = hinted::machine_of(self.physical, machine);
         held.past.iter().all(|event| {
             (0..self.machines.len()).any(|other| {
-                other != machine
+                hinted::machine_of(self.physical, other) != own
                     && (!self.is_kept || owners.contains(&other))
                     && self.machines[other].down.is_none()
                     && history
@@ -192,6 +191,12 @@ impl Oracle {
             return wrong("an opening drew a nonce that was drawn before".into());
         }
         let view = &mut self.machines[machine];
+        let is_restored = core::mem::take(&mut view.is_restored);
+        if is_restored || view.disowned == Some(identity.generation) {
+            view.last_sequence = identity.recovered;
+            (view.generation, view.opens) = (identity.generation, identity.opens);
+            return Ok(());
+        }
         if view.is_rotten && identity.generation != view.generation {
             // The file that said who it is has rotted: it is somebody else now, and counts anew.
             view.last_sequence = identity.recovered;
@@ -212,6 +217,17 @@ impl Oracle {
         }
         (view.generation, view.opens) = (identity.generation, identity.opens);
         Ok(())
+    }
+
+    /// The directory that a machine runs on turned out to be an old copy, if it is called otherwise now.
+    pub(super) fn goes_on_as(&mut self, machine: usize, generation: u64) -> bool {
+        let view = &mut self.machines[machine];
+        let before = core::mem::replace(&mut view.generation, generation);
+        if before == generation {
+            return false;
+        }
+        view.disowned = Some(before);
+        true
     }
 
     /// What a machine knew before its stop and does not know now went with its tail, or with what its store
@@ -240,7 +256,10 @@ impl Oracle {
     /// said so.
     pub(super) fn excuse_if_gone(&mut self, machine: usize, key: usize, event: usize) -> Judged {
         // Where members change, whoever owned it has it or hands it over: no other copy counts.
-        let counts = |other: &usize| !self.is_kept || self.keys[key].obliged >> other & 1 == 1;
+        let counts = |&other: &usize| {
+            // A hint is delivered, or goes to those who have its key now.
+            !self.is_kept || other >= self.physical || self.keys[key].obliged >> other & 1 == 1
+        };
         let elsewhere = (0..self.machines.len())
             .filter(counts)
             .any(|other| self.sure(key, other).is_some_and(|held| held.past.contains(event)));

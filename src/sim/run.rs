@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::panic::{self, AssertUnwindSafe};
 
 use super::clock::{MS, Time};
-use super::faults::{Fault, Profile};
+use super::faults::{Fault, Kind, Profile};
 use super::oracle::{Judged, KeyInfo, Oracle, Property, Stop, Violation};
 use super::report::RunReport;
 use super::workload::Action;
@@ -178,6 +178,8 @@ fn keys_of(profile: &Profile, config: &Config, layout: &Layout, cluster: &Cluste
             w: settings.w.unwrap_or(majority),
             r: settings.r.unwrap_or(majority),
             durability: settings.durability,
+            // Keyspaces alternate from key to key, so that each has keys of all kinds.
+            kind: profile.kinds[number / keyspaces % profile.kinds.len()],
             partition: layout.partition(position),
             obliged: 0,
             owners: owners.iter().map(|&slot| machine(slot).expect("members are machines")).collect(),
@@ -197,7 +199,6 @@ fn build(profile: Profile, seed: u64, text: bool) -> World {
         Oracle::new(keys, (profile.machines, profile.hints.is_some()), cluster, profile.siblings_max);
     profile.rotten.into_iter().for_each(|machine| oracle.expect_rot(machine));
     oracle.is_kept = profile.membership.is_some();
-    (oracle.is_counting, oracle.is_of_sets) = (profile.counts, profile.sets);
     World::new(Parts { profile, config, names, ids, oracle, seed, text })
 }
 
@@ -301,10 +302,10 @@ fn read_everything(world: &mut World) -> Judged {
         let was_ahead = world.profile.skew_ms > 0 || world.counts.faults.contains_key(&Fault::WallJump);
         let good: &[&str] =
             if was_ahead { &["Ok", "ClockTooFar", "TooManySiblings"] } else { &["Ok", "TooManySiblings"] };
-        let action = match (world.profile.counts, world.profile.sets) {
-            (true, _) => Action::Add,
-            (_, true) => Action::AddElement,
-            _ => Action::Put,
+        let action = match world.oracle.keys()[key].kind {
+            Kind::Bytes => Action::Put,
+            Kind::Counter => Action::Add,
+            Kind::Set => Action::AddElement,
         };
         ask_until(world, key, action, true, good)?;
     }

@@ -149,6 +149,7 @@ impl World {
                 Ok(())
             }
             Fault::Wipe => self.wipe(machine),
+            Fault::Restore => self.restore(machine),
             Fault::LostRecord => self.lose_record(machine),
             Fault::SyncFailure => {
                 self.say(fault, machine);
@@ -326,8 +327,7 @@ impl World {
     }
 
     fn wipe(&mut self, machine: usize) -> Judged {
-        let keys = self.oracle.keys().len();
-        if self.machines.len() < 2 || !(0..keys).all(|key| self.oracle.may_lose(machine, key)) {
+        if self.machines.len() < 2 || !self.oracle.may_lose_all(machine) {
             return Ok(());
         }
         self.say(Fault::Wipe, machine);
@@ -341,6 +341,7 @@ impl World {
 
     /// Leaves a machine that was stopped an empty disk.
     pub(super) fn take_disk(&mut self, machine: usize) {
+        self.oracle.discarded(machine);
         self.machines[machine].platter.wipe();
         self.machines[machine].hint_platter.wipe();
         self.machines[machine].stop = None;
@@ -425,7 +426,8 @@ impl World {
         if let Some(nemesis) = &self.nemesis {
             nemesis.settle_config(machine, &mut config);
         }
-        let hints = self.open_hints(machine, seed)?;
+        let generation = store.identity().generation;
+        let hints = self.open_hints(machine, generation, seed)?;
         let clock = self.clock_of(machine);
         let node = Node::new(config, store, hints, seed, clock).expect("the settings are right");
         let this = &mut self.machines[machine];

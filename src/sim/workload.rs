@@ -9,7 +9,7 @@
 use core::time::Duration;
 
 use super::clock::{Time, WALL_BASE_MS};
-use super::faults::Profile;
+use super::faults::{Kind, Profile};
 use super::history::EventSet;
 use crate::proto::io::{
     Add, Blind, Edit, ExpiryEdit, ExpiryWhen, Operation, Options, Presence, Request, View,
@@ -194,8 +194,8 @@ struct Client {
 pub struct Workload {
     rng: Rng,
     clients: Vec<Client>,
-    /// For each key its keyspace's N.
-    replicas: Vec<u8>,
+    /// For each key its keyspace's N, and what it is used as.
+    keys: Vec<(u8, Kind)>,
     /// Relative weights of the actions, in the order of [`Workload::draw_action`].
     weights: [u64; 12],
     /// Keys by falling popularity: cumulated weights.
@@ -206,18 +206,16 @@ pub struct Workload {
     w_min: u8,
     /// Whether fallbacks may stand in, two times of three.
     is_sloppy: bool,
-    /// Keys are counted on, and hold nothing else.
-    counts: bool,
-    /// Keys are sets, and hold nothing else.
-    sets: bool,
+    /// Clients delete counts and sets as often as they change them.
+    deletes_often: bool,
     /// What was ever put into each set.
     elements: Vec<Vec<Vec<u8>>>,
     next_id: u64,
 }
 
 impl Workload {
-    /// Clients for keys with these N, as a profile wants them.
-    pub fn new(replicas: Vec<u8>, profile: &Profile, seed: u64) -> Workload {
+    /// Clients for keys with these N and uses, as a profile wants them.
+    pub fn new(keys: Vec<(u8, Kind)>, profile: &Profile, seed: u64) -> Workload {
         let mut rng = Rng::new(seed);
         let mut weights = [30, 25, 8, 6, 6, 3, 8, 6, 4, 4, 1, 1];
         for weight in &mut weights[1..10] {
@@ -225,18 +223,17 @@ impl Workload {
             *weight *= [0, 1, 1, 2, 4][rng.below(5) as usize];
         }
         weights[1] = weights[1].max(10);
-        if profile.reap_after.is_some() {
-            // Clients delete as often as they write.
+        if profile.deletes_often {
             [4, 5, 8].into_iter().for_each(|kind| weights[kind] = weights[kind].max(4) * 3);
         }
         let mut total = 0;
-        let popularity = (0..replicas.len() as u64).map(|rank| {
+        let popularity = (0..keys.len() as u64).map(|rank| {
             total += 10_000 / (rank + 1);
             total
         });
         let popularity = popularity.collect();
         let clients = 3 + rng.below(8) as usize;
-        let client = Client { tokens: vec![None; replicas.len()] };
+        let client = Client { tokens: vec![None; keys.len()] };
         Workload {
             clients: vec![client; clients],
             weights,
@@ -245,11 +242,10 @@ impl Workload {
             ballast_max: profile.ballast_max.max(if rng.one_in(4) { 4_000 } else { 60 }),
             w_min: profile.w_min,
             is_sloppy: profile.hints.is_some(),
-            counts: profile.counts,
-            sets: profile.sets,
-            elements: vec![Vec::new(); replicas.len()],
+            deletes_often: profile.deletes_often,
+            elements: vec![Vec::new(); keys.len()],
             rng,
-            replicas,
+            keys,
             next_id: 1,
         }
     }
@@ -280,10 +276,10 @@ impl Workload {
     /// The next request of a client. `wall_ms` is some clock's time, for expiries.
     pub fn next(&mut self, client: usize, wall_ms: u64) -> Issued {
         let key = self.draw_key();
-        let action = match (self.counts, self.sets) {
-            (true, _) => self.draw_count(),
-            (_, true) => self.draw_of_set(),
-            _ => self.draw_action(),
+        let action = match self.keys[key].1 {
+            Kind::Bytes => self.draw_action(),
+            Kind::Counter => self.draw_count(),
+            Kind::Set => self.draw_of_set(),
         };
         self.issue(client, key, action, wall_ms)
     }
@@ -295,7 +291,7 @@ impl Workload {
         issued.options =
             Options { want_context: true, timeout: Some(Duration::from_secs(5)), ..Options::default() };
         if action == Action::Get && from_all {
-            issued.options.r = Some(self.replicas[key]);
+            issued.options.r = Some(self.keys[key].0);
         }
         issued.expires_ms = None;
         issued
@@ -344,20 +340,21 @@ impl Workload {
         // Half of them so soon that the sweep comes by while clients still ask.
         let most = if self.rng.one_in(2) { 200 } else { 4_000 };
         let expires_ms = expires.then(|| wall_ms + self.rng.below(most));
-        let mut options = self.draw_options(self.replicas[key]);
-        options.w = options.w.map(|w| w.max(self.w_min.min(self.replicas[key])));
+        let (n, kind) = self.keys[key];
+        let mut options = self.draw_options(n);
+        options.w = options.w.map(|w| w.max(self.w_min.min(n)));
         match action {
             Action::Wrong(Wrong::NoTime) => options.timeout = Some(Duration::ZERO),
-            Action::Wrong(Wrong::TooManyReplicas) => options.r = Some(self.replicas[key] + 1),
+            Action::Wrong(Wrong::TooManyReplicas) => options.r = Some(n + 1),
             // Nothing is promised of a single page, by whomever.
             Action::Scan { .. } => (options.r, options.pr) = (Some(1), None),
             _ => {}
         }
-        if self.counts || self.sets {
+        if kind != Kind::Bytes {
             // What another view shows names no context that it could be compared with.
             options.view = View::All;
         }
-        let expires_ms = expires_ms.filter(|_| !self.counts && !self.sets);
+        let expires_ms = expires_ms.filter(|_| kind == Kind::Bytes);
         Issued { id, client, key, action, piece, token, bent, expires_ms, options }
     }
 
@@ -398,24 +395,26 @@ impl Workload {
     }
 
     fn draw_count(&mut self) -> Action {
-        match self.rng.below(20) {
+        let most = if self.deletes_often { 29 } else { 20 };
+        match self.rng.below(most) {
             0..6 => Action::Get,
             6..13 => Action::Add,
             13..16 => Action::AddTo,
             16 => Action::Delete,
             17 => Action::BlindDelete(if self.rng.one_in(2) { Blind::Siblings } else { Blind::Supersede }),
-            18 => Action::EditDelete,
+            18 | 20.. => Action::EditDelete,
             _ => Action::Wrong(Wrong::NoTime),
         }
     }
 
     fn draw_of_set(&mut self) -> Action {
-        match self.rng.below(20) {
+        let most = if self.deletes_often { 27 } else { 20 };
+        match self.rng.below(most) {
             0..6 => Action::Get,
             6..12 => Action::AddElement,
             12..17 => Action::RemoveElement,
             17 => Action::Delete,
-            18 => Action::EditDelete,
+            18 | 20.. => Action::EditDelete,
             _ => Action::Wrong(Wrong::NoTime),
         }
     }
@@ -473,7 +472,11 @@ mod tests {
     fn every_action_is_drawn_by_some_run() {
         let mut seen = std::collections::BTreeSet::new();
         for seed in 0..40 {
-            let mut workload = Workload::new(vec![3, 3, 2], &Profile::draw("calm", seed), seed);
+            let mut workload = Workload::new(
+                [3, 3, 2].map(|n| (n, Kind::Bytes)).to_vec(),
+                &Profile::draw("calm", seed),
+                seed,
+            );
             seen.extend((0..400).map(|_| format!("{:?}", workload.next(0, 5).action)));
         }
         assert_eq!(seen.len(), 16, "{seen:?}");

@@ -15,6 +15,7 @@ use super::network::{Flight, Network};
 use super::oracle::{Judged, Oracle, Property, Stop, Violation};
 use super::replies::outcome_name;
 use super::report::Counts;
+use super::restored::Backup;
 use super::strikes::Strike;
 use super::trace::{Trace, show, show_dot};
 use super::walks::Walks;
@@ -101,6 +102,10 @@ pub(super) struct Machine {
     pub(super) is_rotten: bool,
     /// What its node believed of others' disks was judged up to here.
     pub(super) claims_seen: u64,
+    /// What its disk was once.
+    pub(super) backup: Option<Backup>,
+    /// The generation that the hints on its disk are of.
+    pub(super) hints_of: u64,
     /// The earliest planned wake-up.
     wake_at: Option<Time>,
     /// A step of the log worker is planned.
@@ -183,17 +188,19 @@ impl World {
             damaged: BTreeMap::new(),
             is_rotten: profile.rotten == Some(number),
             claims_seen: 0,
+            backup: None,
+            hints_of: 0,
             wake_at: None,
             disk_planned: false,
         });
         let machines = machines.collect();
-        let replicas = oracle.keys().iter().map(|key| key.n).collect();
+        let keys = oracle.keys().iter().map(|key| (key.n, key.kind)).collect();
         World {
             now: 0,
             queue: BinaryHeap::new(),
             planned: 0,
             network: Network::new(profile.machines, rng.next_u64()),
-            workload: Workload::new(replicas, &profile, rng.next_u64()),
+            workload: Workload::new(keys, &profile, rng.next_u64()),
             machines,
             names,
             ids,
@@ -517,6 +524,10 @@ impl World {
         let node = self.machines[machine].node.as_mut().expect("it runs");
         let generation = node.store().identity().generation;
         let noted = node.store_mut().take_noted();
+        if self.oracle.goes_on_as(machine, generation) {
+            self.act("rollback found");
+            self.name_owners();
+        }
         let wall_ms = self.clock_of(machine).wall.0;
         for noted in &noted {
             let put = match noted {
