@@ -162,6 +162,11 @@ impl Reaping {
         }
     }
 
+    /// Another topology is in force: partitions may be ours to walk that were not when nothing was found.
+    pub fn follow(&mut self) {
+        self.immortal_at = None;
+    }
+
     /// Goes on with the walk, or gives up an attempt that somebody does not answer.
     pub fn handle_timeout<S: Store>(&mut self, field: &mut Field<'_, S>) {
         let now = field.now.mono;
