@@ -583,6 +583,16 @@ impl<S: Store> Node<S> {
         ]);
         self.replica.disown_past(generation);
         self.hints.discard(now);
+        if planted!("rollback_stays") {
+            return;
+        }
+        // What it holds is no evidence from here on, and it says so to everybody (trap T5).
+        self.cluster.disown_past(now, generation);
+        self.transfers.start_over();
+        self.adopt(now);
+        for slot in self.peers.slots().filter(|&slot| self.peers.peer(slot).connected).collect::<Vec<_>>() {
+            self.send_hello(slot, false);
+        }
     }
 
     /// The store's marks may have moved.

@@ -40,6 +40,12 @@ impl Cluster {
         self.carry_on(scene);
     }
 
+    /// The directory turned out to be an old copy: it is no member's before it was let in.
+    pub fn disown_past(&mut self, now: Now, generation: u64) {
+        self.register.disown_past(generation);
+        (self.wants_in, self.repeat_at) = (true, now.mono);
+    }
+
     /// Why we may not join.
     pub fn take_refusal(&mut self, why: &[u8]) {
         self.refusal = Some(String::from_utf8_lossy(why).chars().filter(|c| !c.is_control()).collect());

@@ -111,6 +111,12 @@ impl Register {
         }
     }
 
+    /// The directory turned out to be an old copy.
+    pub(super) fn disown_past(&mut self, generation: u64) {
+        self.keeper.disown_past(generation);
+        self.votes.clear();
+    }
+
     /// Follows a topology of this era: votes of earlier ones count no more.
     pub(super) fn begin_era(&mut self, era: u64) {
         self.keeper.begin_era(era);

@@ -33,6 +33,11 @@ impl Keeper {
         Ok(Keeper { era, generation, version, promised, accepted })
     }
 
+    /// The directory turned out to be an old copy, which has no vote (trap T9): it may have forgotten some.
+    pub fn disown_past(&mut self, generation: u64) {
+        self.generation = generation;
+    }
+
     /// What must be on the disk: era, version, the ballot promised, what was accepted.
     pub fn kept(&self) -> Vec<u8> {
         let mut bytes = Vec::new();

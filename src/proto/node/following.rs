@@ -172,7 +172,7 @@ impl<S: Store> Node<S> {
     }
 
     /// Another topology is in force: requests in flight go on under it.
-    fn adopt(&mut self, now: Now) {
+    pub(super) fn adopt(&mut self, now: Now) {
         let own = (self.id(), self.replica.identity().generation);
         let peers = &mut self.peers;
         let mut routes = Routes::new(self.cluster.topology(), |id| peers.meet(id), own, Some(&self.routes));
@@ -181,6 +181,7 @@ impl<S: Store> Node<S> {
         self.hints.set_partitions(self.routes.partitions());
         self.hints.patrol_now(now.mono);
         self.catch_ups.forget_all(&mut self.peers);
+        self.reaping.follow();
         self.turn(now).follow(&before);
         // Who was ahead may wait for answers that counted for nothing while this node was behind.
         let progress = self.cluster.progress();
