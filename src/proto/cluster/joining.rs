@@ -2,6 +2,7 @@
 
 use super::change::Change;
 use super::orders::{Asker, Pending, Step};
+use super::topology::Topology;
 use super::{Cluster, Scene};
 use crate::proto::config::{MemberSpec, Membership};
 use crate::proto::error::Outcome;
@@ -9,7 +10,7 @@ use crate::proto::io::{MemberId, RequestId};
 use crate::proto::limits;
 use crate::proto::message::Message;
 use crate::proto::peers::Peers;
-use crate::proto::store::Store;
+use crate::proto::store::{Sequence, Store};
 use crate::proto::time::Now;
 
 /// What becomes of a copy of a founder that is alone.
@@ -44,6 +45,41 @@ impl Cluster {
     pub fn disown_past(&mut self, now: Now, generation: u64) {
         self.register.disown_past(generation);
         (self.wants_in, self.repeat_at) = (true, now.mono);
+        (self.letting_in, self.room_at) = (None, None);
+    }
+
+    /// Takes a topology that is committed. One that lets this directory in is followed once what lies here and is not its
+    /// own by then has gone, on disk: nobody asked this node when keys were reaped, so it may be what was deleted, and as a
+    /// member it would hand it over (trap T5). Whatever of it counts is with those whose it is.
+    pub(super) fn learn<S: Store>(&mut self, scene: &mut Scene<'_, S>, topology: Topology) {
+        let generation = scene.replica.identity().generation;
+        let is_let_in =
+            topology.is_kept() && topology.is_seated(scene.own, generation) && !self.is_seated(scene);
+        if !is_let_in || planted!("leftovers_offered") {
+            self.register.learn(scene.replica.store_mut(), &self.topology, topology);
+            return;
+        }
+        let order = |topology: &Topology| (topology.era(), topology.version());
+        if self.letting_in.as_ref().is_none_or(|other| order(other) < order(&topology)) {
+            self.letting_in = Some(topology);
+        }
+        self.be_let_in(scene);
+    }
+
+    /// Goes on with being let in.
+    pub(super) fn be_let_in<S: Store>(&mut self, scene: &mut Scene<'_, S>) {
+        let Some(topology) = &self.letting_in else { return };
+        if self.room_at.is_none() {
+            self.room_at = make_room(scene, topology);
+            scene.replica.want_sync();
+        }
+        let Some(room_at) = self.room_at else { return };
+        if scene.replica.store().marks().durable < room_at {
+            return;
+        }
+        let topology = self.letting_in.take().expect("it was looked at");
+        self.room_at = None;
+        self.register.learn(scene.replica.store_mut(), &self.topology, topology);
     }
 
     /// Why we may not join.
@@ -140,4 +176,18 @@ impl Cluster {
         };
         self.tell(scene, Asker::Client(id), outcome);
     }
+}
+
+/// Drops the partitions that are not this node's by a topology; up to where that must be on disk. `None` if the store cannot
+/// do it now.
+fn make_room<S: Store>(scene: &mut Scene<'_, S>, topology: &Topology) -> Option<Sequence> {
+    let layout = topology.latest();
+    for partition in (0..layout.partitions()).map(|partition| partition as u16) {
+        let is_ours =
+            layout.preference_list(partition).iter().any(|&slot| layout.member(slot).id == scene.own);
+        if !is_ours && scene.replica.store().partition_stats(partition).keys > 0 {
+            scene.replica.drop_partition(scene.now, partition).ok()?;
+        }
+    }
+    Some(scene.replica.last_put())
 }

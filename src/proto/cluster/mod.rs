@@ -44,7 +44,7 @@ use super::peers::Peers;
 use super::replica::Replica;
 use super::ring::Layout;
 use super::rng::Rng;
-use super::store::{Note, Store};
+use super::store::{Note, Sequence, Store};
 use super::time::{Instant, Now};
 
 /// How often a guest asks to join, and members say how far they have come.
@@ -70,6 +70,9 @@ pub struct Cluster {
     is_behind: bool,
     /// When this keeper may take the next step, if none before it does.
     steward_at: Instant,
+    /// The topology that lets this directory in, and up to where the log must be on disk before it is followed.
+    letting_in: Option<Topology>,
+    room_at: Option<Sequence>,
     /// Why this node cannot be what it wants to be, for the operator.
     refusal: Option<String>,
     /// This node was a member and has left, as it was asked to.
@@ -219,6 +222,8 @@ impl Cluster {
             is_behind: false,
             wants_in: config.membership != Membership::Listed,
             steward_at: Instant::NEVER,
+            letting_in: None,
+            room_at: None,
             refusal: None,
             has_left: false,
             counters: ClusterCounters::default(),
@@ -227,7 +232,7 @@ impl Cluster {
 
     /// Whether nothing waits for anything.
     pub fn is_idle(&self) -> bool {
-        !self.is_moving() && self.register.is_idle() && self.orders.len() == 0
+        !self.is_moving() && self.register.is_idle() && self.orders.len() == 0 && self.letting_in.is_none()
     }
 
     /// Why this node is not what it wants to be.
@@ -318,7 +323,7 @@ impl Cluster {
             self.refusal = Some(why);
             return;
         }
-        self.register.learn(scene.replica.store_mut(), &self.topology, topology);
+        self.learn(scene, topology);
     }
 
     /// Whether a topology may follow on the one in force, as far as can be told.
@@ -399,6 +404,7 @@ impl Cluster {
 
     /// Does what can be done now: votes that are on disk leave, orders begin, and the steward takes its step.
     pub fn carry_on<S: Store>(&mut self, scene: &mut Scene<'_, S>) {
+        self.be_let_in(scene);
         for _ in 0..limits::MEMBERS_MAX {
             let (store, now) = (scene.replica.store_mut(), scene.now.mono);
             self.register.carry_on(store, scene.peers, scene.own, now);
@@ -451,7 +457,7 @@ impl Cluster {
 
     fn end_attempt<S: Store>(&mut self, scene: &mut Scene<'_, S>, end: End, topology: Option<Topology>) {
         if let Some(topology) = topology {
-            self.register.learn(scene.replica.store_mut(), &self.topology, topology);
+            self.learn(scene, topology);
         }
         let outcome = match end {
             // Told when it is in force here: see `follow`.

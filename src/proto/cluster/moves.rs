@@ -44,13 +44,6 @@ impl Topology {
         (0..next.partitions()).map(|partition| partition as u16).filter(arrives).collect()
     }
 
-    /// Whether the cluster lets in this directory of a member: it was another one's, or nobody's, in the layout before.
-    pub fn lets_in(&self, member: MemberId, generation: u64) -> bool {
-        let of = |layout: &Layout| layout.slot_of(member).map(|slot| layout.member(slot).generation);
-        let is_known = of(&self.current).is_some_and(|known| [0, generation].contains(&known));
-        !is_known && self.next.as_ref().and_then(of) == Some(generation)
-    }
-
     /// The members of the layout to come that something is new to.
     pub fn receivers(&self, config: &Config) -> Vec<MemberId> {
         let Some(next) = &self.next else { return Vec::new() };

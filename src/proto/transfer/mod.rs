@@ -51,9 +51,6 @@ enum Kind {
     Fetch,
     /// It is not ours any more, or not of every keyspace: offered, then dropped, unless some of it is.
     HandOver,
-    /// It is not ours, and from before this directory was let in: nobody asked it when keys were reaped, so it is dropped and
-    /// offered to nobody (trap T5). Whatever counts of it is with those whose it is.
-    Discard,
 }
 
 /// One partition on its way.
@@ -185,19 +182,7 @@ impl Transfers {
         self.wait_until = Instant::ZERO;
         let job = |kind, partition| (partition, Job::new(kind, partitions, partition));
         self.jobs = arrivals.into_iter().map(|partition| job(Kind::Fetch, partition)).collect();
-        let lies = |partition| scene.replica.store().partition_stats(partition).keys > 0;
         let generation = scene.replica.identity().generation;
-        if topology.lets_in(scene.own, generation) && !planted!("leftovers_offered") {
-            let is_ours = |&partition: &u16| {
-                let list = topology.latest().preference_list(partition).iter();
-                list.map(|&slot| topology.latest().member(slot).id).any(|id| id == scene.own)
-            };
-            let all = (0..partitions).map(|partition| partition as u16);
-            let others: Vec<u16> =
-                all.filter(|partition| !is_ours(partition) && lies(*partition)).collect();
-            self.total += others.len() as u32;
-            self.jobs.extend(others.into_iter().map(|partition| job(Kind::Discard, partition)));
-        }
         // A directory that the cluster does not know offers nothing before it is let in.
         let is_known = topology.member(scene.own).is_none() || topology.is_seated(scene.own, generation);
         if topology.next().is_none() && topology.is_kept() && is_known {
@@ -211,6 +196,7 @@ impl Transfers {
                         .all(|keyspace| topology.current().replicas(keyspace, partition).contains(&own))
                 })
             };
+            let lies = |partition| scene.replica.store().partition_stats(partition).keys > 0;
             let all = (0..partitions).map(|partition| partition as u16);
             let others = all.filter(|&partition| !is_ours(partition) && lies(partition));
             self.jobs.extend(others.map(|partition| job(Kind::HandOver, partition)));
@@ -260,9 +246,9 @@ impl Transfers {
         self.syncing.retain(|&(safe_at, partition)| {
             let is_safe = durable >= safe_at;
             if is_safe {
-                let job = jobs.remove(&partition);
+                jobs.remove(&partition);
                 done.insert(partition);
-                counters.fetched += u64::from(job.is_some_and(|job| job.kind == Kind::Fetch));
+                counters.fetched += 1;
             }
             !is_safe
         });
@@ -306,9 +292,6 @@ impl Transfers {
         (topology, routes): (&Topology, &Routes),
         partition: u16,
     ) -> Step {
-        if self.jobs[&partition].kind == Kind::Discard {
-            return self.discard(scene, partition);
-        }
         match self.choose_peer(scene, (topology, routes), partition) {
             Step::Sent => {}
             other => return other,
@@ -343,17 +326,6 @@ impl Transfers {
         Step::Sent
     }
 
-    /// Drops a partition that counts for nothing here.
-    fn discard<S: Store>(&mut self, scene: &mut Scene<'_, S>, partition: u16) -> Step {
-        if scene.replica.drop_partition(scene.now, partition).is_err() {
-            return Step::Blocked;
-        }
-        self.counters.dropped += 1;
-        self.syncing.push((scene.replica.last_put(), partition));
-        scene.replica.want_sync();
-        Step::Ended
-    }
-
     /// Finds whom to compare with, if nobody is; ends the job where nobody is needed any more. *Sent* if there is
     /// somebody.
     fn choose_peer<S: Store>(
@@ -371,7 +343,7 @@ impl Transfers {
                 topology.sources(partition, scene.own),
                 topology.is_reconciled(partition, scene.own, &job.met, scene.config),
             ),
-            Kind::HandOver | Kind::Discard => {
+            Kind::HandOver => {
                 let layout = topology.reading();
                 let list = layout.preference_list(partition).iter();
                 let owners: Vec<MemberId> = list.map(|&slot| layout.member(slot).id).collect();
