@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # The simulator: what CI runs of it, and the long form.
 #
-#   scripts/sim.sh               1,600 seeds (some do not count; 1,500 must), 100 of them twice, 300 of clusters whose members change, 150 with fallbacks, and every
-#                                planted bug from its recorded seed
-#   scripts/sim.sh soak [N]      N seeds (20,000), and a search for every planted bug within 500 seeds
+#   scripts/sim.sh               1,600 seeds (some do not count; 1,500 must), 100 of them twice, 300 of clusters whose members change, 150 with fallbacks, 120 with everything
+#                                on, and every planted bug from its recorded seed
+#   scripts/sim.sh soak [N]      N seeds (20,000; of the profile with everything on 50,000), and a search for every planted bug within 500 seeds
 #   scripts/sim.sh record        searches again and writes scripts/planted.txt
 #
 # A planted bug is one changed line of production code behind planted!("name"); one build has all of them, and
@@ -14,7 +14,8 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 
 PLANTED=scripts/planted.txt
-BUGS=(ack_before_append actor_reuse epoch_trust merge_context_one_side count_failed torn_tail shed_early tokens_no_skip)
+BUGS=(ack_before_append actor_reuse epoch_trust merge_context_one_side count_failed torn_tail shed_early tokens_no_skip shared_vector
+    node_actor epoch_of_record token_covers_hidden keyspace_n_ignored)
 MEMBERSHIP_BUGS=(flip_early union_quorum one_source drop_unverified stale_frames gapped_copy fork_accepted removed_rejoins
     wiped_keeper)
 EXCHANGE_BUGS=(complete_early)
@@ -24,9 +25,10 @@ REAP_BUGS=(reap_any_replica reap_ignores_hints reap_unconditional reap_undurable
 SET_BUGS=(set_remove_all set_merge_keeps)
 SCAN_BUGS=(scan_one_replica scan_last_bound scan_first_copy scan_unknown_list)
 AWAY_BUGS=(cursor_undurable cursor_unsynced cursor_generation cursor_young)
+EVERYTHING_BUGS=(leftovers_offered rollback_stays reap_rests)
 STORE_BUGS=(replay_order tombstone_rule checksum_seed manifest_order)
 ALL_BUGS=("${BUGS[@]}" "${STORE_BUGS[@]}" "${MEMBERSHIP_BUGS[@]}" "${SLOPPY_BUGS[@]}" "${EXCHANGE_BUGS[@]}" "${COUNTER_BUGS[@]}"
-    "${REAP_BUGS[@]}" "${SET_BUGS[@]}" "${SCAN_BUGS[@]}" "${AWAY_BUGS[@]}")
+    "${REAP_BUGS[@]}" "${SET_BUGS[@]}" "${SCAN_BUGS[@]}" "${AWAY_BUGS[@]}" "${EVERYTHING_BUGS[@]}")
 SEARCHED=500
 failures=0
 summary=$(mktemp)
@@ -95,6 +97,7 @@ world_of() {
     case " ${SET_BUGS[*]} " in *" $1 "*) printf sets && return ;; esac
     case " ${SCAN_BUGS[*]} " in *" $1 "*) printf scans && return ;; esac
     case " ${AWAY_BUGS[*]} " in *" $1 "*) printf away && return ;; esac
+    case " ${EVERYTHING_BUGS[*]} " in *" $1 "*) printf everything && return ;; esac
 }
 
 search_planted() {
@@ -126,6 +129,7 @@ case ${1:-} in
     "$clean" sim --profile sets --seeds 0..150 >/dev/null || fail '150 seeds of keys that are sets'
     "$clean" sim --profile scans --seeds 0..150 >/dev/null || fail '150 seeds of clients who walk through all keys'
     "$clean" sim --profile away --seeds 0..150 >/dev/null || fail '150 seeds of machines that are away'
+    "$clean" sim --profile everything --seeds 0..120 >/dev/null || fail '120 seeds of a cluster with everything on'
     "$clean" sim --seeds 0..100 --twice --partial >/dev/null || fail '100 seeds twice'
     replay_planted
     ;;
@@ -141,6 +145,7 @@ soak)
     "$clean" sim --profile sets --seeds "0..${2:-20000}" || fail "${2:-20000} seeds of keys that are sets"
     "$clean" sim --profile scans --seeds "0..${2:-20000}" || fail "${2:-20000} seeds of clients who walk through all keys"
     "$clean" sim --profile away --seeds "0..${2:-20000}" || fail "${2:-20000} seeds of machines that are away"
+    "$clean" sim --profile everything --seeds "0..${2:-50000}" || fail "${2:-50000} seeds of a cluster with everything on"
     search_planted
     ;;
 record)

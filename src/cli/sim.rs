@@ -193,6 +193,7 @@ fn run_seeds(seeds: Range<u64>, arguments: &SimArguments) -> Result<(), String> 
         "reap" => range.counts.missing_of_reap(),
         "scans" => range.counts.missing_of_scans(),
         "away" => range.counts.missing_of_away(),
+        "everything" => range.counts.missing_of_everything(),
         _ => Vec::new(),
     };
     if !missing.is_empty() && !arguments.partial {

@@ -353,6 +353,9 @@ impl Table {
     }
 
     fn count(&self, keyspace: u16) -> u8 {
+        if planted!("keyspace_n_ignored") {
+            return self.width as u8;
+        }
         self.counts.get(usize::from(keyspace)).copied().unwrap_or(self.counts[0])
     }
 }

@@ -455,7 +455,7 @@ impl Profile {
     }
 
     /// Trap T2: machines are away for longer than hints may become old, and fallbacks stand in for them.
-    fn let_fallbacks_stand_in(&mut self, rng: &mut Rng) {
+    pub(super) fn let_fallbacks_stand_in(&mut self, rng: &mut Rng) {
         self.machines = 4 + rng.below(3) as usize;
         self.store = StoreKind::Log;
         let levels = [Durability::Memory, Durability::Interval, Durability::Always];
@@ -529,7 +529,7 @@ impl Profile {
     }
 
     /// Nothing but the exchange makes copies equal that reads do not meet.
-    fn compare_copies(&mut self, rng: &mut Rng) {
+    pub(super) fn compare_copies(&mut self, rng: &mut Rng) {
         self.exchange_interval = Some(Duration::from_millis(50 << rng.below(5)));
         self.background_read_one_in = 0;
         // What cannot be read counts in the trees until a scrub has found it.
@@ -607,63 +607,8 @@ impl Profile {
         self.acknowledged_target += 500;
     }
 
-    /// Everything at once, or any part of it: each is switched on or off by itself, and in one run of eight all are on.
-    fn mix_everything(&mut self, seed: u64, rng: &mut Rng) {
-        let is_all = seed.is_multiple_of(8);
-        let is_on = |rng: &mut Rng, of: u64| rng.below(of) > 0 || is_all;
-        if is_on(rng, 3) {
-            self.let_members_change(rng);
-        } else {
-            self.let_fallbacks_stand_in(rng);
-        }
-        self.store = StoreKind::Log;
-        self.timed.clear();
-        if is_on(rng, 2) {
-            self.draw_network_faults(rng);
-        }
-        if is_on(rng, 2) {
-            self.draw_disk_faults(rng);
-        }
-        if is_on(rng, 2) {
-            self.draw_clock_faults(rng);
-        }
-        if is_on(rng, 3) {
-            self.timed.push((Fault::Restore, MS * (200 << rng.below(4))));
-        }
-        self.kinds = match rng.below(if is_all { 1 } else { 4 }) {
-            0 | 1 => vec![Kind::Bytes, Kind::Counter, Kind::Set],
-            2 => vec![Kind::Bytes],
-            _ => vec![Kind::Set, Kind::Counter],
-        };
-        self.hints = is_on(rng, 3).then(|| Hinting {
-            bytes_max: if rng.one_in(2) { 1 << (8 + rng.below(4)) } else { 1 << 20 },
-            age_max: Duration::from_millis(200 << rng.below(4)),
-            rate: 4_000 << rng.below(8),
-        });
-        if is_on(rng, 3) {
-            self.compare_copies(rng);
-        }
-        self.deletes_often = is_on(rng, 2);
-        self.reap_after = is_on(rng, 3).then(|| Duration::from_millis(200 << rng.below(4)));
-        // Longer than any hint of half of the runs may become old.
-        self.outage_max = if is_on(rng, 2) { MS * (500 << rng.below(4)) } else { self.outage_max };
-        self.foreign_layout = false;
-        let moves = self.membership.is_some();
-        let (reaps, compares) = (self.reap_after.is_some(), self.exchange_interval.is_some());
-        self.timed.retain(|(fault, _)| match fault {
-            // Where members change, disks are lost by the nemesis.
-            Fault::Wipe => !moves && !reaps,
-            // In a cluster of a list nobody knows whose directory was emptied or restored, so none reaps by itself.
-            Fault::Restore => moves || !reaps,
-            // What cannot be read counts in the trees until a scrub has found it; and where members change it is
-            // another matter.
-            Fault::LostRecord => !moves && !compares,
-            _ => true,
-        });
-    }
-
     /// Traps T5, T8 and T9: members join, leave, die and come back empty, under everything else.
-    fn let_members_change(&mut self, rng: &mut Rng) {
+    pub(super) fn let_members_change(&mut self, rng: &mut Rng) {
         let founders = 3 + rng.below(3) as usize;
         self.machines = founders + 1 + rng.below(3) as usize;
         self.store = StoreKind::Log;
@@ -704,7 +649,7 @@ impl Profile {
         self.timed.retain(|(fault, _)| !matches!(fault, Fault::Wipe | Fault::LostRecord));
     }
 
-    fn draw_network_faults(&mut self, rng: &mut Rng) {
+    pub(super) fn draw_network_faults(&mut self, rng: &mut Rng) {
         let mut rate = |most: u64| if rng.one_in(2) { most >> rng.below(8) } else { 0 };
         self.loss_ppm = rate(200_000);
         self.duplicate_ppm = rate(300_000);
@@ -716,7 +661,7 @@ impl Profile {
         self.foreign_layout = rng.one_in(25) && self.machines > 1 && self.store == StoreKind::Log;
     }
 
-    fn draw_disk_faults(&mut self, rng: &mut Rng) {
+    pub(super) fn draw_disk_faults(&mut self, rng: &mut Rng) {
         self.cold_one_in = if rng.one_in(2) { 2 + rng.below(30) } else { 0 };
         self.staging_full_one_in = if rng.one_in(4) { 20 + rng.below(200) } else { 0 };
         let kinds = [
@@ -732,7 +677,7 @@ impl Profile {
         self.draw_timed(rng, &[Fault::SyncFailure, Fault::DiskFull], 5);
     }
 
-    fn draw_clock_faults(&mut self, rng: &mut Rng) {
+    pub(super) fn draw_clock_faults(&mut self, rng: &mut Rng) {
         if rng.one_in(2) {
             self.skew_ms = 1 << rng.below(12);
             self.drift_ppm = rng.below(500);
@@ -740,7 +685,7 @@ impl Profile {
         self.draw_timed(rng, &[Fault::WallJump], 3);
     }
 
-    fn draw_timed(&mut self, rng: &mut Rng, kinds: &[Fault], one_in: u64) {
+    pub(super) fn draw_timed(&mut self, rng: &mut Rng, kinds: &[Fault], one_in: u64) {
         for &kind in kinds {
             if rng.one_in(one_in) {
                 self.timed.push((kind, MS * (200 << rng.below(5))));

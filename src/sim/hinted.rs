@@ -305,15 +305,20 @@ impl Oracle {
         };
         self.checked(Property::NoLostWrite);
         let keeper = machine_of(self.physical, place);
-        let missing = goes_to.iter().find_map(|&owner| {
+        let missing_at = |owner: usize| {
             let mark = self.machines[owner].down.unwrap_or(self.machines[owner].marks.1);
             let at_owner = self.histories[key].top_below(owner, mark);
             let anew = self.histories[key].top(nook(self.physical, keeper, owner, is_counted));
             let mut known = self.histories[key].reaped.clone();
             at_owner.into_iter().for_each(|held| known.add(&held.past));
             anew.filter(|_| owner != target).into_iter().for_each(|held| known.add(&held.past));
-            before.past.first_missing_in(&known).map(|event| (owner, event))
-        });
+            // What it has said stands, even if its disk was put back since.
+            let was_safe = |event: usize| self.histories[key].events[event].was_durable_on(owner);
+            let mut missing = before.past.iter().filter(|&event| !known.contains(event) && !was_safe(event));
+            missing.next().map(|event| (owner, event))
+        };
+        // Who took it as the replica that it was then hands it over.
+        let missing = missing_at(target).and_then(|_| goes_to.iter().find_map(|&owner| missing_at(owner)));
         if let Some((owner, event)) = missing.filter(|_| is_counted && !self.histories[key].is_doubtful) {
             let text = format!(
                 "machine {keeper} removed a counted hint, and machine {owner} has not event {event} on its disk: {}",

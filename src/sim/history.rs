@@ -132,6 +132,11 @@ impl Event {
         self.tombstone || self.expires_ms.is_some()
     }
 
+    /// Whether it was on a machine's disk when that machine stopped or lost it.
+    pub fn was_durable_on(&self, machine: usize) -> bool {
+        self.reached[Stage::Durable as usize] >> machine & 1 == 1
+    }
+
     fn is(&self, sibling: &Sibling<'_>, key: &Key) -> bool {
         let same_value = match &sibling.value {
             Value::Whole(bytes) => self.value == **bytes,

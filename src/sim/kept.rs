@@ -69,6 +69,10 @@ impl World {
             return;
         };
         let layout = topology.reading();
+        for (view, &id) in self.oracle.machines.iter_mut().zip(&self.ids) {
+            let is_in = topology.member(id).is_some_and(|member| member.generation == view.generation);
+            view.is_put_back &= !is_in || view.is_old;
+        }
         for key in 0..self.oracle.keys.len() {
             let info = &self.oracle.keys[key];
             let replicas = layout.replicas(info.name.0, info.partition).iter();

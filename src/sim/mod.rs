@@ -11,11 +11,12 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `run`, `range` | the life of one run; many seeds over threads |
-//! | `faults` | the profile of a run: what may go wrong, and how often |
+//! | `faults`, `mixture` | the profile of a run: what may go wrong, and how often; everything at once |
 //! | `world` | true time, the events, one call into one node at a time |
 //! | `strikes`, `decay` | cuts, pauses, stops, starts, lost disks; a disk that rots |
 //! | `network`, `clock`, `disk`, `rot`, `watched` | what stands in for the outside; the watched store |
 //! | `store` | another world: one store alone, against a map |
+//! | `asking` | turns of clients, and what becomes of replies |
 //! | `workload` | clients, and values that name the operation they came from |
 //! | `history` | every write of a key, with what its writer had seen |
 //! | `oracle`, `replies`, `restarts`, `expiry` | the properties: of puts, of answers, of stops, of sweeps |
@@ -31,6 +32,7 @@
 //! run, and a failure prints the command that replays it. Nothing here is part of a node; no planted bug
 //! may live here.
 
+mod asking;
 mod caught_up;
 mod clock;
 mod counting;
@@ -42,6 +44,7 @@ mod faults;
 mod hinted;
 mod history;
 mod kept;
+mod mixture;
 mod nemesis;
 mod network;
 mod oracle;

@@ -150,8 +150,8 @@ impl Nemesis {
         Ok(())
     }
 
-    /// Forgets what has come to its end.
-    fn look_back(&mut self) {
+    /// Forgets what has come to its end. A broken member that does not know it yet is not whole again.
+    fn look_back(&mut self, is_old: bool) {
         let Some(topology) = &self.latest else { return };
         if topology.next().is_some() {
             return;
@@ -165,7 +165,7 @@ impl Nemesis {
             let is_over = match self.lives[machine].state {
                 State::Lives => {
                     let follows = self.lives[machine].follows;
-                    member.is_some_and(|member| member.generation == follows.0 && follows.1 > 0)
+                    !is_old && member.is_some_and(|member| member.generation == follows.0 && follows.1 > 0)
                 }
                 _ => member.is_none(),
             };
@@ -246,7 +246,8 @@ impl World {
         }
         self.plan_nemesis();
         let Some(nemesis) = &mut self.nemesis else { return Ok(()) };
-        nemesis.look_back();
+        let is_old = nemesis.broken.is_some_and(|machine| self.oracle.machines[machine].is_old);
+        nemesis.look_back(is_old);
         let drawn = nemesis.rng.below(22);
         match drawn {
             0..3 => self.let_join(),

@@ -71,6 +71,10 @@ pub(super) struct MachineView {
     pub(super) is_rotten: bool,
     /// Its disk was put back to what it was, and not opened since.
     pub(super) is_restored: bool,
+    /// Its disk was put back, and the cluster has not let it in since: nothing on it is promised.
+    pub(super) is_put_back: bool,
+    /// It runs on an old copy, and nobody has told it.
+    pub(super) is_old: bool,
     /// The generation that it disowned, which comes back if the power goes too soon.
     pub(super) disowned: Option<u64>,
     /// What was written before each of its writes that strayed.

@@ -72,12 +72,14 @@ impl World {
         let end = self.now + REAPED_MAX;
         while let Some((machine, key)) = self.unreaped()? {
             if self.now > end {
-                let counters = self.machines[machine].node.as_ref().map(|node| node.status().counters);
+                // The first replica begins.
+                let first = self.oracle.keys()[key].owners[0];
+                let counters = self.machines[first].node.as_ref().map(|node| node.status().counters);
                 let counters: Vec<_> =
                     counters.iter().flatten().filter(|(name, _)| name.starts_with("reap")).collect();
                 let text = format!(
-                    "everything is healed, and {} keeps key {key}, which is deleted: {counters:?}",
-                    self.names[machine]
+                    "everything is healed, and {} keeps key {key}, which is deleted; {}: {counters:?}",
+                    self.names[machine], self.names[first]
                 );
                 return violation(Property::Liveness, key, text);
             }

@@ -47,6 +47,13 @@ const HINT_ACTS: [&str; 7] = [
     "write without a replica",
 ];
 
+/// What operators do with backups, and what nodes notice of it.
+const RESTORE_ACTS: [&str; 5] =
+    ["backup made", "backup restored", "copy brought back", "disk rolled back", "rollback found"];
+
+/// Acts of runs in which a keeper forgets what it voted.
+const FORGETTING_ACTS: [&str; 2] = ["keepers parted", "keeper forgets"];
+
 /// What reaping does, as a run counts it.
 pub const REAP_ACTS: [&str; 3] = ["key reaped", "stale record refused", "reap blocked"];
 
@@ -210,6 +217,19 @@ impl Counts {
     pub fn missing_of_scans(&self) -> Vec<String> {
         let acts = WALK_ACTS.iter().filter(|act| !self.acts.contains_key(**act));
         acts.map(|act| (*act).to_owned()).collect()
+    }
+
+    /// What a range of seeds of the profile with everything on should have exercised and did not.
+    pub fn missing_of_everything(&self) -> Vec<String> {
+        let never = |fault: &&Fault| Fault::ROT.contains(fault) || **fault == Fault::ForeignLayout;
+        let faults = Fault::ALL.iter().filter(|fault| !never(fault) && !self.faults.contains_key(fault));
+        let mut missing: Vec<String> = faults.map(|fault| format!("fault {}", fault.name())).collect();
+        let acts = RESTORE_ACTS.iter().chain(&HINT_ACTS).chain(&REAP_ACTS);
+        let acts = acts.chain(ACTS.iter().filter(|act| !FORGETTING_ACTS.contains(act)));
+        missing.extend(acts.filter(|act| !self.acts.contains_key(**act)).map(|act| (*act).to_owned()));
+        let checks = Property::ALL.iter().filter(|property| !self.checks.contains_key(property));
+        missing.extend(checks.map(|property| format!("property {}", property.name())));
+        missing
     }
 
     /// What a range of seeds should have exercised and did not.

@@ -193,6 +193,7 @@ impl Oracle {
         let view = &mut self.machines[machine];
         let is_restored = core::mem::take(&mut view.is_restored);
         if is_restored || view.disowned == Some(identity.generation) {
+            view.is_old |= !is_restored;
             view.last_sequence = identity.recovered;
             (view.generation, view.opens) = (identity.generation, identity.opens);
             return Ok(());
@@ -226,8 +227,28 @@ impl Oracle {
         if before == generation {
             return false;
         }
-        view.disowned = Some(before);
+        (view.disowned, view.is_old) = (Some(before), false);
+        if before != 0 {
+            self.forget_promises(machine);
+        }
         true
+    }
+
+    /// What an old copy acknowledged before it met anybody who knew better was one copy of one machine, and is as good
+    /// as all that the machine holds: nothing.
+    fn forget_promises(&mut self, machine: usize) {
+        for key in 0..self.keys.len() {
+            let Some(held) = self.histories[key].top(machine) else { continue };
+            let past: Vec<usize> = held.past.iter().collect();
+            for event in past {
+                let others = (0..self.machines.len()).filter(|&other| other != machine);
+                let mut others = others.filter_map(|other| self.sure(key, other));
+                let is_elsewhere = others.any(|held| held.past.contains(event));
+                let event = &mut self.histories[key].events[event];
+                event.damaged = true;
+                event.acknowledged = event.acknowledged.filter(|_| is_elsewhere);
+            }
+        }
     }
 
     /// What a machine knew before its stop and does not know now went with its tail, or with what its store
@@ -241,7 +262,10 @@ impl Oracle {
     ) -> Judged {
         let Some(before) = before else { return Ok(()) };
         let after = self.histories[key].top(machine).map(|held| held.past.clone()).unwrap_or_default();
-        for event in after.iter() {
+        // What a directory holds that was put back is promised by nobody.
+        let is_guest = self.is_kept && machine < self.physical && !self.keys[key].owners.contains(&machine);
+        let counts = !is_guest && !self.machines[machine].is_old;
+        for event in after.iter().filter(|_| counts) {
             self.histories[key].events[event].excused = false;
         }
         for event in before.past.iter().filter(|&event| !after.contains(event)) {
@@ -258,7 +282,8 @@ impl Oracle {
         // Where members change, whoever owned it has it or hands it over: no other copy counts.
         let counts = |&other: &usize| {
             // A hint is delivered, or goes to those who have its key now.
-            !self.is_kept || other >= self.physical || self.keys[key].obliged >> other & 1 == 1
+            let is_obliged = other >= self.physical || self.keys[key].obliged >> other & 1 == 1;
+            !self.is_kept || (is_obliged && !self.machines[other].is_put_back)
         };
         let elsewhere = (0..self.machines.len())
             .filter(counts)

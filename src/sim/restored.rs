@@ -23,6 +23,9 @@ use super::world::{Event, World};
 use crate::proto::store::{Sequence, Store};
 use std::collections::BTreeMap;
 
+/// How often it is looked whether a machine may be put back.
+const TRIES: u32 = 40;
+
 /// What a machine's disk was at some time.
 #[derive(Clone)]
 pub(super) struct Backup {
@@ -59,12 +62,28 @@ impl World {
             self.back_up(machine);
             return Ok(());
         };
-        let way = [Way::Backup, Way::Copy, Way::Snapshot][self.rng.below(3) as usize];
+        self.machines[machine].backup = Some(backup);
+        self.try_restore(machine, TRIES)
+    }
+
+    /// The same, when that takes nothing along that is nowhere else: now, or somewhat later.
+    pub(super) fn try_restore(&mut self, machine: usize, tries: u32) -> Judged {
+        if !self.is_safety_phase || !self.is_serving(machine) {
+            return Ok(());
+        }
+        let Some(backup) = self.machines[machine].backup.take() else { return Ok(()) };
+        let mut ways = vec![Way::Backup, Way::Copy];
+        if self.is_remembered(machine, &backup.past) {
+            ways.extend([Way::Snapshot; 2]);
+        }
+        let way = ways[self.rng.below(ways.len() as u64) as usize];
         let is_kept = self.nemesis.is_some();
         let may_go = if is_kept { self.may_break(machine) } else { self.oracle.may_lose_all(machine) };
-        if !may_go || (way == Way::Snapshot && !self.is_remembered(machine, &backup.past)) {
-            // Now and then it is made anew.
-            self.machines[machine].backup = Some(backup).filter(|_| !self.rng.one_in(4));
+        if !may_go {
+            self.machines[machine].backup = Some(backup);
+            if tries > 0 {
+                self.plan(self.now + 50 * MS, Event::Strike(Strike::Restore(machine, tries - 1)));
+            }
             return Ok(());
         }
         self.say(Fault::Restore, machine);
@@ -161,11 +180,24 @@ impl Oracle {
         }
         for (history, held) in self.histories.iter_mut().zip(&past.held) {
             history.held[machine].clone_from(held);
+            // What was lost with all its copies is not promised again because one turns up.
+            for event in held.iter().flat_map(|held| held.past.iter()) {
+                let event = &mut history.events[event];
+                event.acknowledged = event.acknowledged.filter(|_| !event.excused);
+            }
         }
-        let (generation, opens) = (past.generation, past.opens);
+        // Another directory is nobody's until it is opened.
+        let (generation, opens) = (if with_hints { past.generation } else { 0 }, past.opens);
         let down = Some(past.durable);
-        self.machines[machine] =
-            MachineView { generation, opens, down, is_restored: true, ..MachineView::default() };
+        self.machines[machine] = MachineView {
+            generation,
+            opens,
+            down,
+            is_restored: true,
+            is_old: with_hints,
+            is_put_back: self.is_kept,
+            ..MachineView::default()
+        };
         for (place, durable, held) in past.nooks.iter().filter(|_| with_hints) {
             for (history, held) in self.histories.iter_mut().zip(held) {
                 history.held[*place].clone_from(held);

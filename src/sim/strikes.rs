@@ -23,6 +23,8 @@ pub(super) enum Strike {
     Uncut(Vec<(usize, usize)>),
     /// A machine is started.
     Start(usize),
+    /// An operator looks whether a machine may be put back to what it was, so many times more.
+    Restore(usize, u32),
     /// There is room on a disk again.
     Room(usize),
     /// A machine is given the layout of the others.
@@ -94,6 +96,7 @@ impl World {
             }
             Strike::Start(machine) if !self.is_wanted(machine) => Ok(()),
             Strike::Start(machine) => self.start(machine),
+            Strike::Restore(machine, tries) => self.try_restore(machine, tries),
             Strike::Nemesis => self.strike_members(),
             Strike::PartKeepers => self.part_keepers(),
             Strike::Forget(keepers) => self.forget(keepers),

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use quorate::proto::cluster::Change;
 use quorate::proto::error::Outcome;
 use quorate::proto::io::{Operation, Options, Output, Request, RequestId};
 use quorate::proto::message::{Acks, Hello, Listed, Message, Scanned, Seen, decode_frame};
 use quorate::proto::store::Store;
 use quorate::proto::version::{Context, Dot, Hlc, Object, Sibling};
 
+use super::following::founded;
 use super::{Cluster, set, values, with_context};
 
 #[test]
@@ -42,6 +44,31 @@ fn a_peer_that_remembers_more_openings_than_there_can_be_is_heard() {
     cluster.say(1, 0, &Message::Hello(hello));
     let generation = cluster.nodes[0].store().identity().generation;
     assert_ne!(generation, identity.generation, "its directory went back in time");
+}
+
+#[test]
+fn a_member_whose_directory_went_back_is_let_in_again() {
+    let mut cluster = founded(3);
+    let identity = cluster.nodes[0].store().identity();
+    let seen = Seen { generation: identity.generation, opens: 9, boot: 1, sequence: 1 };
+    let layout_hash = cluster.nodes[0].topology().hash();
+    let theirs = cluster.nodes[1].store().identity();
+    let hello = Hello {
+        boot: theirs.nonce,
+        generation: theirs.generation,
+        opens: theirs.opens,
+        sequence: 1,
+        layout_hash,
+        seen: Some(seen),
+        answer: false,
+    };
+    cluster.say(1, 0, &Message::Hello(hello));
+    cluster.advance(Duration::from_secs(10));
+    let generation = cluster.nodes[0].store().identity().generation;
+    assert_ne!(generation, identity.generation, "it has another name");
+    let staged = cluster.nodes[1].topology().staged();
+    let asks = |change: &Change| matches!(change, Change::Join(member) if member.generation == generation);
+    assert!(staged.iter().any(asks), "it asks to be let in by this one: {staged:?}");
 }
 
 #[test]

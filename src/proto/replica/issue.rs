@@ -156,7 +156,15 @@ impl<S: Store> Replica<S> {
         may: impl Fn(Actor) -> bool,
     ) -> (Actor, bool) {
         let generation = self.identity.generation;
-        let current = epoch.filter(|epoch| epoch.nonce == self.identity.nonce || self.trusts(epoch));
+        if planted!("node_actor") {
+            return (Actor { generation, epoch: Epoch::default() }, false);
+        }
+        let entries = object.context().entries().iter().filter(|_| planted!("epoch_of_record"));
+        let mut found =
+            entries.filter(|(actor, _)| actor.generation == generation).map(|(actor, _)| actor.epoch);
+        let current = epoch
+            .or_else(|| found.next_back())
+            .filter(|epoch| epoch.nonce == self.identity.nonce || self.trusts(epoch));
         if let Some(epoch) = current {
             let actor = Actor { generation, epoch };
             let last = object.context().counter(actor);

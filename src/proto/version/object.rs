@@ -207,10 +207,14 @@ impl<'a> Object<'a> {
     /// correct history makes: both are kept, and the caller raises the alarm.
     pub fn merge(&mut self, other: Object<'a>) -> bool {
         let (counts, has_clash) = self.merged_counts(&other);
-        let stays = |sibling: &Sibling<'_>| self.holds(sibling.dot) || !self.context.covers(sibling.dot);
+        let is_mixed = planted!("shared_vector")
+            && !self.context.descends(&other.context)
+            && !other.context.descends(&self.context);
+        let stays =
+            |sibling: &Sibling<'_>| is_mixed || self.holds(sibling.dot) || !self.context.covers(sibling.dot);
         let mut theirs = other.siblings.iter().map(stays).collect::<Vec<bool>>().into_iter();
         self.siblings.retain(|sibling| {
-            let is_kept = planted!("set_merge_keeps") && sibling.element;
+            let is_kept = is_mixed || (planted!("set_merge_keeps") && sibling.element);
             is_kept || other.holds(sibling.dot) || !other.context.covers(sibling.dot)
         });
         self.siblings.extend(other.siblings.into_iter().filter(|_| theirs.next() == Some(true)));

@@ -1,0 +1,88 @@
+//! The profile with everything on, in which each part is switched on or off by itself: members that change, faults of
+//! networks, disks and clocks, hints that overflow, exchange, reaping, many deletes, counters and sets beside texts,
+//! absences longer than any hint is kept, and disks that are put back to what they were.
+
+use core::time::Duration;
+
+use super::clock::MS;
+use super::faults::{Fault, Hinting, Kind, Profile, StoreKind};
+use crate::proto::limits;
+use crate::proto::rng::Rng;
+
+impl Profile {
+    /// Traps T5 and T6: keys are deleted and reaped while machines are away for longer than any hint is kept, and come
+    /// back as they were.
+    fn bring_the_past_back(&mut self, rng: &mut Rng) {
+        self.let_members_change(rng);
+        self.compare_copies(rng);
+        self.kinds = vec![Kind::Bytes, Kind::Bytes, Kind::Counter, Kind::Set];
+        self.deletes_often = true;
+        self.reap_after = Some(Duration::from_millis(100 << rng.below(3)));
+        let (bytes_max, age_max) = (1 << (9 + rng.below(12)), Duration::from_millis(200 << rng.below(2)));
+        self.hints = Some(Hinting { bytes_max, age_max, rate: limits::HINT_RATE });
+        self.timed = vec![(Fault::Restore, MS * (200 << rng.below(2)))];
+        self.draw_timed(rng, &[Fault::MachineCrash, Fault::ProcessKill, Fault::CleanRestart], 2);
+        self.draw_timed(rng, &[Fault::Isolate, Fault::Split, Fault::Pause], 3);
+        self.late_ppm = 20_000 << rng.below(3);
+        self.outage_max = MS * (800 << rng.below(2));
+        self.membership.iter_mut().for_each(|drawn| drawn.act_every = MS * (400 << rng.below(4)));
+    }
+
+    /// Everything at once, or any part of it: each is switched on or off by itself, and in one run of eight all are on.
+    pub(super) fn mix_everything(&mut self, seed: u64, rng: &mut Rng) {
+        if seed % 4 == 2 {
+            return self.bring_the_past_back(rng);
+        }
+        let is_all = seed.is_multiple_of(8);
+        let is_on = |rng: &mut Rng, of: u64| rng.below(of) > 0 || is_all;
+        if is_on(rng, 3) {
+            self.let_members_change(rng);
+        } else {
+            self.let_fallbacks_stand_in(rng);
+        }
+        self.store = StoreKind::Log;
+        self.timed.clear();
+        if is_on(rng, 2) {
+            self.draw_network_faults(rng);
+        }
+        if is_on(rng, 2) {
+            self.draw_disk_faults(rng);
+        }
+        if is_on(rng, 2) {
+            self.draw_clock_faults(rng);
+        }
+        if is_on(rng, 3) {
+            self.timed.push((Fault::Restore, MS * (200 << rng.below(4))));
+        }
+        self.kinds = match rng.below(if is_all { 1 } else { 4 }) {
+            0 | 1 => vec![Kind::Bytes, Kind::Counter, Kind::Set],
+            2 => vec![Kind::Bytes],
+            _ => vec![Kind::Set, Kind::Counter],
+        };
+        self.hints = is_on(rng, 3).then(|| Hinting {
+            bytes_max: if rng.one_in(2) { 1 << (8 + rng.below(4)) } else { 1 << 20 },
+            age_max: Duration::from_millis(200 << rng.below(4)),
+            rate: 4_000 << rng.below(8),
+        });
+        if is_on(rng, 3) {
+            self.compare_copies(rng);
+        }
+        self.deletes_often = is_on(rng, 2);
+        self.reap_after = is_on(rng, 3).then(|| Duration::from_millis(200 << rng.below(4)));
+        // Longer than any hint of half of the runs may become old.
+        self.outage_max = if is_on(rng, 2) { MS * (500 << rng.below(4)) } else { self.outage_max };
+        self.foreign_layout = false;
+        let moves = self.membership.is_some();
+        let (reaps, compares) = (self.reap_after.is_some(), self.exchange_interval.is_some());
+        self.timed.retain(|(fault, _)| match fault {
+            // Where members change, disks are lost by the nemesis.
+            Fault::Wipe => !moves && !reaps,
+            // In a cluster of a list nobody knows whose directory was emptied or restored, so none reaps by itself.
+            Fault::Restore => moves || !reaps,
+            // What cannot be read counts in the trees until a scrub has found it; and where members change it is
+            // another matter.
+            Fault::LostRecord => !moves && !compares,
+            _ => true,
+        });
+    }
+}
