@@ -227,7 +227,8 @@ impl Counts {
         let acts = RESTORE_ACTS.iter().chain(&HINT_ACTS).chain(&REAP_ACTS);
         let acts = acts.chain(ACTS.iter().filter(|act| !FORGETTING_ACTS.contains(act)));
         missing.extend(acts.filter(|act| !self.acts.contains_key(**act)).map(|act| (*act).to_owned()));
-        let checks = Property::ALL.iter().filter(|property| !self.checks.contains_key(property));
+        let checks = Property::ALL.iter().filter(|property| **property != Property::Scanned);
+        let checks = checks.filter(|property| !self.checks.contains_key(property));
         missing.extend(checks.map(|property| format!("property {}", property.name())));
         missing
     }

@@ -70,8 +70,11 @@ impl Cluster {
     pub(super) fn be_let_in<S: Store>(&mut self, scene: &mut Scene<'_, S>) {
         let Some(topology) = &self.letting_in else { return };
         if self.room_at.is_none() {
+            // A store that cannot is asked again; with nothing put there is nothing to bring to disk.
             self.room_at = make_room(scene, topology);
-            scene.replica.want_sync();
+            if self.room_at.is_some() {
+                scene.replica.want_sync();
+            }
         }
         let Some(room_at) = self.room_at else { return };
         if scene.replica.store().marks().durable < room_at {
