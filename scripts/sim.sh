@@ -25,7 +25,7 @@ REAP_BUGS=(reap_any_replica reap_ignores_hints reap_unconditional reap_undurable
 SET_BUGS=(set_remove_all set_merge_keeps)
 SCAN_BUGS=(scan_one_replica scan_last_bound scan_first_copy scan_unknown_list)
 AWAY_BUGS=(cursor_undurable cursor_unsynced cursor_generation cursor_young)
-EVERYTHING_BUGS=(leftovers_offered rollback_stays reap_rests)
+EVERYTHING_BUGS=(leftovers_offered reap_rests)
 STORE_BUGS=(replay_order tombstone_rule checksum_seed manifest_order)
 ALL_BUGS=("${BUGS[@]}" "${STORE_BUGS[@]}" "${MEMBERSHIP_BUGS[@]}" "${SLOPPY_BUGS[@]}" "${EXCHANGE_BUGS[@]}" "${COUNTER_BUGS[@]}"
     "${REAP_BUGS[@]}" "${SET_BUGS[@]}" "${SCAN_BUGS[@]}" "${AWAY_BUGS[@]}" "${EVERYTHING_BUGS[@]}")

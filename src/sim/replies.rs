@@ -276,12 +276,14 @@ impl Oracle {
             // What fallbacks keep no strict read meets.
             let w = w.min(reply.achieved.acked - reply.achieved.fallbacks);
             self.histories[key].events[event].acknowledged = Some(Acknowledged { at: self.replies, w });
-            // A copy on a disk that was put back, and does not know it, is none.
+            // A copy on a disk that was put back, and does not know it, is none; nor does its word count.
             let counts_old = (0..self.physical).any(|machine| {
                 let held = self.histories[key].top(machine);
                 self.machines[machine].is_old && held.is_some_and(|held| held.past.contains(event))
             });
-            self.histories[key].events[event].damaged |= counts_old;
+            let known = &mut self.histories[key].events[event];
+            known.damaged |= counts_old;
+            known.acknowledged = known.acknowledged.filter(|_| !counts_old);
             if edits && !self.operations[&id].issued.options.sloppy {
                 let past = self.histories[key].events[event].past.clone();
                 let r = self.operations[&id].issued.options.r.unwrap_or(self.keys[key].r);
