@@ -94,7 +94,7 @@ pub enum Blind {
     Siblings = 0,
     /// Without a context, what the coordinator holds is replaced; with one, as `Siblings`.
     Supersede = 1,
-    /// If the coordinator's copy has any, nothing is written: [`Outcome::Changed`](super::error::Outcome::Changed).
+    /// If the coordinator's copy has any, nothing is written: [`Outcome::Changed`].
     /// Two coordinators that do not know of each other's write may both accept; what they wrote are siblings then.
     Refuse = 2,
 }

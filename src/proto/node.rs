@@ -10,7 +10,7 @@ use super::coordinator::{Coordinator, Origin, Turn, answer_scan};
 use super::error::ConfigError;
 use super::exchange::Exchanges;
 use super::hints::Hints;
-use super::io::{MemberId, MergeFunction, Met, Operation, Output, Reply, Request, RequestId};
+use super::io::{MemberId, Met, Operation, Output, Reply, Request, RequestId};
 use super::keys::ClusterKeys;
 use super::limits;
 use super::message::{
@@ -198,14 +198,6 @@ impl<S: Store> Node<S> {
             rng: &mut self.rng,
             replies: &mut self.replies,
         }
-    }
-
-    /// Registers a function of the host that makes one value of several, for [`View::Merged`](super::io::View::Merged)
-    /// with this number, below [`limits::MERGE_FUNCTIONS_MAX`], in the place of another of that number. It must come to
-    /// the same value at every call, and is called while a read of this node is answered.
-    pub fn register_merge(&mut self, number: u8, function: MergeFunction) {
-        assert!(number < limits::MERGE_FUNCTIONS_MAX, "functions are numbered below the limit");
-        self.coordinator.merges.register(number, function);
     }
 
     /// Takes a client's request. Exactly one [`Output::Reply`] with `id` follows, now or later.

@@ -536,33 +536,6 @@ impl Profile {
         self.timed.retain(|(fault, _)| *fault != Fault::LostRecord);
     }
 
-    /// Traps T2, T5 and T19: machines are away for long, lose what they had, and are given what they missed.
-    fn leave_for_long(&mut self, rng: &mut Rng) {
-        self.away = true;
-        self.machines = 3 + rng.below(2) as usize;
-        self.store = StoreKind::Log;
-        let levels = [Durability::Memory, Durability::Interval, Durability::Always];
-        let durability = levels[rng.below(3) as usize];
-        let n = 2 + rng.below(2) as u8;
-        self.keyspaces = vec![KeyspaceConfig { n, durability, ..KeyspaceConfig::default() }];
-        if rng.one_in(2) {
-            self.draw_network_faults(rng);
-            self.foreign_layout = false;
-        }
-        self.timed = vec![(Fault::Isolate, 1_600 * MS), (Fault::CleanRestart, 3_200 * MS)];
-        self.draw_timed(rng, &[Fault::ProcessKill, Fault::MachineCrash, Fault::CutTwoWay], 2);
-        if rng.one_in(2) {
-            let (bytes_max, age_max) = (1 << (8 + rng.below(12)), Duration::from_millis(400 << rng.below(5)));
-            self.hints = Some(Hinting { bytes_max, age_max, rate: limits::HINT_RATE });
-        } else {
-            self.draw_timed(rng, &[Fault::Wipe], 2);
-        }
-        self.compare_copies(rng);
-        self.acknowledged_target += 500;
-        self.outage_max = MS * (500 << rng.below(3));
-        self.detection_max = MS * (5 << rng.below(5));
-    }
-
     /// Traps T5 and T6: keys are deleted and reaped all the time, while hints, repairs and records of exchanges are on
     /// their way, machines are away, and directories change.
     fn reap_deletes(&mut self, seed: u64, rng: &mut Rng) {
@@ -589,22 +562,6 @@ impl Profile {
         // Replicas that are back may be told of a delete long before they are given what it deletes.
         self.hints.iter_mut().for_each(|hints| hints.rate = 4_000 << rng.below(4));
         self.acknowledged_target += 300;
-    }
-
-    /// Trap T15: clients walk through all keys, while members change in three of four seeds.
-    fn let_clients_walk(&mut self, seed: u64, rng: &mut Rng) {
-        self.walks = true;
-        if seed % 4 == 3 {
-            self.draw_network_faults(rng);
-            self.draw_disk_faults(rng);
-            self.draw_clock_faults(rng);
-        } else {
-            self.let_members_change(rng);
-        }
-        // What is incomplete tells nothing of its keys until it was compared.
-        self.compare_copies(rng);
-        self.foreign_layout = false;
-        self.acknowledged_target += 500;
     }
 
     /// Traps T5, T8 and T9: members join, leave, die and come back empty, under everything else.

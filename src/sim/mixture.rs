@@ -1,13 +1,16 @@
-//! The profile with everything on, in which each part is switched on or off by itself: members that change, faults of
-//! networks, disks and clocks, hints that overflow, exchange, reaping, many deletes, counters and sets beside texts,
-//! absences longer than any hint is kept, and disks that are put back to what they were.
+//! Profiles that mix much: machines that are away, clients who walk through all keys, and the one with everything on. In
+//! that one each part is switched on or off by itself: members that change, faults of networks, disks and clocks, hints
+//! that overflow, exchange, reaping, many deletes, counters and sets beside texts, absences longer than any hint is
+//! kept, and disks that are put back to what they were.
 
 use core::time::Duration;
 
 use super::clock::MS;
 use super::faults::{Fault, Hinting, Kind, Profile, StoreKind};
+use crate::proto::config::KeyspaceConfig;
 use crate::proto::limits;
 use crate::proto::rng::Rng;
+use crate::proto::store::Durability;
 
 impl Profile {
     /// Traps T5 and T6: keys are deleted and reaped while machines are away for longer than any hint is kept, and come
@@ -84,5 +87,48 @@ impl Profile {
             Fault::LostRecord => !moves && !compares,
             _ => true,
         });
+    }
+
+    /// Traps T2, T5 and T19: machines are away for long, lose what they had, and are given what they missed.
+    pub(super) fn leave_for_long(&mut self, rng: &mut Rng) {
+        self.away = true;
+        self.machines = 3 + rng.below(2) as usize;
+        self.store = StoreKind::Log;
+        let levels = [Durability::Memory, Durability::Interval, Durability::Always];
+        let durability = levels[rng.below(3) as usize];
+        let n = 2 + rng.below(2) as u8;
+        self.keyspaces = vec![KeyspaceConfig { n, durability, ..KeyspaceConfig::default() }];
+        if rng.one_in(2) {
+            self.draw_network_faults(rng);
+            self.foreign_layout = false;
+        }
+        self.timed = vec![(Fault::Isolate, 1_600 * MS), (Fault::CleanRestart, 3_200 * MS)];
+        self.draw_timed(rng, &[Fault::ProcessKill, Fault::MachineCrash, Fault::CutTwoWay], 2);
+        if rng.one_in(2) {
+            let (bytes_max, age_max) = (1 << (8 + rng.below(12)), Duration::from_millis(400 << rng.below(5)));
+            self.hints = Some(Hinting { bytes_max, age_max, rate: limits::HINT_RATE });
+        } else {
+            self.draw_timed(rng, &[Fault::Wipe], 2);
+        }
+        self.compare_copies(rng);
+        self.acknowledged_target += 500;
+        self.outage_max = MS * (500 << rng.below(3));
+        self.detection_max = MS * (5 << rng.below(5));
+    }
+
+    /// Trap T15: clients walk through all keys, while members change in three of four seeds.
+    pub(super) fn let_clients_walk(&mut self, seed: u64, rng: &mut Rng) {
+        self.walks = true;
+        if seed % 4 == 3 {
+            self.draw_network_faults(rng);
+            self.draw_disk_faults(rng);
+            self.draw_clock_faults(rng);
+        } else {
+            self.let_members_change(rng);
+        }
+        // What is incomplete tells nothing of its keys until it was compared.
+        self.compare_copies(rng);
+        self.foreign_layout = false;
+        self.acknowledged_target += 500;
     }
 }

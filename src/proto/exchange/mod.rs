@@ -172,7 +172,7 @@ impl Exchanges {
         }
     }
 
-    /// When [`Exchanges::carry_on`] is due although nothing else happens: never, as long as nobody is there.
+    /// When there is something to do although nothing else happens: never, as long as nobody is there.
     pub fn deadline(&self, config: &Config, peers: &Peers) -> Instant {
         match &self.running {
             _ if config.exchange_interval.is_none() => Instant::NEVER,

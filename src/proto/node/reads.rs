@@ -1,6 +1,8 @@
-//! What a node tells of the reads that it coordinated.
+//! Reads: what the host makes of siblings, and what a node tells of the reads that it coordinated.
 
 use super::Node;
+use crate::proto::io::MergeFunction;
+use crate::proto::limits;
 use crate::proto::observed::forecast::stale_ppm;
 use crate::proto::observed::{Histogram, WorstKey};
 use crate::proto::store::Store;
@@ -23,6 +25,14 @@ pub struct Reads {
 const MS: u64 = 1_000_000;
 
 impl<S: Store> Node<S> {
+    /// Registers a function of the host that makes one value of several, for [`View::Merged`](crate::proto::io::View::Merged)
+    /// with this number, below [`limits::MERGE_FUNCTIONS_MAX`], in the place of another of that number. It must come to
+    /// the same value at every call, and is called while a read of this node is answered.
+    pub fn register_merge(&mut self, number: u8, function: MergeFunction) {
+        assert!(number < limits::MERGE_FUNCTIONS_MAX, "functions are numbered below the limit");
+        self.coordinator.merges.register(number, function);
+    }
+
     /// What reads have met.
     pub(super) fn reads(&self) -> Reads {
         let observed = &self.coordinator.observed;
