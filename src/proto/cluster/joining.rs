@@ -185,10 +185,13 @@ impl Cluster {
 /// do it now.
 fn make_room<S: Store>(scene: &mut Scene<'_, S>, topology: &Topology) -> Option<Sequence> {
     let layout = topology.latest();
+    // Where nothing is reaped nothing can come back, and a leftover may be the last copy of something.
+    let reaps = scene.config.reap_after.is_some();
     for partition in (0..layout.partitions()).map(|partition| partition as u16) {
         let is_ours =
             layout.preference_list(partition).iter().any(|&slot| layout.member(slot).id == scene.own);
-        if !is_ours && scene.replica.store().partition_stats(partition).keys > 0 {
+        let may_return = reaps || scene.replica.reaps().of(partition) > 0;
+        if !is_ours && may_return && scene.replica.store().partition_stats(partition).keys > 0 {
             scene.replica.drop_partition(scene.now, partition).ok()?;
         }
     }
