@@ -119,12 +119,24 @@ impl Oracle {
             let text = format!("operation {id} is shown {shown:?}, and its context covers {expected}");
             return violation(Property::Counted, key, text);
         }
+        self.judge_shown_whole((id, key), reply, token, covered)
+            .map(|token| Some(SeenToken { number: shown, ..token }))
+    }
+
+    /// What an answer covers that shows a key whole is all that was acknowledged before; its token for the client.
+    pub(super) fn judge_shown_whole(
+        &mut self,
+        (id, key): (u64, usize),
+        reply: &Reply,
+        token: &[u8],
+        covered: EventSet,
+    ) -> Judged<SeenToken> {
         let (r, _) = self.needs(id, key);
         // What fallbacks said meets no write.
         let r = r.saturating_sub(reply.achieved.fallbacks);
         let started = self.operations[&id].started;
         self.judge_quorums(id, key, started, r, &covered)?;
         let (past, claims) = (covered.clone(), covered);
-        Ok(Some(SeenToken { token: token.clone(), past, claims, partial: false, number: shown }))
+        Ok(SeenToken { token: token.to_vec(), past, claims, partial: false, number: None })
     }
 }

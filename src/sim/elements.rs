@@ -134,12 +134,6 @@ impl Oracle {
                 format!("operation {id} is shown {shown} elements, and its context says {expected} others");
             return violation(Property::Elements, key, text);
         }
-        let (r, _) = self.needs(id, key);
-        // What fallbacks said meets no write.
-        let r = r.saturating_sub(reply.achieved.fallbacks);
-        let started = self.operations[&id].started;
-        self.judge_quorums(id, key, started, r, &covered)?;
-        let (past, claims) = (covered.clone(), covered);
-        Ok(Some(SeenToken { token: token.clone(), past, claims, partial: false, number: None }))
+        self.judge_shown_whole((id, key), reply, token, covered).map(Some)
     }
 }
