@@ -15,6 +15,8 @@ mod client;
 #[path = "../transition/load.rs"]
 mod load;
 mod members;
+#[path = "../transition/process.rs"]
+mod process;
 #[path = "../transition/report.rs"]
 #[allow(dead_code, reason = "the other bench has a table of its own")]
 mod report;
@@ -127,13 +129,7 @@ fn bench(options: &Options, way: &str, flags: &[&str]) -> bool {
     let rounds: Vec<Round> = (0..options.rounds).map(|_| measure(&mut members, options)).collect();
     let seen = load.stop();
     print_table(&rounds, &seen);
-    let lost = load::lost(shape, nodes[1], &seen);
-    let failures: Vec<&String> = seen.iter().flat_map(|seen| &seen.failures).collect();
-    println!("{} requests failed, {} acknowledged writes lost", failures.len(), lost.len());
-    for problem in failures.into_iter().chain(&lost).take(10) {
-        println!("  {problem}");
-    }
-    lost.is_empty() && seen.iter().all(|seen| seen.failures.is_empty())
+    load::print_problems(shape, nodes[1], &seen)
 }
 
 fn measure(members: &mut Members, options: &Options) -> Round {

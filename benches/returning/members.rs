@@ -1,15 +1,15 @@
 //! Three nodes of one list as real processes on loopback, the last of which comes and goes.
 
-use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use quorate::resp::client::Value;
 
 use crate::client::{Client, field};
+use crate::process::Process;
 
 const NAMES: [&str; 3] = ["A", "B", "C"];
 /// How long the node may take to get what it missed.
@@ -40,26 +40,17 @@ impl Moved {
     }
 }
 
-/// The processes, ended by their ids when dropped.
+/// The processes and their clients.
 pub struct Members {
     program: PathBuf,
     folder: PathBuf,
     flags: Vec<String>,
     list: String,
     peers: Vec<SocketAddr>,
-    processes: Vec<Child>,
+    /// The last one is away now and then.
+    processes: Vec<Option<Process>>,
     clients: Vec<SocketAddr>,
     connections: Vec<Client>,
-}
-
-impl Drop for Members {
-    fn drop(&mut self) {
-        for process in &mut self.processes {
-            // One that ended by itself has nothing to be ended.
-            drop(process.kill());
-            drop(process.wait());
-        }
-    }
 }
 
 impl Members {
@@ -83,7 +74,7 @@ impl Members {
         };
         for at in 0..NAMES.len() {
             let (process, client) = members.spawn(at);
-            members.processes.push(process);
+            members.processes.push(Some(process));
             members.clients.push(client);
             members.connections.push(Client::connect(client));
         }
@@ -96,19 +87,12 @@ impl Members {
         members
     }
 
-    fn spawn(&self, at: usize) -> (Child, SocketAddr) {
+    fn spawn(&self, at: usize) -> (Process, SocketAddr) {
         let mut command = Command::new(&self.program);
         command.args(["node", "--name", NAMES[at], "--client", "127.0.0.1:0"]);
         command.args(["--peer", &self.peers[at].to_string(), "--members", &self.list, "--log", "error"]);
         command.arg("--data").arg(self.folder.join(NAMES[at])).args(&self.flags);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
-        let mut process = command.spawn().unwrap_or_else(|error| panic!("no node: {error}"));
-        let mut line = String::new();
-        let output = process.stdout.take().expect("a piped output");
-        BufReader::new(output).read_line(&mut line).expect("a ready line");
-        let client = line.split_whitespace().find_map(|word| word.strip_prefix("client="));
-        let client = client.and_then(|address| address.parse().ok());
-        (process, client.unwrap_or_else(|| panic!("no ready line: {line:?}")))
+        Process::start(&mut command)
     }
 
     /// Where those take requests that are always there.
@@ -118,14 +102,13 @@ impl Members {
 
     /// Kills the last one, as if its machine had lost power.
     pub fn kill_last(&mut self) {
-        let process = &mut self.processes[2];
-        process.kill().expect("a child of ours");
-        process.wait().expect("a child of ours");
+        self.processes[2] = None;
     }
 
     /// Starts it again.
     pub fn start_last(&mut self) {
-        (self.processes[2], self.clients[2]) = self.spawn(2);
+        let (process, client) = self.spawn(2);
+        (self.processes[2], self.clients[2]) = (Some(process), client);
     }
 
     /// What those that stay have given until now.

@@ -89,7 +89,7 @@ pub fn fill(shape: Shape, nodes: &[SocketAddr]) -> Vec<Seen> {
 }
 
 /// Reads everything that was acknowledged; says what is lost.
-pub fn lost(shape: Shape, address: SocketAddr, seen: &[Seen]) -> Vec<String> {
+fn lost(shape: Shape, address: SocketAddr, seen: &[Seen]) -> Vec<String> {
     let mut client = Client::connect(address);
     let mut lost = Vec::new();
     for Seen { at, values, .. } in seen {
@@ -172,4 +172,16 @@ fn brief(answer: &Value) -> String {
         Value::Bulk(bytes) => String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(20)..]).into_owned(),
         other => format!("{other:?}"),
     }
+}
+
+/// Prints what failed and what was acknowledged and is lost; true if nothing.
+pub fn print_problems(shape: Shape, node: SocketAddr, seen: &[Seen]) -> bool {
+    let lost = lost(shape, node, seen);
+    let failures: Vec<&String> = seen.iter().flat_map(|seen| &seen.failures).collect();
+    println!("{} requests failed, {} acknowledged writes lost", failures.len(), lost.len());
+    let is_good = failures.is_empty() && lost.is_empty();
+    for problem in failures.into_iter().chain(&lost).take(10) {
+        println!("  {problem}");
+    }
+    is_good
 }

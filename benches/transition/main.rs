@@ -14,6 +14,7 @@
 mod client;
 mod load;
 mod members;
+mod process;
 mod report;
 
 use std::path::PathBuf;
@@ -129,13 +130,7 @@ fn bench(options: &Options) -> bool {
         .collect();
     let seen = load.stop();
     println!("{}", report::table(&pairs, &seen));
-    let lost = load::lost(closed, nodes[1], &seen);
-    let failures: Vec<&String> = seen.iter().flat_map(|seen| &seen.failures).collect();
-    println!("{} requests failed, {} acknowledged writes lost", failures.len(), lost.len());
-    for problem in failures.into_iter().chain(&lost).take(10) {
-        println!("  {problem}");
-    }
-    lost.is_empty() && seen.iter().all(|seen| seen.failures.is_empty())
+    load::print_problems(closed, nodes[1], &seen)
 }
 
 /// What a closed loop reaches.

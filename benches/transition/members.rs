@@ -1,16 +1,16 @@
 //! Six nodes as real processes on loopback, how they are ordered about, and what they cost.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use quorate::resp::client::Value;
 
 use crate::client::{Client, error_word, field, text};
+use crate::process::Process;
 
 /// Names of the members; the first founds the cluster, and the last is drained and filled again.
 pub const NAMES: [&str; 6] = ["A", "B", "C", "D", "E", "F"];
@@ -22,21 +22,11 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Clock ticks in which the kernel reports processor time: USER_HZ is 100 on every Linux.
 const TICK: Duration = Duration::from_millis(10);
 
-/// The processes, ended by their ids when dropped.
+/// The processes and their clients.
 pub struct Members {
-    processes: Vec<Child>,
+    processes: Vec<Process>,
     clients: Vec<SocketAddr>,
     connections: Vec<Client>,
-}
-
-impl Drop for Members {
-    fn drop(&mut self) {
-        for process in &mut self.processes {
-            // One that ended by itself has nothing to be ended.
-            drop(process.kill());
-            drop(process.wait());
-        }
-    }
 }
 
 /// What the members have counted.
@@ -68,16 +58,10 @@ impl Members {
     }
 
     fn spawn(&mut self, command: &mut Command) {
-        let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
-        let mut process = command.spawn().unwrap_or_else(|error| panic!("no node: {error}"));
-        let output = process.stdout.take().expect("a piped output");
+        let (process, client) = Process::start(command);
         self.processes.push(process);
-        let mut line = String::new();
-        BufReader::new(output).read_line(&mut line).expect("a ready line");
-        let client = line.split_whitespace().find_map(|word| word.strip_prefix("client="));
-        let client = client.and_then(|address| address.parse().ok());
-        self.clients.push(client.unwrap_or_else(|| panic!("no ready line: {line:?}")));
-        self.connections.push(Client::connect(*self.clients.last().expect("just pushed")));
+        self.clients.push(client);
+        self.connections.push(Client::connect(client));
     }
 
     /// Where a member takes requests.
@@ -158,7 +142,7 @@ impl Members {
 
     /// Processor time of all members since they began.
     pub fn cpu(&self) -> Duration {
-        let of = |process: &Child| {
+        let of = |process: &Process| {
             let stat = fs::read_to_string(format!("/proc/{}/stat", process.id())).unwrap_or_default();
             // utime and stime, counted from behind the name in brackets.
             let behind = stat.rsplit_once(')').map_or("", |(_, behind)| behind);
