@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use super::log::{Level, Logger};
 use super::storage::Storage;
-use crate::proto::node::{Node, Status};
-use crate::proto::store::Store;
+use crate::proto::node::Node;
+use crate::proto::store::{Store, StoreStatus};
 use crate::proto::time::Instant;
 use crate::store::Finding;
 
@@ -50,16 +50,16 @@ impl Figure {
         Figure::QuarantinedRanges,
     ];
 
-    fn of(self, status: &Status) -> u64 {
+    fn of(self, status: &StoreStatus, records: u64) -> u64 {
         let counter = |name| {
-            let found = status.counters.iter().find(|(found, _)| *found == name);
+            let found = status.figures.iter().find(|(found, _)| *found == name);
             found.map_or(0, |(_, value)| *value)
         };
         match self {
             Figure::ReadOnly => u64::from(status.read_only),
-            Figure::DiskFull => u64::from(status.disk_full),
+            Figure::DiskFull => u64::from(status.is_full),
             Figure::IncompletePartitions => status.incomplete,
-            Figure::Records => status.records,
+            Figure::Records => records,
             Figure::DiskBytes => counter("store_disk_bytes"),
             Figure::LiveBytes => counter("store_live_bytes"),
             Figure::MemoryBytes => counter("store_memory_bytes"),
@@ -136,9 +136,9 @@ impl Watch {
         self.look_at_hints(node, log);
         if is_news || now >= self.publish_at {
             self.publish_at = now + PUBLISH_INTERVAL;
-            let status = node.status();
+            let (status, records) = (node.store().status(), node.store().len());
             for figure in Figure::ALL {
-                self.figures.0[figure as usize].store(figure.of(&status), Ordering::Relaxed);
+                self.figures.0[figure as usize].store(figure.of(&status, records), Ordering::Relaxed);
             }
         }
     }

@@ -64,14 +64,12 @@ impl<S: Store> Node<S> {
         let settings = self.config.keyspace(0);
         let majority = n / 2 + 1;
         let usual = (n, settings.r.unwrap_or(majority), settings.w.unwrap_or(majority));
-        for (name, quorum, after) in [
-            ("forecast_stale_ppm_at_once", usual, 0),
-            ("forecast_stale_ppm_after_10_ms", usual, 10 * MS),
-            ("forecast_r1_w1_stale_ppm_at_once", (n, 1, 1), 0),
-            ("forecast_r1_w1_stale_ppm_after_10_ms", (n, 1, 1), 10 * MS),
+        for (quorum, names) in [
+            (usual, ["forecast_stale_ppm_at_once", "forecast_stale_ppm_after_10_ms"]),
+            ((n, 1, 1), ["forecast_r1_w1_stale_ppm_at_once", "forecast_r1_w1_stale_ppm_after_10_ms"]),
         ] {
-            let forecast = stale_ppm(&observed.writes, &observed.reads, quorum, after);
-            counters.extend(forecast.map(|ppm| (name, ppm)));
+            let forecast = stale_ppm(&observed.writes, &observed.reads, quorum, [0, 10 * MS]);
+            counters.extend(forecast.into_iter().flat_map(|ppm| names.into_iter().zip(ppm)));
         }
         counters
     }
