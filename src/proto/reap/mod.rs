@@ -165,7 +165,8 @@ impl Reaping {
     /// Another topology is in force: partitions may be ours to walk that were not when nothing was found.
     pub fn follow(&mut self) {
         if !planted!("reap_rests") {
-            self.immortal_at = None;
+            // Nor does a pass that is under way say anything of those that it has behind it.
+            (self.immortal_at, self.is_mortal) = (None, true);
         }
     }
 
