@@ -366,6 +366,17 @@ impl<S: Store> Replica<S> {
         Ok(sequence)
     }
 
+    /// The sequence of our record, if it has everything that a copy from elsewhere says. Other than
+    /// [`Replica::apply`] this does not bring back the bytes of what was shed here.
+    pub fn sequence_with(&mut self, key: &KeyRef<'_>, bytes: &[u8]) -> Option<Sequence> {
+        let hash_key = self.hash_key;
+        let Ok(Held::Record(record)) = self.read(key) else { return None };
+        let mut merged = Object::decode(&record.object).ok()?;
+        merged.merge(Object::decode(bytes).ok()?);
+        let is_same = merged.item_hash(&hash_key, key.keyspace, key.key) == record.item_hash;
+        is_same.then_some(record.sequence)
+    }
+
     /// Drops the bytes of what expired before a wall-clock time, and rewrites the record with everything else as
     /// it is, the local part too (trap T10). Nothing is put if there is nothing to drop.
     ///

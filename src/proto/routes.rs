@@ -31,6 +31,10 @@ struct Machine {
     id: MemberId,
     zone: String,
     weight: u32,
+    /// It goes with the end of the change that is under way.
+    is_going: bool,
+    /// However that change ends, this directory is a member's.
+    stays: bool,
 }
 
 impl Machine {
@@ -49,6 +53,8 @@ pub struct Routes {
     reads: Table,
     /// Written as well.
     also: Option<Table>,
+    /// Reads are on the newer of the two.
+    is_flipped: bool,
     /// Until then machines may not have met yet that the topology has just brought together.
     meeting_until: Instant,
     /// Machines whose copies are no evidence: their directories are others than reads count on (rule L4).
@@ -130,6 +136,8 @@ impl Routes {
             id: member.id,
             zone: member.zone.clone(),
             weight: member.weight,
+            is_going: topology.latest().slot_of(member.id).is_none(),
+            stays: topology.stays(member),
         };
         let machines = topology.members().into_iter().map(machine).collect();
         let mut table = |layout: &Layout| Table {
@@ -147,6 +155,7 @@ impl Routes {
             configured: core::array::from_fn(|keyspace| reading.replicas_asked(keyspace as u16) as u8),
             reads: table(reading),
             also: other.map(table),
+            is_flipped: topology.is_flipped(),
             meeting_until: Instant::ZERO,
             unread,
             machines,
@@ -306,15 +315,43 @@ impl Routes {
         )
     }
 
+    /// Those of a key's replicas that are to have it from now on: once reads are on the new layout, those of the old one
+    /// only give it away.
+    pub fn heirs(&self, keyspace: u16, partition: u16) -> Vec<u16> {
+        let replicas = self.replicas(keyspace, partition);
+        let count = if self.is_flipped { replicas.reads.len() } else { replicas.len };
+        replicas.slots[..usize::from(count)].to_vec()
+    }
+
+    /// Whether a replica that has a hint of a key on its disk settles it: reads count on its copy, and it stays. What a
+    /// newcomer holds goes with it if its change is reverted, and what a removed one holds is given up.
+    pub fn settles_hints(&self, keyspace: u16, partition: u16, slot: u16) -> bool {
+        let is_going = self.machine(slot).is_none_or(|machine| machine.is_going);
+        !is_going && self.replicas(keyspace, partition).readable().any(|(_, other)| other == slot)
+    }
+
+    /// Whether a member goes with the end of the change that is under way, which cannot be reverted any more.
+    pub fn is_going_for_good(&self, slot: u16) -> bool {
+        self.is_flipped && self.machine(slot).is_some_and(|machine| machine.is_going)
+    }
+
+    fn machine(&self, slot: u16) -> Option<&Machine> {
+        self.machines.iter().find(|machine| machine.slot == slot)
+    }
+
     /// The machines that may stand in for a replica of a partition, the first of them first: see
-    /// [`fallbacks`](ring::fallbacks()).
+    /// [`fallbacks`](ring::fallbacks()). One that may be no member before it has given its hints away is none of them.
     pub fn fallbacks(&self, partition: u16, replicas: &Replicas, missing: u16) -> Vec<u16> {
         let machines: Vec<_> = self.machines.iter().map(Machine::candidate).collect();
         let place = |slot: &u16| self.machines.iter().position(|machine| machine.slot == *slot);
         let places = replicas.as_slice().iter().filter_map(place).map(|place| place as u16);
         let Some(missing) = place(&missing) else { return Vec::new() };
         let order = ring::fallbacks(&machines, partition, &places.collect::<Vec<_>>(), missing as u16);
-        order.into_iter().map(|place| self.machines[usize::from(place)].slot).collect()
+        let order = order.into_iter().map(|place| &self.machines[usize::from(place)]);
+        order
+            .filter(|machine| machine.stays || planted!("hints_with_guests"))
+            .map(|machine| machine.slot)
+            .collect()
     }
 
     /// The first replicas of a partition in each of its sets.

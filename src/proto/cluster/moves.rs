@@ -139,11 +139,22 @@ impl Topology {
     /// Whether nothing is expected of a directory any more, by what is staged, too: once reads are on the layout to
     /// come no further one can be committed that says so.
     fn is_given_up(&self, member: &LayoutMember) -> bool {
+        self.is_lost(member) || !self.has_copy(member)
+    }
+
+    /// Whether a directory is gone or dead, by what is staged too.
+    fn is_lost(&self, member: &LayoutMember) -> bool {
         let is_replaced = self.staged.iter().any(|change| match change {
             Change::Join(new) => new.name == member.name && new.generation != member.generation,
             _ => false,
         });
-        is_replaced || self.is_dead(member) || !self.has_copy(member)
+        is_replaced || self.is_dead(member)
+    }
+
+    /// The members that go in good order with the change that is under way.
+    pub(super) fn leaving(&self) -> impl Iterator<Item = &LayoutMember> {
+        let members = self.current.members().iter();
+        members.filter(|member| self.latest().slot_of(member.id).is_none() && !self.is_lost(member))
     }
 
     /// Whether a copy is evidence that was reconciled with these: of every keyspace with N−W+1 old replicas, or

@@ -54,7 +54,8 @@ impl Topology {
         next.remove(dead);
         next.staged.clear();
         next.next = Some(planned);
-        if !next.moves() {
+        // Who leaves gives its hints away first.
+        if !next.moves() && next.leaving().next().is_none() {
             next.settle();
         }
         Ok(next.name(keys))

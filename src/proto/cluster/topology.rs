@@ -184,6 +184,14 @@ impl Topology {
         self.member(id).is_some_and(|member| [0, generation].contains(&member.generation))
     }
 
+    /// Whether a member is one with the same directory however the change that is under way ends.
+    pub fn stays(&self, member: &LayoutMember) -> bool {
+        let is_in = |layout: &Layout| {
+            layout.slot_of(member.id).is_some_and(|slot| layout.member(slot).generation == member.generation)
+        };
+        is_in(self.latest()) && (self.is_flipped() || is_in(&self.current))
+    }
+
     /// Whether a member, with the directory of this generation, gives its partitions away to be a member no more.
     /// One that is removed is no such: its directory is given up with the commit.
     pub fn leaves(&self, id: MemberId, generation: u64) -> bool {

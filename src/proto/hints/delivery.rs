@@ -3,6 +3,9 @@
 //!
 //! The window is the target's credit (`pace.rs`), and one record after an acknowledgement that did not come. All targets
 //! together are held to a pace in bytes, a quarter of it while clients' requests are many.
+//!
+//! A target that does not settle its hints (`Routes::settles_hints`) is sent nothing: a hint may be the last copy of a
+//! write. It waits for the flip, or for the patrol to readdress it.
 
 use core::ops::ControlFlow;
 use std::collections::BTreeMap;
@@ -200,7 +203,7 @@ impl<S: Store> Hints<S> {
                 let spot = Spot::of(key.key).filter(|spot| spot.target == target);
                 let is_its = |spot: &Spot<'_>| {
                     let partition = self.partition(spot.keyspace, spot.key);
-                    road.routes.replicas(spot.keyspace, partition).rank(slot).is_some()
+                    road.routes.settles_hints(spot.keyspace, partition, slot)
                 };
                 let is_sent =
                     delivery.sent.values().any(|sent| sent.name == key.key && sent.is_counted == is_counted);
@@ -227,13 +230,25 @@ impl<S: Store> Hints<S> {
     }
 
     /// A target has put a record of ours on its disk, or does not take it. False if it is no answer to us.
-    pub fn acknowledged(&mut self, now: Now, target: MemberId, number: u64, stored: Stored) -> bool {
+    pub fn acknowledged(
+        &mut self,
+        (now, routes): (Now, &Routes),
+        (target, slot): (MemberId, u16),
+        number: u64,
+        stored: Stored,
+    ) -> bool {
         if number >> 32 != 0 || number & OURS == 0 {
             return false;
         }
+        let (key, parts) = (self.hash_key, self.partitions);
         let Some(delivery) = self.targets.get_mut(&target) else { return true };
         let Some(sent) = delivery.sent.remove(&number) else { return true };
-        let is_safe = stored == Stored::Durable || (planted!("hint_undurable") && stored == Stored::Stored);
+        let Spot { keyspace, key: name, .. } = Spot::of(&sent.name).expect("it was sent as a hint");
+        let partition = ring::partition(ring::position(&key, keyspace, name), parts);
+        // What it was when the hint went it may be no more.
+        let is_settled = routes.settles_hints(keyspace, partition, slot) || planted!("hint_to_removed");
+        let is_safe = is_settled
+            && (stored == Stored::Durable || (planted!("hint_undurable") && stored == Stored::Stored));
         if !is_safe {
             delivery.restart(now.mono + limits::HINT_RETRY);
             return true;

@@ -1,7 +1,7 @@
 //! The patrol: goes through all hints again and again, a bounded number at a time.
 //!
-//! It drops uncounted ones that are too old, readdresses those whose target is no replica of the key any more to
-//! all who are, and learns how old the oldest of each partition is. A hint that has to be readdressed is written
+//! It drops uncounted ones that are too old, readdresses those whose target will be no replica of the key any more to
+//! all who will, and learns how old the oldest of each partition is. A hint that has to be readdressed is written
 //! again for each present owner, behind which it is removed: in one log, so a stop leaves the old one or the new
 //! ones. It takes *all* owners, not so many that some W is met: nobody knows any more what W the write had, and two
 //! hints of one write that went to one owner each might be one copy.
@@ -130,9 +130,9 @@ impl<S: Store> Hints<S> {
             oldest.push((partition, weight.oldest_ms));
             let is_counted = key.keyspace == 1;
             let is_old = wall_ms.saturating_sub(weight.newest_ms) > old;
-            let replicas = road.routes.replicas(spot.keyspace, partition);
+            let heirs = road.routes.heirs(spot.keyspace, partition);
             let target = road.peers.slot_of(spot.target);
-            let is_its = target.is_some_and(|slot| replicas.rank(slot).is_some());
+            let is_its = target.is_some_and(|slot| heirs.contains(&slot));
             let is_known = road.routes.version() > 0;
             let hint =
                 |object| Found { is_counted, name: key.key.to_vec(), item_hash: record.item_hash, object };
@@ -159,8 +159,7 @@ impl<S: Store> Hints<S> {
         let now = road.now;
         let Some(spot) = Spot::of(&hint.name) else { return };
         let partition = self.partition(spot.keyspace, spot.key);
-        let owners = road.routes.replicas(spot.keyspace, partition);
-        for &slot in owners.as_slice() {
+        for slot in road.routes.heirs(spot.keyspace, partition) {
             if slot != road.peers.own() {
                 let to = Spot { target: road.peers.peer(slot).id, ..spot };
                 if self.merge(now, &to, object, hint.is_counted).is_err() {
@@ -171,7 +170,8 @@ impl<S: Store> Hints<S> {
             let position = ring::position(&self.hash_key, spot.keyspace, spot.key);
             let key = KeyRef { keyspace: spot.keyspace, key: spot.key, position, partition };
             // Another log: not removed here before it is on disk there, at the latest in the next pass.
-            match replica.apply(now, &key, object) {
+            let known = replica.sequence_with(&key, object);
+            match known.map_or_else(|| replica.apply(now, &key, object), Ok) {
                 Ok(sequence) if replica.store().marks().durable >= sequence => {}
                 Ok(_) => return replica.want_sync(),
                 Err(Refusal::Malformed(_)) => {}

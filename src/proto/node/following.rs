@@ -166,8 +166,10 @@ impl<S: Store> Node<S> {
         }
     }
 
-    fn note_progress(&mut self, now: Now) {
+    pub(super) fn note_progress(&mut self, now: Now) {
         let (total, open, bytes) = self.transfers.progress();
+        let has_hints = self.routes.is_going_for_good(self.peers.own()) && self.hints.figures().counted > 0;
+        let open = open + u32::from(has_hints);
         self.cluster.set_progress(scene!(self, now), total, open, bytes);
     }
 

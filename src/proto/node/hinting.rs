@@ -120,7 +120,16 @@ impl<S: Store> Node<S> {
     pub(super) fn hint_acknowledged(&mut self, now: Now, from: u16, id: u64, stored: Stored) -> bool {
         let number = id ^ self.replica.identity().nonce;
         let target = self.peers.peer(from).id;
-        self.hints.acknowledged(now, target, number, stored)
+        let is_ours = self.hints.acknowledged((now, &self.routes), (target, from), number, stored);
+        self.note_hints_left(now);
+        is_ours
+    }
+
+    /// A member that leaves is none until it has given away what it was counted for.
+    fn note_hints_left(&mut self, now: Now) {
+        if self.routes.is_going_for_good(self.peers.own()) {
+            self.note_progress(now);
+        }
     }
 
     /// When hints want something: to be delivered, to be looked through, or to be synced.
@@ -133,6 +142,7 @@ impl<S: Store> Node<S> {
     pub(super) fn handle_hints_timeout(&mut self, now: Now) {
         self.hints.patrol(&road!(self, now), &mut self.replica);
         self.hints.deliver(&mut road!(self, now), self.replica.reaps());
+        self.note_hints_left(now);
     }
 
     /// What the store of hints must be asked for now.
