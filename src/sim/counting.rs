@@ -136,7 +136,10 @@ impl Oracle {
         let r = r.saturating_sub(reply.achieved.fallbacks);
         let started = self.operations[&id].started;
         self.judge_quorums(id, key, started, r, &covered)?;
-        let (past, claims) = (covered.clone(), covered);
+        // A delete by a part of what was there knew of more than it covers.
+        let mut past = self.histories[key].past_of(covered.iter());
+        past.add(&covered);
+        let claims = covered;
         Ok(SeenToken { token: token.to_vec(), past, claims, partial: false, number: None })
     }
 }

@@ -186,7 +186,9 @@ impl World {
         let machine_of = |layout: &Layout, slot: u16| {
             self.ids.iter().position(|&id| id == layout.member(slot).id).expect("members are machines")
         };
-        let owners = [topology.current(), topology.latest()].into_iter().flat_map(|layout| {
+        // Once reads are on the new layout, who has the key by the old one only gives it away.
+        let earlier = Some(topology.current()).filter(|_| !topology.is_flipped());
+        let owners = earlier.into_iter().chain([topology.latest()]).flat_map(|layout| {
             let slots = layout.replicas(info.name.0, info.partition).iter();
             slots.map(move |&slot| machine_of(layout, slot))
         });
@@ -278,6 +280,9 @@ impl Oracle {
         for place in self.nooks_of(machine) {
             let marks = self.machines[place].marks;
             self.machines[place].last_sequence = self.machines[place].last_sequence.max(sequence);
+            for key in 0..self.keys.len() {
+                self.forget_promise(machine, place, key);
+            }
             for history in &mut self.histories {
                 if history.top(place).is_some_and(|held| !held.is_gone) {
                     history.remember(place, marks);

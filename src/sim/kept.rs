@@ -96,6 +96,13 @@ impl World {
         self.trace.note(self.now, 14, &partition.to_le_bytes());
         self.trace.say(self.now, None, || format!("*** {} drops partition {partition}", self.names[machine]));
         self.act("partition dropped");
+        // One that is about to be let in again was asked by nobody when keys were reaped.
+        let topology = self.machines[machine].node.as_ref().map(|node| node.topology());
+        let generation = self.oracle.machines[machine].generation;
+        let is_guest = topology.is_some_and(|topology| !topology.is_seated(self.ids[machine], generation));
+        if is_guest && self.profile.reap_after.is_some() {
+            self.oracle.forget_promises_of(machine, partition);
+        }
         self.oracle.dropped(machine, partition, sequence)
     }
 

@@ -73,9 +73,10 @@ impl Oracle {
                 hinted::machine_of(self.physical, other) != own
                     && (!self.is_kept || owners.contains(&other))
                     && self.machines[other].down.is_none()
-                    && history
-                        .top_below(other, self.machines[other].marks.1)
-                        .is_some_and(|held| held.past.contains(event))
+                    // On disk, and not about to go from there.
+                    && [history.top_below(other, self.machines[other].marks.1), history.top(other)]
+                        .into_iter()
+                        .all(|held| held.is_some_and(|held| held.past.contains(event)))
             })
         })
     }
@@ -238,16 +239,31 @@ impl Oracle {
     /// as all that the machine holds: nothing.
     fn forget_promises(&mut self, machine: usize) {
         for key in 0..self.keys.len() {
-            let Some(held) = self.histories[key].top(machine) else { continue };
-            let past: Vec<usize> = held.past.iter().collect();
-            for event in past {
-                let others = (0..self.machines.len()).filter(|&other| other != machine);
-                let mut others = others.filter_map(|other| self.sure(key, other));
-                let is_elsewhere = others.any(|held| held.past.contains(event));
-                let event = &mut self.histories[key].events[event];
-                event.damaged = true;
-                event.acknowledged = event.acknowledged.filter(|_| is_elsewhere);
-            }
+            self.forget_promise(machine, machine, key);
+        }
+    }
+
+    /// The same of a partition that one who is let in again gives up: nothing that it acknowledged since counts.
+    pub(super) fn forget_promises_of(&mut self, machine: usize, partition: u16) {
+        for key in
+            (0..self.keys.len()).filter(|&key| self.keys[key].partition == partition).collect::<Vec<_>>()
+        {
+            self.forget_promise(machine, machine, key);
+        }
+    }
+
+    /// The same of what it holds of one key in one of its places.
+    pub(super) fn forget_promise(&mut self, machine: usize, place: usize, key: usize) {
+        let Some(held) = self.histories[key].top(place) else { return };
+        let past: Vec<usize> = held.past.iter().collect();
+        let own: Vec<usize> = core::iter::once(machine).chain(self.nooks_of(machine)).collect();
+        for event in past {
+            let others = (0..self.machines.len()).filter(|other| !own.contains(other));
+            let mut others = others.filter_map(|other| self.sure(key, other));
+            let is_elsewhere = others.any(|held| held.past.contains(event));
+            let event = &mut self.histories[key].events[event];
+            event.damaged = true;
+            event.acknowledged = event.acknowledged.filter(|_| is_elsewhere);
         }
     }
 
