@@ -321,7 +321,7 @@ impl<S: Store> Node<S> {
                 self.turn(now).scanned(from, id, u64::from(envelope.layout_version), &scanned);
             }
             Message::Hint(hint) => return self.take_hint(now, from, envelope, &hint),
-            Message::Hinted(hinted) => self.turn(now).hinted(from, id, hinted),
+            Message::Hinted(hinted) => self.take_hinted(now, from, id, hinted),
             Message::FetchHint(fetch) => self.take_fetch_hint(from, envelope, &fetch),
             Message::Probe { number } => self.peers.send(from, 0, &Message::Probed { number }),
             Message::Probed { number } => {

@@ -330,6 +330,11 @@ impl Routes {
         !is_going && self.replicas(keyspace, partition).readable().any(|(_, other)| other == slot)
     }
 
+    /// Whether a member is one with this directory however the change that is under way ends.
+    pub fn stays(&self, slot: u16) -> bool {
+        self.machine(slot).is_some_and(|machine| machine.stays)
+    }
+
     /// Whether a member goes with the end of the change that is under way, which cannot be reverted any more.
     pub fn is_going_for_good(&self, slot: u16) -> bool {
         self.is_flipped && self.machine(slot).is_some_and(|machine| machine.is_going)

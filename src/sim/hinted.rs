@@ -317,6 +317,12 @@ impl Oracle {
             let mut known = self.histories[key].reaped.clone();
             at_owner.into_iter().for_each(|held| known.add(&held.past));
             anew.filter(|_| owner != target).into_iter().for_each(|held| known.add(&held.past));
+            // Who leaves hands it over to another keeper.
+            for other in (0..self.physical).filter(|&other| other != keeper) {
+                let place = nook(self.physical, other, owner, is_counted);
+                let on_disk = self.histories[key].top_below(place, self.machines[place].marks.1);
+                on_disk.into_iter().for_each(|held| known.add(&held.past));
+            }
             // What it has said stands, even if its disk was put back since.
             let was_safe = |event: usize| self.histories[key].events[event].was_durable_on(owner);
             let mut missing = before.past.iter().filter(|&event| !known.contains(event) && !was_safe(event));

@@ -142,6 +142,12 @@ impl Topology {
         self.is_lost(member) || !self.has_copy(member)
     }
 
+    /// Whether a member of the layout to come has lost its directory meanwhile: nothing can be brought to it before a
+    /// further change lets another one in.
+    pub(super) fn has_lost_one(&self) -> bool {
+        self.latest().members().iter().any(|member| self.is_lost(member))
+    }
+
     /// Whether a directory is gone or dead, by what is staged too.
     fn is_lost(&self, member: &LayoutMember) -> bool {
         let is_replaced = self.staged.iter().any(|change| match change {

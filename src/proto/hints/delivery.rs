@@ -5,7 +5,8 @@
 //! together are held to a pace in bytes, a quarter of it while clients' requests are many.
 //!
 //! A target that does not settle its hints (`Routes::settles_hints`) is sent nothing: a hint may be the last copy of a
-//! write. It waits for the flip, or for the patrol to readdress it.
+//! write. It waits for the flip, or for the patrol to readdress it. Who leaves hands over what it cannot deliver, to those
+//! who would stand in for the target now.
 
 use core::ops::ControlFlow;
 use std::collections::BTreeMap;
@@ -14,7 +15,7 @@ use super::{Hints, PARTITIONS, Spot};
 use crate::proto::config::Config;
 use crate::proto::io::MemberId;
 use crate::proto::limits;
-use crate::proto::message::{Acks, Message, Stored};
+use crate::proto::message::{Acks, Hint, LEVEL_OF_HINTS, Message, Stored};
 use crate::proto::pace::{Credit, cost_beside};
 use crate::proto::peers::Peers;
 use crate::proto::reap::Counts;
@@ -43,9 +44,19 @@ pub struct Road<'a> {
     pub in_flight: usize,
 }
 
+/// Where a hint goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// To its target.
+    Target(u16),
+    /// To another who keeps it, as this node leaves.
+    Keeper(u16),
+}
+
 /// A record on its way.
 #[derive(Debug)]
 struct Sent {
+    to: Way,
     is_counted: bool,
     name: Vec<u8>,
     item_hash: u64,
@@ -102,6 +113,7 @@ impl Delivery {
 
 /// One record to be sent.
 struct Picked {
+    to: Way,
     is_counted: bool,
     name: Vec<u8>,
     object: Vec<u8>,
@@ -110,8 +122,10 @@ struct Picked {
 
 impl<S: Store> Hints<S> {
     /// When [`Hints::deliver`] is due.
-    pub fn delivery_deadline(&self, peers: &Peers) -> Instant {
-        let reached = self.targets.iter().filter(|(id, _)| slot_of(peers, **id).is_some());
+    pub fn delivery_deadline(&self, peers: &Peers, routes: &Routes) -> Instant {
+        let leaves = routes.is_going_for_good(peers.own());
+        let goes = |id: MemberId| leaves || peers.slot_of(id).is_some_and(|slot| peers.usable(slot));
+        let reached = self.targets.iter().filter(|(id, _)| goes(**id));
         reached.map(|(_, delivery)| delivery.next).min().unwrap_or(Instant::NEVER)
     }
 
@@ -120,10 +134,28 @@ impl<S: Store> Hints<S> {
         let due: Vec<MemberId> =
             self.targets.iter().filter(|(_, d)| d.next <= road.now.mono).map(|(id, _)| *id).collect();
         for target in due {
-            if let Some(slot) = slot_of(road.peers, target) {
+            let leaves = road.routes.is_going_for_good(road.peers.own());
+            if let Some(slot) = road.peers.slot_of(target)
+                && (leaves || road.peers.usable(slot))
+            {
                 self.deliver_to(road, reaps, (target, slot));
             }
         }
+    }
+
+    /// Where a hint of a key can go now.
+    fn way(&self, road: &Road<'_>, spot: &Spot<'_>, target: u16) -> Option<Way> {
+        let (routes, peers) = (road.routes, &*road.peers);
+        let partition = self.partition(spot.keyspace, spot.key);
+        if peers.usable(target) && routes.settles_hints(spot.keyspace, partition, target) {
+            return Some(Way::Target(target));
+        }
+        if !routes.is_going_for_good(peers.own()) {
+            return None;
+        }
+        let order = routes.fallbacks(partition, &routes.replicas(spot.keyspace, partition), target);
+        let keeps = |slot: u16| peers.usable(slot) && peers.peer(slot).level >= LEVEL_OF_HINTS;
+        order.into_iter().find(|&slot| slot != peers.own() && keeps(slot)).map(Way::Keeper)
     }
 
     fn deliver_to(&mut self, road: &mut Road<'_>, reaps: &Counts, (target, slot): (MemberId, u16)) {
@@ -154,12 +186,18 @@ impl<S: Store> Hints<S> {
             let object = &record.object;
             let is_member = road.routes.is_member(road.peers.own());
             let reaps = reaps.of_leftovers(self.partition(keyspace, key), is_member);
-            let message = Message::Replicate { keyspace, key, acks, object };
+            let (slot, message) = match record.to {
+                Way::Target(slot) => (slot, Message::Replicate { keyspace, key, acks, object }),
+                Way::Keeper(slot) => {
+                    let is_counted = record.is_counted;
+                    (slot, Message::Hint(Hint { target, is_counted, keyspace, key, acks, object }))
+                }
+            };
             road.peers.send_counted(slot, number ^ road.nonce, reaps, &message);
             let size = record.name.len() + record.object.len();
             bytes += size;
-            let Picked { is_counted, name, item_hash, .. } = record;
-            let sent = Sent { is_counted, name, item_hash, bytes: size, at: now };
+            let Picked { to, is_counted, name, item_hash, .. } = record;
+            let sent = Sent { to, is_counted, name, item_hash, bytes: size, at: now };
             self.targets.get_mut(&target).expect("it is due").sent.insert(number, sent);
         }
         self.pace.slow_down(road.now, road.config.hint_rate, cost_beside(road.in_flight, bytes));
@@ -201,16 +239,16 @@ impl<S: Store> Hints<S> {
                     return ControlFlow::Break(());
                 }
                 let spot = Spot::of(key.key).filter(|spot| spot.target == target);
-                let is_its = |spot: &Spot<'_>| {
-                    let partition = self.partition(spot.keyspace, spot.key);
-                    road.routes.settles_hints(spot.keyspace, partition, slot)
-                };
+                let way = spot.and_then(|spot| self.way(road, &spot, slot));
                 let is_sent =
                     delivery.sent.values().any(|sent| sent.name == key.key && sent.is_counted == is_counted);
-                if key.keyspace == u16::from(is_counted) && spot.as_ref().is_some_and(is_its) && !is_sent {
+                if let Some(to) = way
+                    && key.keyspace == u16::from(is_counted)
+                    && !is_sent
+                {
                     bytes += key.key.len() + record.object.len();
                     let (name, object) = (key.key.to_vec(), record.object.to_vec());
-                    picked.push(Picked { is_counted, name, object, item_hash: record.item_hash });
+                    picked.push(Picked { to, is_counted, name, object, item_hash: record.item_hash });
                 }
                 ControlFlow::Continue(())
             });
@@ -229,11 +267,12 @@ impl<S: Store> Hints<S> {
         (picked, is_end)
     }
 
-    /// A target has put a record of ours on its disk, or does not take it. False if it is no answer to us.
+    /// A target, or another keeper of its hints, has put a record of ours on its disk, or does not take it. False if it
+    /// is no answer to us.
     pub fn acknowledged(
         &mut self,
         (now, routes): (Now, &Routes),
-        (target, slot): (MemberId, u16),
+        (target, from): (MemberId, u16),
         number: u64,
         stored: Stored,
     ) -> bool {
@@ -246,7 +285,11 @@ impl<S: Store> Hints<S> {
         let Spot { keyspace, key: name, .. } = Spot::of(&sent.name).expect("it was sent as a hint");
         let partition = ring::partition(ring::position(&key, keyspace, name), parts);
         // What it was when the hint went it may be no more.
-        let is_settled = routes.settles_hints(keyspace, partition, slot) || planted!("hint_to_removed");
+        let is_settled = match sent.to {
+            Way::Target(_) if planted!("hint_to_removed") => true,
+            Way::Target(slot) => slot == from && routes.settles_hints(keyspace, partition, slot),
+            Way::Keeper(slot) => slot == from && routes.stays(slot),
+        };
         let is_safe = is_settled
             && (stored == Stored::Durable || (planted!("hint_undurable") && stored == Stored::Stored));
         if !is_safe {
@@ -274,9 +317,4 @@ impl<S: Store> Hints<S> {
             }
         }
     }
-}
-
-/// The slot of a target that can be reached.
-fn slot_of(peers: &Peers, target: MemberId) -> Option<u16> {
-    peers.slot_of(target).filter(|&slot| peers.usable(slot))
 }

@@ -118,11 +118,23 @@ impl<S: Store> Node<S> {
 
     /// An acknowledgement of a hint that was delivered; false if it is of something else.
     pub(super) fn hint_acknowledged(&mut self, now: Now, from: u16, id: u64, stored: Stored) -> bool {
-        let number = id ^ self.replica.identity().nonce;
         let target = self.peers.peer(from).id;
+        self.hint_settled(now, from, id, Hinted { target, stored })
+    }
+
+    /// The answer of a target, or of another keeper of its hints, to one of ours; false if it is to something else.
+    fn hint_settled(&mut self, now: Now, from: u16, id: u64, Hinted { target, stored }: Hinted) -> bool {
+        let number = id ^ self.replica.identity().nonce;
         let is_ours = self.hints.acknowledged((now, &self.routes), (target, from), number, stored);
         self.note_hints_left(now);
         is_ours
+    }
+
+    /// How a hint is kept that was sent to another.
+    pub(super) fn take_hinted(&mut self, now: Now, from: u16, id: u64, hinted: Hinted) {
+        if !self.hint_settled(now, from, id, hinted) {
+            self.turn(now).hinted(from, id, hinted);
+        }
     }
 
     /// A member that leaves is none until it has given away what it was counted for.
@@ -134,7 +146,7 @@ impl<S: Store> Node<S> {
 
     /// When hints want something: to be delivered, to be looked through, or to be synced.
     pub(super) fn hints_deadline(&self) -> Instant {
-        let delivery = self.hints.delivery_deadline(&self.peers);
+        let delivery = self.hints.delivery_deadline(&self.peers, &self.routes);
         delivery.min(self.hints.patrol_deadline()).min(self.hints.sync_deadline())
     }
 
