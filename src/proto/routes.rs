@@ -326,6 +326,9 @@ impl Routes {
     /// Whether a replica that has a hint of a key on its disk settles it: reads count on its copy, and it stays. What a
     /// newcomer holds goes with it if its change is reverted, and what a removed one holds is given up.
     pub fn settles_hints(&self, keyspace: u16, partition: u16, slot: u16) -> bool {
+        if planted!("hint_to_anybody") {
+            return self.replicas(keyspace, partition).rank(slot).is_some();
+        }
         let is_going = self.machine(slot).is_none_or(|machine| machine.is_going);
         !is_going && self.replicas(keyspace, partition).readable().any(|(_, other)| other == slot)
     }

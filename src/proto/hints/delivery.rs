@@ -286,7 +286,6 @@ impl<S: Store> Hints<S> {
         let partition = ring::partition(ring::position(&key, keyspace, name), parts);
         // What it was when the hint went it may be no more.
         let is_settled = match sent.to {
-            Way::Target(_) if planted!("hint_to_removed") => true,
             Way::Target(slot) => slot == from && routes.settles_hints(keyspace, partition, slot),
             Way::Keeper(slot) => slot == from && routes.stays(slot),
         };
