@@ -78,7 +78,7 @@ cmake_project cmake -DCMAKE_PREFIX_PATH="$tree" -DWANTED="${version%.*}" -DBUILD
 for kind in shared static; do linked $kind "$scratch/cmake/$kind"; done
 linked shared "$scratch/cmake/quorate"
 patch=${version##*.} minor=${version%.*}
-for refused in "$minor.$((patch + 1))" "${minor%.*}.$((${minor#*.} + 1))" "$((${minor%.*} + 1)).0"; do
+for refused in 0.0 "$minor.$((patch + 1))" "${minor%.*}.$((${minor#*.} + 1))" "$((${minor%.*} + 1)).0"; do
     ! cmake_project "cmake-$refused" -DCMAKE_PREFIX_PATH="$tree" -DWANTED="$refused" ||
         fail "find_package takes $version for $refused"
     grep -q 'compatible with requested version' "$scratch/log" || { cat "$scratch/log" >&2; fail "find_package $refused"; }
