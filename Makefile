@@ -20,7 +20,7 @@ INSTALL_DIR := $(DESTDIR)$(PREFIX)
 help: ## List the targets.
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
 	@echo
-	@echo '  PREFIX and DESTDIR say where `make install` puts things (PREFIX=$(PREFIX)).'
+	@echo '  PREFIX, LIBDIR and DESTDIR say where `make install` puts things (PREFIX=$(PREFIX), LIBDIR=$(LIBDIR)).'
 	@echo '  `scripts/test.sh NAME…` runs single stages of `make test`; `--list` names them.'
 
 build: tree ## Build the program, the C library and their manual pages, optimised, into target/tree.
