@@ -23,7 +23,7 @@ help: ## List the targets.
 	@echo '  PREFIX, LIBDIR and DESTDIR say where `make install` puts things (PREFIX=$(PREFIX), LIBDIR=$(LIBDIR)).'
 	@echo '  `scripts/test.sh NAME…` runs single stages of `make test`; `--list` names them.'
 
-build: tree ## Build the program, the C library and their manual pages, optimised, into target/tree.
+build: binary library ## Build the program and the C library, optimised, into target/release and target/linked.
 
 binary:
 	$(CARGO) build --release --locked --bin quorate

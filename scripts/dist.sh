@@ -21,7 +21,8 @@ packed() {
 git -C "$here" diff --quiet HEAD || printf 'dist: what is not committed is not packed\n' >&2
 mkdir "$scratch/source" "$scratch/source/.cargo"
 git -C "$here" archive HEAD | tar -C "$scratch/source" -x
-(cd "$scratch/source" && cargo vendor --quiet --locked >.cargo/config.toml)
+# Not --quiet, which keeps the configuration to itself as well.
+(cd "$scratch/source" && cargo vendor --locked >.cargo/config.toml 2>"$scratch/log") || { cat "$scratch/log" >&2; exit 1; }
 cp -R "$man" "$scratch/source/man"
 packed "$scratch/source" "$name" "$folder/$name.tar.gz"
 packed "$tree" "$name-linux-$(uname -m)" "$folder/$name-linux-$(uname -m).tar.gz"
