@@ -1,27 +1,43 @@
 # The one door: the same targets locally and in CI. `make help` lists them.
 
 PREFIX ?= /usr/local
+# Below PREFIX: lib64 or lib/x86_64-linux-gnu where a distribution has it so.
+LIBDIR ?= lib
 CARGO ?= cargo
+# Of the build that writes the manual pages and is thrown away.
+MAN_FEATURES ?= --features man
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+LINKED := $(TARGET)/linked
+# A release tarball brings the pages with it.
+MAN := $(if $(wildcard man/quorate.1),man,$(TARGET)/man)
+TREE := $(TARGET)/tree
 INSTALL_DIR := $(DESTDIR)$(PREFIX)
 
 .DEFAULT_GOAL := build
-.PHONY: help build binary library header test lint bench demo install soak clean
+.PHONY: help build binary library man tree install uninstall dist header abi test lint bench demo soak clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
 	@echo
-	@echo '  PREFIX and DESTDIR say where `make install` puts things (PREFIX=$(PREFIX)).'
+	@echo '  PREFIX, LIBDIR and DESTDIR say where `make install` puts things (PREFIX=$(PREFIX), LIBDIR=$(LIBDIR)).'
 	@echo '  `scripts/test.sh NAME…` runs single stages of `make test`; `--list` names them.'
 
-build: binary library ## Build the program and the C library, optimised, into target/release.
+build: binary library ## Build the program and the C library, optimised, into target/release and target/linked.
 
 binary:
-	$(CARGO) build --release --bin quorate
+	$(CARGO) build --release --locked --bin quorate
 
-# Last on purpose: both builds write target/release/libquorate.*, and the one to ship has no program in it.
-library: binary
-	$(CARGO) build --release --no-default-features --lib
+library:
+	$(CARGO) rustc --release --locked --no-default-features --lib --crate-type staticlib
+	scripts/link.sh '$(TARGET)/release/libquorate.a' $(VERSION) '$(LINKED)'
+
+man:
+	@[ '$(MAN)' = man ] || rm -rf '$(MAN)'
+	@[ '$(MAN)' = man ] || $(CARGO) run --quiet --locked $(MAN_FEATURES) --bin quorate -- man '$(MAN)'
+
+tree: binary library man
+	scripts/tree.sh '$(TARGET)/release/quorate' '$(LINKED)' '$(MAN)' '$(TREE)' '$(LIBDIR)' $(VERSION)
 
 test: ## Everything that must pass, as CI runs it; installs what it needs if it may.
 	@scripts/test.sh
@@ -38,17 +54,23 @@ demo: ## A local cluster, a conflict made and resolved; ends by itself.
 soak: ## The long runs: 20,000 seeds, every planted bug, 100 rounds of kill -9, a million bad inputs, 20 minutes of overwriting.
 	@scripts/soak.sh
 
-install: build ## Install the program, the header and the libraries below PREFIX.
-	install -d '$(INSTALL_DIR)/bin' '$(INSTALL_DIR)/include' '$(INSTALL_DIR)/lib/pkgconfig'
-	install -m 755 target/release/quorate '$(INSTALL_DIR)/bin/quorate'
-	install -m 644 include/quorate.h '$(INSTALL_DIR)/include/quorate.h'
-	install -m 644 target/release/libquorate.a '$(INSTALL_DIR)/lib/libquorate.a'
-	install -m 755 target/release/libquorate.so '$(INSTALL_DIR)/lib/libquorate.so'
-	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' scripts/quorate.pc.in \
-		> '$(INSTALL_DIR)/lib/pkgconfig/quorate.pc'
+# By tar, which leaves folders that are there already as they are.
+install: tree ## Install program, header, libraries, pkg-config and CMake files and manual pages below PREFIX.
+	install -d '$(INSTALL_DIR)'
+	tar -C '$(TREE)' -c . | tar -C '$(INSTALL_DIR)' -x --no-same-owner --no-overwrite-dir
+
+uninstall: tree ## Remove what `make install` puts below PREFIX.
+	cd '$(TREE)' && find . ! -type d -print0 | (cd '$(INSTALL_DIR)' && xargs -0 rm -f)
+	cd '$(INSTALL_DIR)' && rmdir '$(LIBDIR)/cmake/quorate' share/doc/quorate
+
+dist: tree ## Pack a release: the source with all its crates, and the tree of `make`, into target/dist.
+	scripts/dist.sh '$(TREE)' '$(MAN)' '$(TARGET)/dist' $(VERSION)
 
 header: ## Write include/quorate.h anew from the source; the tests compare it.
 	@scripts/header.sh
+
+abi: ## Check that the header breaks no program of the last release, as abi/ has it.
+	@scripts/abi.sh
 
 clean: ## Remove what builds made.
 	$(CARGO) clean

@@ -11,6 +11,7 @@ RUST_MINIMUM=1.95
 declare -A PACKAGES=(
     [redis-server]=redis-server [redis-cli]=redis-tools [redis-benchmark]=redis-tools
     [valgrind]=valgrind [gcc]=gcc [g++]=g++ [python3]=python3 [strace]=strace [make]=make
+    [cmake]=cmake [pkg-config]=pkg-config [abidiff]=abigail-tools [readelf]=binutils [mandoc]=mandoc
     [mount]=mount [mkfs.ext4]=e2fsprogs [ip]=iproute2 [unshare]=util-linux [nsenter]=util-linux
 )
 

@@ -11,6 +11,8 @@ mod connection;
 mod dev;
 mod exit;
 mod log;
+#[cfg(feature = "man")]
+mod man;
 mod members;
 mod node;
 mod progress;
@@ -63,6 +65,10 @@ enum Verb {
     /// Run the deterministic simulator.
     #[cfg(feature = "sim")]
     Sim(sim::SimArguments),
+    /// Write the manual pages of this program.
+    #[cfg(feature = "man")]
+    #[command(hide = true)]
+    Man(man::ManArguments),
 }
 
 /// Runs the program with the process's arguments.
@@ -89,6 +95,8 @@ pub fn run() -> ExitCode {
         Verb::Store(arguments) => store::run(&arguments),
         #[cfg(feature = "sim")]
         Verb::Sim(arguments) => sim::run(&arguments),
+        #[cfg(feature = "man")]
+        Verb::Man(arguments) => man::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
