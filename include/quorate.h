@@ -3,7 +3,8 @@
  *
  * Life of a node: quorate_options_new, quorate_node_open, then quorate_node_start (mode thread) or a loop
  * of yours around quorate_node_step (mode host); requests; quorate_node_stop; the last quorate_reap;
- * quorate_node_free. An accepted request has exactly one completion, a refused one has none.
+ * quorate_node_free. An accepted request has exactly one completion, a refused one has none; a change feed
+ * (quorate_watch) has one for each page, marked QUORATE_N_MORE, and exactly one last.
  *
  * Thread classes: A: any thread, any time, also in a forked child. B: any thread, in parallel, on a live
  * node. C: one thread at a time per node; a second one gets E_BUSY. D: once, no other call in flight.
@@ -272,6 +273,10 @@
 #define QUORATE_OP_DELETE 3u
 /* in a completion: an order to the cluster, answered */
 #define QUORATE_OP_CLUSTER 4u
+/* show a page of keys */
+#define QUORATE_OP_SCAN 5u
+/* follow what changes */
+#define QUORATE_OP_WATCH 6u
 /* key, value and context stay until the completion */
 #define QUORATE_OP_BORROW 1u
 /* in pr, pw, dw: explicitly none */
@@ -318,6 +323,16 @@
 #define QUORATE_N_WEAK 1024u
 /* the one sibling was made of several by the view */
 #define QUORATE_N_MERGED 2048u
+/* of a feed: what changed before it cannot be told; scan */
+#define QUORATE_N_GAP 4096u
+/* of a feed: further completions of this tag follow */
+#define QUORATE_N_MORE 8192u
+/* of a scan: partitions moved since the page before */
+#define QUORATE_N_LAYOUT 16384u
+
+/* Change feeds */
+/* to quorate_watch: every partition of which the node holds a copy */
+#define QUORATE_PARTITION_ALL 4294967295u
 
 /* The cluster */
 /* say how the cluster is */
@@ -530,7 +545,7 @@ typedef struct quorate_call {
  */
 typedef struct quorate_op {
   /**
-   * QUORATE_OP_GET, QUORATE_OP_PUT or QUORATE_OP_DELETE.
+   * QUORATE_OP_GET, QUORATE_OP_PUT, QUORATE_OP_DELETE, QUORATE_OP_SCAN or QUORATE_OP_WATCH.
    */
   uint32_t kind;
   /**
@@ -542,15 +557,15 @@ typedef struct quorate_op {
    */
   uint64_t tag;
   /**
-   * The key.
+   * The key; the prefix of a scan.
    */
   struct quorate_bytes key;
   /**
-   * The value of a put.
+   * The value of a put; the pattern of a scan.
    */
   struct quorate_bytes value;
   /**
-   * The context of a put or delete; empty for none.
+   * The context of a put or delete, the token of a scan, the place of a feed; empty for none.
    */
   struct quorate_bytes context;
   /**
@@ -558,9 +573,13 @@ typedef struct quorate_op {
    */
   const struct quorate_call *call;
   /**
-   * Zero.
+   * The partition of a feed; else zero.
    */
-  uint64_t reserved[2];
+  uint64_t number;
+  /**
+   * Keys of a page of a scan or a feed, 0 for the default; else zero.
+   */
+  uint64_t limit;
 } quorate_op;
 
 /**
@@ -616,7 +635,7 @@ typedef struct quorate_sibling {
 } quorate_sibling;
 
 /**
- * The end of one accepted request. Exactly one comes for each.
+ * The end of one accepted request. Exactly one comes for each; of a feed, one for each page, and a last one.
  */
 typedef struct quorate_completion {
   /**
@@ -633,7 +652,8 @@ typedef struct quorate_completion {
    */
   const struct quorate_sibling *siblings;
   /**
-   * Opaque causal context, inside result; empty for none.
+   * Opaque causal context, inside result; empty for none. Of a scan the token of the next page, of a feed the place
+   * behind what is shown.
    */
   struct quorate_bytes context;
   /**
@@ -657,7 +677,7 @@ typedef struct quorate_completion {
    */
   uint32_t flags;
   /**
-   * QUORATE_OP_GET, QUORATE_OP_PUT for any write, or QUORATE_OP_CLUSTER.
+   * QUORATE_OP_GET, QUORATE_OP_PUT for any write, QUORATE_OP_SCAN, QUORATE_OP_WATCH or QUORATE_OP_CLUSTER.
    */
   uint32_t kind;
   /**
@@ -689,6 +709,32 @@ typedef struct quorate_completion {
    */
   uint64_t reserved;
 } quorate_completion;
+
+/**
+ * A key that changed.
+ */
+typedef struct quorate_change {
+  /**
+   * The key; it lies inside the result, as do the siblings.
+   */
+  struct quorate_bytes key;
+  /**
+   * Its values as they are now; none if it is deleted or has expired.
+   */
+  const struct quorate_sibling *siblings;
+  /**
+   * How many siblings.
+   */
+  uint32_t n_siblings;
+  /**
+   * Zero.
+   */
+  uint32_t flags;
+  /**
+   * Zero.
+   */
+  uint64_t reserved[2];
+} quorate_change;
 
 /**
  * Makes one value of count values of a key, at least two: of what concurrent writers left, in the order of their
@@ -1202,7 +1248,7 @@ quorate_status quorate_delete(struct quorate_node *node,
  * Submits a batch, in order, up to the first that is refused.
  *
  * Arguments: node; ops; op_size: sizeof(quorate_op); n: how many; accepted: receives how many were
- * accepted, each of which has one completion.
+ * accepted, each of which has one completion, a feed as quorate_watch says.
  * Returns: OK if all were accepted; else the status of the first that was not, as quorate_put.
  * Thread class: B. Blocks: no. Owner: everything is copied, with or without QUORATE_OP_BORROW. Since: 0.1.
  */
@@ -1476,6 +1522,130 @@ quorate_status quorate_set_remove_sync(struct quorate_node *node,
                                        const struct quorate_call *call,
                                        struct quorate_completion *out,
                                        size_t size);
+
+/**
+ * Submits a page of a scan through all keys of a keyspace that have a value, as r replicas hold them. A key that is
+ * there throughout is shown once; what comes or goes meanwhile may be shown or not. Nothing is kept between pages, and
+ * any node gives the next one.
+ *
+ * Arguments: node; token: empty to begin, else the context of the page before; prefix: how keys begin, or empty;
+ * pattern: which of these are shown, as Redis has patterns (* ? [a-z] [^a] and a backslash), at most 1,024 bytes, or
+ * empty for all; limit: about how many keys are looked at for the page, at most 1,024, 0 for 10; call: settings, or
+ * NULL, without a ttl, not sloppy; tag: comes back in the completion.
+ * Returns: OK, and one completion follows; E_NULL; E_LIMIT; E_CONTEXT for a token that is none, or of another
+ * keyspace; E_UNSUPPORTED; E_OVERLOADED if the window is full; E_CLOSED; E_FORKED; E_POISONED; E_PANIC.
+ * The completion says OK: quorate_result_keys of its result shows the keys, which may be none before the end, and its
+ * context is the token of the next page, empty if this was the last. QUORATE_N_LAYOUT says that partitions moved
+ * since the page before. Else E_ARG, also for a pattern that takes too many steps; E_QUORUM, E_TIMEOUT, E_OVERLOADED,
+ * E_LAYOUT, E_INCOMPLETE, E_CLOSED or E_POISONED: the same token may be used again.
+ * Thread class: B. Blocks: no. Owner: everything is copied. Since: 0.1.
+ */
+QUORATE_API
+QUORATE_NODISCARD
+quorate_status quorate_scan(struct quorate_node *node,
+                            struct quorate_bytes token,
+                            struct quorate_bytes prefix,
+                            struct quorate_bytes pattern,
+                            uint32_t limit,
+                            const struct quorate_call *call,
+                            uint64_t tag);
+
+/**
+ * Asks for a page and waits for the answer. As quorate_scan.
+ *
+ * Arguments: node; token; prefix; pattern; limit; call: settings, or NULL; out: receives the completion, empty if the
+ * call is refused; size: sizeof(quorate_completion).
+ * Returns: the status of the completion, as quorate_scan; what quorate_scan returns if it is refused; E_STATE
+ * unless the node runs in mode thread.
+ * Thread class: B. Blocks: until the answer, at most to the deadline. Owner: the caller, who gives out
+ * to quorate_completions_clear. Since: 0.1.
+ */
+QUORATE_API
+QUORATE_NODISCARD
+quorate_status quorate_scan_sync(struct quorate_node *node,
+                                 struct quorate_bytes token,
+                                 struct quorate_bytes prefix,
+                                 struct quorate_bytes pattern,
+                                 uint32_t limit,
+                                 const struct quorate_call *call,
+                                 struct quorate_completion *out,
+                                 size_t size);
+
+/**
+ * The keys of a page.
+ *
+ * Arguments: result: of the completion of a scan; keys: receives the first of them, or NULL; n: receives how many.
+ * Returns: OK; E_NULL; E_ARG for the result of another request; E_FORKED; E_PANIC.
+ * Thread class: E, on the result. Blocks: no. Owner: the result; the keys live until quorate_completions_clear.
+ * Since: 0.1.
+ */
+QUORATE_API
+QUORATE_NODISCARD
+quorate_status quorate_result_keys(const struct quorate_result *result,
+                                   const struct quorate_bytes **keys,
+                                   size_t *n);
+
+/**
+ * Follows what changes in this node's copy of a partition, or in all that it holds. Every write that reaches the copy
+ * is told at least once, as its key is when it is told, in the order of the last changes; what is told may be on this
+ * replica alone so far. A value that expires is not told.
+ *
+ * Completions with the tag come until the feed ends, each with QUORATE_N_MORE but the last one, which shows no change.
+ * The context of each is the place behind what it shows: given to another quorate_watch on this node, also after a
+ * restart, the feed goes on from there. QUORATE_N_GAP says that what changed before it cannot be told: the feed begins
+ * now, the place was of another node, the copy was not held throughout, or the follower was away or slow for longer
+ * than the log keeps what changed. What it missed a scan begun after it shows. Nothing is gathered for a follower that
+ * does not reap: one completion waits for it, the next is read from the log when that was reaped.
+ *
+ * Arguments: node; partition: a number, or QUORATE_PARTITION_ALL; place: empty to begin now, else the context of a
+ * completion before; limit: keys of one completion, at most 1,000, 0 for 100; call: settings, of which the
+ * keyspace counts, or NULL, without a ttl; tag: comes back in every completion, and is that of no other feed until the
+ * last one was reaped.
+ * Returns: OK, and completions follow; E_NULL; E_LIMIT; E_ARG for a number that is no partition's, or a tag that
+ * a feed has; E_UNSUPPORTED; E_OVERLOADED if the window has not two places, which a feed takes until its last
+ * completion was reaped; E_CLOSED; E_FORKED; E_POISONED; E_PANIC.
+ * A completion says OK; quorate_result_change of its result shows each change. The last one says E_CANCELLED after
+ * quorate_unwatch; E_ARG if there is no such partition, the node holds no copy of it (any more), or the place was not
+ * given by this cluster for it; E_CLOSED or E_POISONED.
+ * Thread class: B. Blocks: no. Owner: everything is copied. Since: 0.1.
+ */
+QUORATE_API
+QUORATE_NODISCARD
+quorate_status quorate_watch(struct quorate_node *node,
+                             uint32_t partition,
+                             struct quorate_bytes place,
+                             uint32_t limit,
+                             const struct quorate_call *call,
+                             uint64_t tag);
+
+/**
+ * Ends a feed. What was told and not reaped stays, and one last completion follows once that is reaped.
+ *
+ * Arguments: node; tag: of the feed.
+ * Returns: OK; E_ARG if no feed has the tag, or its last completion was reaped; E_NULL; E_FORKED; E_PANIC.
+ * Thread class: B. Blocks: no. Owner: nothing changes hands. Since: 0.1.
+ */
+QUORATE_API
+QUORATE_NODISCARD
+quorate_status quorate_unwatch(struct quorate_node *node,
+                               uint64_t tag);
+
+/**
+ * One change that a completion of a feed shows, in their order.
+ *
+ * Arguments: result: of the completion; index: from 0 on; out: receives the change, or zeroes; size:
+ * sizeof(quorate_change).
+ * Returns: OK; E_NULL; E_ARG if there is no such change, for the result of another request, or a size that cannot be;
+ * E_FORKED; E_PANIC.
+ * Thread class: E, on the result. Blocks: no. Owner: the result; key and siblings live until
+ * quorate_completions_clear. Since: 0.1.
+ */
+QUORATE_API
+QUORATE_NODISCARD
+quorate_status quorate_result_change(const struct quorate_result *result,
+                                     size_t index,
+                                     struct quorate_change *out,
+                                     size_t size);
 
 /**
  * Registers what makes one value of a key's siblings for reads with the view QUORATE_VIEW_HOST + number. The value is

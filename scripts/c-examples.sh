@@ -58,6 +58,7 @@ checked() {
 "$out/stock"
 "$out/merge_hook"
 "$out/poll_loop"
+"$out/watch"
 "$out/cluster_admin" >/dev/null
 "$out/fork"
 mkdir "$scratch/one" "$scratch/two"
@@ -66,5 +67,6 @@ checked conflict
 checked stock
 checked merge_hook
 checked poll_loop
+checked watch
 checked cluster_admin
 checked open "$scratch/two"

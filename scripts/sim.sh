@@ -24,11 +24,12 @@ COUNTER_BUGS=(covered_forgotten covered_added count_plain_actor)
 REAP_BUGS=(reap_any_replica reap_ignores_hints reap_unconditional reap_undurable reap_uncounted)
 SET_BUGS=(set_remove_all set_merge_keeps)
 SCAN_BUGS=(scan_one_replica scan_last_bound scan_first_copy scan_unknown_list)
+FEED_BUGS=(feed_skips feed_removal_untold if_seen_one)
 AWAY_BUGS=(cursor_undurable cursor_unsynced cursor_generation cursor_young)
 EVERYTHING_BUGS=(leftovers_offered reap_rests)
 STORE_BUGS=(replay_order tombstone_rule checksum_seed manifest_order)
 ALL_BUGS=("${BUGS[@]}" "${STORE_BUGS[@]}" "${MEMBERSHIP_BUGS[@]}" "${SLOPPY_BUGS[@]}" "${EXCHANGE_BUGS[@]}" "${COUNTER_BUGS[@]}"
-    "${REAP_BUGS[@]}" "${SET_BUGS[@]}" "${SCAN_BUGS[@]}" "${AWAY_BUGS[@]}" "${EVERYTHING_BUGS[@]}")
+    "${REAP_BUGS[@]}" "${SET_BUGS[@]}" "${SCAN_BUGS[@]}" "${FEED_BUGS[@]}" "${AWAY_BUGS[@]}" "${EVERYTHING_BUGS[@]}")
 SEARCHED=500
 failures=0
 summary=$(mktemp)
@@ -96,6 +97,7 @@ world_of() {
     case " ${REAP_BUGS[*]} " in *" $1 "*) printf reap && return ;; esac
     case " ${SET_BUGS[*]} " in *" $1 "*) printf sets && return ;; esac
     case " ${SCAN_BUGS[*]} " in *" $1 "*) printf scans && return ;; esac
+    case " ${FEED_BUGS[*]} " in *" $1 "*) printf feeds && return ;; esac
     case " ${AWAY_BUGS[*]} " in *" $1 "*) printf away && return ;; esac
     case " ${EVERYTHING_BUGS[*]} " in *" $1 "*) printf everything && return ;; esac
 }
@@ -128,6 +130,7 @@ case ${1:-} in
     "$clean" sim --profile reap --seeds 0..100 >/dev/null || fail '100 seeds of a cluster that reaps'
     "$clean" sim --profile sets --seeds 0..150 >/dev/null || fail '150 seeds of keys that are sets'
     "$clean" sim --profile scans --seeds 0..150 >/dev/null || fail '150 seeds of clients who walk through all keys'
+    "$clean" sim --profile feeds --seeds 0..60 >/dev/null || fail '60 seeds of clients who follow change feeds'
     "$clean" sim --profile away --seeds 0..150 >/dev/null || fail '150 seeds of machines that are away'
     "$clean" sim --profile everything --seeds 0..120 >/dev/null || fail '120 seeds of a cluster with everything on'
     "$clean" sim --seeds 0..100 --twice --partial >/dev/null || fail '100 seeds twice'
@@ -144,6 +147,7 @@ soak)
     "$clean" sim --profile reap --seeds "0..${2:-20000}" || fail "${2:-20000} seeds of a cluster that reaps"
     "$clean" sim --profile sets --seeds "0..${2:-20000}" || fail "${2:-20000} seeds of keys that are sets"
     "$clean" sim --profile scans --seeds "0..${2:-20000}" || fail "${2:-20000} seeds of clients who walk through all keys"
+    "$clean" sim --profile feeds --seeds "0..${2:-20000}" || fail "${2:-20000} seeds of clients who follow change feeds"
     "$clean" sim --profile away --seeds "0..${2:-20000}" || fail "${2:-20000} seeds of machines that are away"
     "$clean" sim --profile everything --seeds "0..${2:-50000}" || fail "${2:-50000} seeds of a cluster with everything on"
     search_planted

@@ -18,8 +18,12 @@ use quorate::ffi::status::*;
 mod cluster;
 #[path = "ffi/counters.rs"]
 mod counters;
+#[path = "ffi/feed.rs"]
+mod feed;
 #[path = "ffi/merge.rs"]
 mod merge;
+#[path = "ffi/scan.rs"]
+mod scan;
 #[path = "ffi/sets.rs"]
 mod sets;
 #[path = "ffi/weights.rs"]
@@ -183,6 +187,8 @@ fn every_null_is_refused() {
         counters::nulls(&mut check, n, torn);
         sets::nulls(&mut check, n, torn);
         merge::nulls(&mut check, n);
+        scan::nulls(&mut check, n, torn);
+        feed::nulls(&mut check, n, torn);
         check("quorate_node_fd", quorate_node_fd(null()));
         let mut value = 7;
         check("quorate_node_figure", quorate_node_figure(null(), 0, &mut value));

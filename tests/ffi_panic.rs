@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use quorate::ffi::cluster::*;
 use quorate::ffi::counters::*;
+use quorate::ffi::feed::*;
 use quorate::ffi::hooks::{quorate_test_panic, quorate_test_turn};
 use quorate::ffi::host_loop::*;
 use quorate::ffi::merge::quorate_merge_register;
@@ -18,6 +19,7 @@ use quorate::ffi::node::*;
 use quorate::ffi::options::*;
 use quorate::ffi::plain::*;
 use quorate::ffi::requests::*;
+use quorate::ffi::scan::*;
 use quorate::ffi::sets::*;
 use quorate::ffi::status::*;
 
@@ -25,7 +27,7 @@ const NONE: quorate_bytes = quorate_bytes::EMPTY;
 const SIZE: usize = size_of::<quorate_completion>();
 const STATE_POISONED: u32 = 5;
 /// The row after the last function: the library's thread.
-const LOOP_THREAD: u32 = 48;
+const LOOP_THREAD: u32 = 54;
 
 static PRINTED: AtomicU32 = AtomicU32::new(0);
 
@@ -115,6 +117,12 @@ unsafe fn call(name: &str, node: *mut quorate_node, o: *mut quorate_options) -> 
             "quorate_set_add_sync" => quorate_set_add_sync(node, k, &v, 1, null(), &mut end, SIZE),
             "quorate_set_remove_sync" => quorate_set_remove_sync(node, k, &v, 1, null(), &mut end, SIZE),
             "quorate_merge_register" => quorate_merge_register(node, 0, Some(merge), null_mut(), None),
+            "quorate_scan" => quorate_scan(node, NONE, k, NONE, 1, null(), 1),
+            "quorate_scan_sync" => quorate_scan_sync(node, NONE, k, NONE, 1, null(), &mut end, SIZE),
+            "quorate_watch" => quorate_watch(node, 0, NONE, 1, null(), 1),
+            "quorate_unwatch" => quorate_unwatch(node, 1),
+            "quorate_result_keys" => quorate_result_keys(null(), &mut null(), &mut count),
+            "quorate_result_change" => quorate_result_change(null(), 0, &mut zeroed(), SIZE),
             "quorate_node_fd" => quorate_node_fd(node),
             "quorate_node_figure" => quorate_node_figure(node, 0, &mut figure),
             "quorate_options_set_progress" => quorate_options_set_progress(o, None, null_mut(), None),

@@ -39,6 +39,8 @@ static void refused(quorate_options *options, quorate_node *node)
     quorate_bytes none = bytes("");
     quorate_op op;
     quorate_order order;
+    quorate_change change;
+    const quorate_bytes *keys;
     char text[64];
     size_t n = 7;
     uint32_t more = 7;
@@ -82,6 +84,13 @@ static void refused(quorate_options *options, quorate_node *node)
     EXPECT(quorate_set_add_sync(node, bytes("k"), &none, 1, NULL, &end, sizeof end) == QUORATE_E_FORKED);
     EXPECT(quorate_set_remove_sync(node, bytes("k"), &none, 1, NULL, &end, sizeof end) == QUORATE_E_FORKED);
     EXPECT(quorate_merge_register(node, 0, NULL, NULL, NULL) == QUORATE_E_FORKED);
+    EXPECT(quorate_scan(node, none, none, none, 0, NULL, 1) == QUORATE_E_FORKED);
+    EXPECT(quorate_scan_sync(node, none, none, none, 0, NULL, &end, sizeof end) == QUORATE_E_FORKED);
+    EXPECT(quorate_watch(node, QUORATE_PARTITION_ALL, none, 0, NULL, 1) == QUORATE_E_FORKED);
+    EXPECT(quorate_unwatch(node, 1) == QUORATE_E_FORKED);
+    n = 7;
+    EXPECT(quorate_result_keys(NULL, &keys, &n) == QUORATE_E_FORKED && n == 0);
+    EXPECT(quorate_result_change(NULL, 0, &change, sizeof change) == QUORATE_E_FORKED);
     memset(&order, 0, sizeof order);
     order.struct_size = sizeof order;
     order.kind = QUORATE_ORDER_LOOK;

@@ -104,12 +104,13 @@ fn c_sees_the_numbers_that_rust_does() {
     layout!(expected, quorate_bytes: data len);
     layout!(expected, quorate_error: struct_size status os_errno flags text);
     layout!(expected, quorate_call: struct_size keyspace r w pr pw dw view blind flags timeout_ns ttl_ms reserved);
-    layout!(expected, quorate_op: kind flags tag key value context call reserved);
+    layout!(expected, quorate_op: kind flags tag key value context call number limit);
     layout!(expected, quorate_dot: generation nonce epoch counter);
     layout!(expected, quorate_sibling: value hlc expires_ms dot kind flags);
     layout!(expected, quorate_completion: tag result siblings context dot n_siblings status os_errno flags
         kind asked acked durable fallbacks zero reserved);
     layout!(expected, quorate_status_info: code flags name text);
+    layout!(expected, quorate_change: key siblings n_siblings flags reserved);
     layout!(expected, quorate_order: struct_size kind name other number reserved);
     layout!(expected, quorate_cluster: version hash layout layout_next plan_hash bytes_copied replicas_total
         replicas_open phase n_members n_keepers n_staged reserved);

@@ -192,6 +192,7 @@ fn run_seeds(seeds: Range<u64>, arguments: &SimArguments) -> Result<(), String> 
         "counters" => range.counts.missing_of_counters(),
         "reap" => range.counts.missing_of_reap(),
         "scans" => range.counts.missing_of_scans(),
+        "feeds" => range.counts.missing_of_feeds(),
         "away" => range.counts.missing_of_away(),
         "everything" => range.counts.missing_of_everything(),
         _ => Vec::new(),

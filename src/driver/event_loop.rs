@@ -357,7 +357,7 @@ impl EventLoop {
     fn has_ready_work(&self) -> bool {
         self.clients.has_work()
             || self.peers.has_work()
-            || self.host.has_work()
+            || self.host.has_work(&self.node)
             || self.detector.as_ref().is_some_and(Detector::has_work)
             || self.host.is_isolated() != self.peers.is_isolated
     }

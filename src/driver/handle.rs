@@ -7,17 +7,21 @@
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::RawFd;
-use std::sync::{Arc, Condvar, Mutex, PoisonError, TryLockError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use super::limits::WINDOW_MAX;
 use super::queue::{self, Completer, Intake, Reaper, Signal, Submitter, Wake, Window};
+use super::subscriptions::{Following, Last, PLACES, Subscription, Subscriptions};
 use super::sys::{self, EventFd};
 use super::watch::{Figure, Figures};
 use crate::proto::cluster::Order;
+use crate::proto::glob::Selection;
 use crate::proto::io::{Add, Blind, Edit, Operation, Options, Reply, Request, RequestId};
 use crate::proto::node::Node;
+use crate::proto::page_token::PageToken;
 use crate::proto::store::Store;
 use crate::proto::time::Now;
 
@@ -75,11 +79,51 @@ pub enum OwnedOperation {
     AddElements(Vec<Vec<u8>>),
     /// Take elements out of a set.
     RemoveElements(Vec<Vec<u8>>),
+    /// Show a page of keys.
+    Scan {
+        /// At most about how many keys; 0 is the default.
+        limit: u32,
+        /// Which.
+        page: Box<PageAsked>,
+    },
     /// Look at the cluster, or change it.
     Cluster(Order),
 }
 
+/// Which page of a scan is asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PageAsked {
+    /// Of which keyspace.
+    pub keyspace: u16,
+    /// Where it begins: `None` is the beginning.
+    pub token: Option<PageToken>,
+    /// Which of its keys are shown; the reply has them all.
+    pub selection: Selection,
+}
+
+/// A change feed, from a place on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Feed {
+    /// Of which keyspace.
+    pub keyspace: u16,
+    /// Of which partition; `None` is all that the node holds.
+    pub partition: Option<u16>,
+    /// Behind which place; without one it begins now.
+    pub since: Option<Vec<u8>>,
+    /// Keys of a page; 0 is the default.
+    pub limit: u32,
+}
+
 impl OwnedRequest {
+    /// What its completion is the end of.
+    pub fn asked(&self) -> Asked {
+        match &self.operation {
+            OwnedOperation::Get | OwnedOperation::Cluster(Order::Look | Order::Plan) => Asked::Read,
+            OwnedOperation::Scan { page, .. } => Asked::Scan(page.clone()),
+            _ => Asked::Write,
+        }
+    }
+
     /// The same request, borrowed.
     pub fn as_request(&self) -> Request<'_> {
         let operation = match &self.operation {
@@ -94,6 +138,9 @@ impl OwnedRequest {
             OwnedOperation::PutNumber { number, context } => Operation::Add(Add::To { to: *number, context }),
             OwnedOperation::AddElements(members) => Operation::Edit(Edit::AddElements(slices(members))),
             OwnedOperation::RemoveElements(members) => Operation::Edit(Edit::RemoveElements(slices(members))),
+            OwnedOperation::Scan { limit, page } => {
+                Operation::Scan { cursor: page.token.map_or(0, |token| token.next), limit: *limit }
+            }
             OwnedOperation::Cluster(order) => Operation::Cluster(order.clone()),
         };
         Request { keyspace: self.keyspace, key: &self.key, operation, options: self.options }
@@ -104,20 +151,32 @@ fn slices(members: &[Vec<u8>]) -> Vec<&[u8]> {
     members.iter().map(Vec::as_slice).collect()
 }
 
-impl OwnedOperation {
-    /// Whether it may change what is stored.
-    pub fn is_write(&self) -> bool {
-        !matches!(self, OwnedOperation::Get | OwnedOperation::Cluster(Order::Look | Order::Plan))
-    }
+/// What was submitted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// A read.
+    Read,
+    /// What may have happened where its outcome leaves it open.
+    Write,
+    /// A page of keys.
+    Scan(Box<PageAsked>),
+    /// A change feed.
+    Feed {
+        /// No further page comes.
+        is_last: bool,
+        /// As it was cancelled.
+        is_cancelled: bool,
+    },
 }
 
-/// The end of a request that was submitted. Exactly one comes for each.
+/// The end of a request that was submitted. Exactly one comes for each; of a change feed, one for each page, and a last
+/// one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Completion {
     /// As given to [`Handle::submit`].
     pub tag: u64,
-    /// What the request was: a write may have happened where its outcome leaves it open.
-    pub is_write: bool,
+    /// What the request was.
+    pub asked: Asked,
     /// The answer; `None` if the node was stopped before the request began (nothing was done).
     pub reply: Option<Reply>,
 }
@@ -129,6 +188,8 @@ pub enum Refusal {
     Full,
     /// The node is stopping or stopped.
     Closed,
+    /// A change feed has this tag already.
+    Taken,
 }
 
 impl fmt::Display for Refusal {
@@ -136,6 +197,7 @@ impl fmt::Display for Refusal {
         f.write_str(match self {
             Refusal::Full => "the window is full",
             Refusal::Closed => "the node is stopped",
+            Refusal::Taken => "another change feed has the tag",
         })
     }
 }
@@ -154,16 +216,18 @@ impl fmt::Display for Busy {
 
 impl std::error::Error for Busy {}
 
-/// A request on its way to the loop.
-struct Submission {
-    request: OwnedRequest,
-    to: Destination,
+/// What is on its way to the loop.
+enum Submission {
+    Request { request: OwnedRequest, to: Destination },
+    Subscription(Box<Subscription>),
 }
 
 /// Where the end of a request goes.
 enum Destination {
     /// Into the completion queue.
-    Queue { tag: u64, is_write: bool },
+    Queue { tag: u64, asked: Asked },
+    /// To the change feed at this place, which asked for a page.
+    Feed(usize),
     /// To the thread that waits in [`Handle::call`].
     Caller(Arc<Caller>),
 }
@@ -227,6 +291,14 @@ struct Shared {
     reload: AtomicBool,
     isolated: Arc<AtomicBool>,
     figures: Arc<Figures>,
+    /// Change feeds by their tags, until their end is reaped.
+    followed: Mutex<BTreeMap<u64, Arc<Following>>>,
+}
+
+impl Shared {
+    fn followed(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Following>>> {
+        self.followed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A thread-safe reference to a loop; outlives it harmlessly. Cheap to clone.
@@ -241,8 +313,34 @@ impl Handle {
     /// # Errors
     /// The request was not taken.
     pub fn submit(&self, request: OwnedRequest, tag: u64) -> Result<(), Refusal> {
-        let is_write = request.operation.is_write();
-        self.send(request, Destination::Queue { tag, is_write })
+        let asked = request.asked();
+        self.send(Submission::Request { request, to: Destination::Queue { tag, asked } }, 1)
+    }
+
+    /// Follows a change feed: a completion for each page, the next when the one before was reaped, and a last one at
+    /// its end. Two places of the window are taken until that is reaped. `tag` is that of no other feed.
+    ///
+    /// # Errors
+    /// It is not followed.
+    pub fn follow(&self, feed: Feed, tag: u64) -> Result<(), Refusal> {
+        let mut followed = self.shared.followed();
+        if followed.contains_key(&tag) {
+            return Err(Refusal::Taken);
+        }
+        let following = Arc::<Following>::default();
+        let subscription = Subscription::new(tag, feed, Arc::clone(&following));
+        self.send(Submission::Subscription(Box::new(subscription)), PLACES)?;
+        followed.insert(tag, following);
+        Ok(())
+    }
+
+    /// Ends a change feed; its last completion follows, once those before are reaped. False if none has this tag.
+    pub fn unfollow(&self, tag: u64) -> bool {
+        let following = self.shared.followed().get(&tag).cloned();
+        let is_followed = following.is_some();
+        following.into_iter().for_each(|following| following.cancel());
+        self.wake();
+        is_followed
     }
 
     /// Hands a request to the loop and waits for its reply, which comes at its deadline at the latest.
@@ -253,19 +351,21 @@ impl Handle {
     /// The request was not taken.
     pub fn call(&self, request: OwnedRequest) -> Result<Option<Reply>, Refusal> {
         let caller = Arc::new(Caller::default());
-        self.send(request, Destination::Caller(Arc::clone(&caller)))?;
+        self.send(Submission::Request { request, to: Destination::Caller(Arc::clone(&caller)) }, 1)?;
         let reply = caller.wait();
         self.shared.window.leave(1);
         Ok(reply)
     }
 
-    fn send(&self, request: OwnedRequest, to: Destination) -> Result<(), Refusal> {
+    fn send(&self, submission: Submission, places: u64) -> Result<(), Refusal> {
         let shared = &*self.shared;
-        if shared.window.enter(1) == 0 {
+        let granted = shared.window.enter(places);
+        if granted < places {
+            shared.window.leave(granted);
             return Err(Refusal::Full);
         }
-        shared.submitter.push(Submission { request, to }).map_err(|refused| {
-            shared.window.leave(1);
+        shared.submitter.push(submission).map_err(|refused| {
+            shared.window.leave(places);
             match refused {
                 queue::Refused::Full(_) => Refusal::Full,
                 queue::Refused::Closed(_) => Refusal::Closed,
@@ -284,8 +384,26 @@ impl Handle {
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return Err(Busy),
         };
+        let (first, mut places, mut is_page_read) = (into.len(), 0, false);
         let count = reaper.reap(max, |completion| into.push(completion));
-        self.shared.window.leave(count as u64);
+        for completion in &into[first..] {
+            places += match completion.asked {
+                Asked::Feed { is_last: true, .. } => {
+                    self.shared.followed().remove(&completion.tag);
+                    PLACES
+                }
+                Asked::Feed { .. } => {
+                    self.shared.followed().get(&completion.tag).into_iter().for_each(|feed| feed.go_on());
+                    is_page_read = true;
+                    0
+                }
+                _ => 1,
+            };
+        }
+        self.shared.window.leave(places);
+        if is_page_read {
+            self.wake();
+        }
         Ok(count)
     }
 
@@ -349,6 +467,7 @@ pub(super) struct Host {
     /// Where the ends of requests in flight go, by the number in their id.
     destinations: Vec<Option<Destination>>,
     free: Vec<u32>,
+    subscriptions: Subscriptions,
 }
 
 /// The upper half of the id of a request that came from another thread. No connection has this number.
@@ -370,8 +489,10 @@ impl Host {
             reload: AtomicBool::new(false),
             isolated: Arc::default(),
             figures: Arc::default(),
+            followed: Mutex::default(),
         });
-        Ok(Host { shared, intake, completer, destinations: Vec::new(), free: Vec::new() })
+        let (destinations, free, subscriptions) = (Vec::new(), Vec::new(), Subscriptions::default());
+        Ok(Host { shared, intake, completer, destinations, free, subscriptions })
     }
 
     pub(super) fn handle(&self) -> Handle {
@@ -391,20 +512,37 @@ impl Host {
     /// Hands up to `budget` requests to the core; returns how many.
     pub(super) fn submit<S: Store>(&mut self, node: &mut Node<S>, now: Now, budget: usize) -> usize {
         let (destinations, free) = (&mut self.destinations, &mut self.free);
-        self.intake.drain(budget, |submission| {
+        let mut open = |to| {
             let at = free.pop().unwrap_or_else(|| {
                 destinations.push(None);
                 destinations.len() as u32 - 1
             });
-            destinations[at as usize] = Some(submission.to);
-            let id = RequestId(HOST << 32 | u64::from(at));
-            node.handle_request(now, id, &submission.request.as_request());
-        })
+            destinations[at as usize] = Some(to);
+            RequestId(HOST << 32 | u64::from(at))
+        };
+        let subscriptions = &mut self.subscriptions;
+        let taken = self.intake.drain(budget, |submission| match submission {
+            Submission::Request { request, to } => node.handle_request(now, open(to), &request.as_request()),
+            Submission::Subscription(subscription) => subscriptions.add(*subscription),
+        });
+        while let Some(cancelled) = subscriptions.take_cancelled() {
+            self.completer.push(cancelled.end(true, None));
+        }
+        let last = Last::of(node);
+        subscriptions.ask(last, budget, |at, subscription| {
+            node.handle_request(now, open(Destination::Feed(at)), &subscription.request());
+        });
+        taken
     }
 
     /// Whether requests wait.
-    pub(super) fn has_work(&self) -> bool {
+    pub(super) fn has_requests(&self) -> bool {
         !self.intake.is_empty()
+    }
+
+    /// Whether requests wait, or somebody who follows a change feed.
+    pub(super) fn has_work<S: Store>(&self, node: &Node<S>) -> bool {
+        self.has_requests() || self.subscriptions.are_due(|| Last::of(node))
     }
 
     /// Queues the core's reply for the threads that reap.
@@ -412,7 +550,13 @@ impl Host {
         let at = id.0 as u32;
         let to = self.destinations[at as usize].take().expect("a request ends once");
         self.free.push(at);
-        deliver(&mut self.completer, to, Some(reply));
+        match to {
+            Destination::Feed(at) => {
+                let told = self.subscriptions.take(at, reply);
+                told.into_iter().for_each(|completion| self.completer.push(completion));
+            }
+            to => deliver(&mut self.completer, to, Some(reply)),
+        }
     }
 
     /// Makes the completion descriptor readable, if there is something new.
@@ -462,7 +606,11 @@ impl Host {
     pub(super) fn close(&mut self) {
         self.intake.close();
         let completer = &mut self.completer;
-        self.intake.drain_closed(|submission| deliver(completer, submission.to, None));
+        self.subscriptions.end_all().for_each(|completion| completer.push(completion));
+        self.intake.drain_closed(|submission| match submission {
+            Submission::Request { to, .. } => deliver(completer, to, None),
+            Submission::Subscription(subscription) => completer.push(subscription.end(false, None)),
+        });
         self.completer.announce();
     }
 }
@@ -486,7 +634,9 @@ impl Drop for Host {
 /// Brings the end of a request to where it is waited for.
 fn deliver(completer: &mut Completer<Completion, Level>, to: Destination, reply: Option<Reply>) {
     match to {
-        Destination::Queue { tag, is_write } => completer.push(Completion { tag, is_write, reply }),
+        Destination::Queue { tag, asked } => completer.push(Completion { tag, asked, reply }),
+        // It has ended with all others.
+        Destination::Feed(_) => {}
         Destination::Caller(caller) => caller.answer(reply),
     }
 }

@@ -15,6 +15,8 @@ pub const DATAGRAMS_PER_TURN: usize = 64;
 pub const PORTS_TRIED: usize = 16;
 /// Requests of other threads taken in one turn, so that sockets are not starved.
 pub const REQUESTS_PER_TURN: usize = 4_096;
+/// Change feeds of which a page is read in one turn.
+pub const SUBSCRIPTIONS_PER_TURN: usize = 16;
 /// Connections that may wait to be accepted.
 pub const BACKLOG: i32 = 1_024;
 /// How long accepting pauses when no descriptor is left.

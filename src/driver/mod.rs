@@ -29,6 +29,7 @@ pub mod signals;
 mod slots;
 mod socket;
 mod storage;
+mod subscriptions;
 mod sync;
 mod sys;
 mod wait;
@@ -36,7 +37,7 @@ mod watch;
 mod whole_file;
 
 pub use event_loop::{EventLoop, LoopError, StepOutcome, Wait};
-pub use handle::{Busy, Completion, Handle, OwnedOperation, OwnedRequest, Refusal};
+pub use handle::{Asked, Busy, Completion, Feed, Handle, OwnedOperation, OwnedRequest, PageAsked, Refusal};
 pub use log::{Level, LogSink, Logger};
 pub use options::{DataDir, NodeOptions, OnProgress, OpenError, StoreOptions, WaitPolicy};
 pub use watch::Figure;

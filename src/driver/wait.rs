@@ -92,7 +92,7 @@ impl Waiter {
         if look_until > Instant::ZERO {
             loop {
                 look(poll, events)?;
-                if !events.is_empty() || host.has_work() {
+                if !events.is_empty() || host.has_requests() {
                     return Ok(());
                 }
                 if self.clock.mono() >= look_until {

@@ -114,6 +114,18 @@ pub enum Site {
     SetRemoveSync,
     /// `quorate_merge_register`
     MergeRegister,
+    /// `quorate_scan`
+    Scan,
+    /// `quorate_scan_sync`
+    ScanSync,
+    /// `quorate_result_keys`
+    ResultKeys,
+    /// `quorate_watch`
+    Watch,
+    /// `quorate_unwatch`
+    Unwatch,
+    /// `quorate_result_change`
+    ResultChange,
     /// The thread that the library runs in mode thread.
     LoopThread,
 }

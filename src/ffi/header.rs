@@ -10,10 +10,10 @@ use std::path::Path;
 use cbindgen::{Builder, Config, DocumentationStyle, ItemType, Language, SortKey, Style};
 
 use super::status::{API_LEVEL, CODES, Constant, FLAGS, VERSION, VERSION_NUMBER};
-use super::{cluster, node, options, requests};
+use super::{cluster, feed, node, options, requests};
 
 /// The files in the order in which their parts stand in the header.
-const FILES: [&str; 10] = [
+const FILES: [&str; 12] = [
     "status.rs",
     "plain.rs",
     "options.rs",
@@ -21,6 +21,8 @@ const FILES: [&str; 10] = [
     "requests.rs",
     "counters.rs",
     "sets.rs",
+    "scan.rs",
+    "feed.rs",
     "merge.rs",
     "host_loop.rs",
     "cluster.rs",
@@ -31,7 +33,8 @@ const HEADER: &str = r##"/*
  *
  * Life of a node: quorate_options_new, quorate_node_open, then quorate_node_start (mode thread) or a loop
  * of yours around quorate_node_step (mode host); requests; quorate_node_stop; the last quorate_reap;
- * quorate_node_free. An accepted request has exactly one completion, a refused one has none.
+ * quorate_node_free. An accepted request has exactly one completion, a refused one has none; a change feed
+ * (quorate_watch) has one for each page, marked QUORATE_N_MORE, and exactly one last.
  *
  * Thread classes: A: any thread, any time, also in a forked child. B: any thread, in parallel, on a live
  * node. C: one thread at a time per node; a second one gets E_BUSY. D: once, no other call in flight.
@@ -112,6 +115,7 @@ pub fn all_constants() -> Vec<(&'static str, Vec<Constant>)> {
         ("Options, with their defaults", options::constants()),
         ("Nodes", node::constants()),
         ("Requests and completions", requests::constants()),
+        ("Change feeds", feed::constants()),
         ("The cluster", cluster::constants()),
     ]
 }

@@ -14,7 +14,9 @@
 
 pub mod boundary;
 pub mod cluster;
+mod completion;
 pub mod counters;
+pub mod feed;
 #[cfg(feature = "header")]
 pub mod header;
 #[cfg(feature = "test-hooks")]
@@ -26,6 +28,7 @@ pub mod node;
 pub mod options;
 pub mod plain;
 pub mod requests;
+pub mod scan;
 pub mod sets;
 pub mod status;
 

@@ -68,22 +68,24 @@ pub struct quorate_call {
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct quorate_op {
-    /// QUORATE_OP_GET, QUORATE_OP_PUT or QUORATE_OP_DELETE.
+    /// QUORATE_OP_GET, QUORATE_OP_PUT, QUORATE_OP_DELETE, QUORATE_OP_SCAN or QUORATE_OP_WATCH.
     pub kind: u32,
     /// QUORATE_OP_BORROW or 0.
     pub flags: u32,
     /// Comes back in the completion.
     pub tag: u64,
-    /// The key.
+    /// The key; the prefix of a scan.
     pub key: quorate_bytes,
-    /// The value of a put.
+    /// The value of a put; the pattern of a scan.
     pub value: quorate_bytes,
-    /// The context of a put or delete; empty for none.
+    /// The context of a put or delete, the token of a scan, the place of a feed; empty for none.
     pub context: quorate_bytes,
     /// Settings, or NULL.
     pub call: *const quorate_call,
-    /// Zero.
-    pub reserved: [u64; 2],
+    /// The partition of a feed; else zero.
+    pub number: u64,
+    /// Keys of a page of a scan or a feed, 0 for the default; else zero.
+    pub limit: u64,
 }
 
 /// The event that wrote a version. All zero for none.
@@ -118,7 +120,7 @@ pub struct quorate_sibling {
     pub flags: u32,
 }
 
-/// The end of one accepted request. Exactly one comes for each.
+/// The end of one accepted request. Exactly one comes for each; of a feed, one for each page, and a last one.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct quorate_completion {
@@ -129,7 +131,8 @@ pub struct quorate_completion {
     pub result: *mut quorate_result,
     /// The versions that the view shows, inside result; of a write, none.
     pub siblings: *const quorate_sibling,
-    /// Opaque causal context, inside result; empty for none.
+    /// Opaque causal context, inside result; empty for none. Of a scan the token of the next page, of a feed the place
+    /// behind what is shown.
     pub context: quorate_bytes,
     /// The event of a write, set as soon as one was issued, even if the write was not acknowledged.
     pub dot: quorate_dot,
@@ -141,7 +144,7 @@ pub struct quorate_completion {
     pub os_errno: i32,
     /// QUORATE_F_... and QUORATE_N_... bits.
     pub flags: u32,
-    /// QUORATE_OP_GET, QUORATE_OP_PUT for any write, or QUORATE_OP_CLUSTER.
+    /// QUORATE_OP_GET, QUORATE_OP_PUT for any write, QUORATE_OP_SCAN, QUORATE_OP_WATCH or QUORATE_OP_CLUSTER.
     pub kind: u32,
     /// Replicas that had to answer.
     pub asked: u16,
@@ -157,6 +160,22 @@ pub struct quorate_completion {
     pub count: u64,
     /// Zero.
     pub reserved: u64,
+}
+
+/// A key that changed.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct quorate_change {
+    /// The key; it lies inside the result, as do the siblings.
+    pub key: quorate_bytes,
+    /// Its values as they are now; none if it is deleted or has expired.
+    pub siblings: *const quorate_sibling,
+    /// How many siblings.
+    pub n_siblings: u32,
+    /// Zero.
+    pub flags: u32,
+    /// Zero.
+    pub reserved: [u64; 2],
 }
 
 /// An order to the cluster: to look at it, or to change it.
@@ -265,6 +284,30 @@ pub struct quorate_result {
     pub(super) context: Vec<u8>,
     /// Of an order to the cluster.
     pub(super) told: Option<Box<Told>>,
+    /// Of a scan.
+    pub(super) page: Option<Page>,
+    /// Of a change feed: each with its part of the views.
+    pub(super) changes: Vec<Change>,
+}
+
+/// The keys of a page.
+pub(super) struct Page {
+    /// Declared first, so that nothing points into freed keys while this drops.
+    pub(super) views: Vec<quorate_bytes>,
+    pub(super) _keys: Vec<Vec<u8>>,
+}
+
+impl Page {
+    pub(super) fn new(keys: Vec<Vec<u8>>) -> Page {
+        // The vectors' heap blocks do not move when the vectors do.
+        Page { views: keys.iter().map(|key| quorate_bytes::of(key)).collect(), _keys: keys }
+    }
+}
+
+/// A key that changed.
+pub(super) struct Change {
+    pub(super) key: Vec<u8>,
+    pub(super) siblings: core::ops::Range<usize>,
 }
 
 impl quorate_bytes {
@@ -304,6 +347,8 @@ pub(super) unsafe trait Plain: Copy {}
 unsafe impl Plain for quorate_call {}
 // SAFETY: numbers and raw pointers only.
 unsafe impl Plain for quorate_op {}
+// SAFETY: numbers and raw pointers only.
+unsafe impl Plain for quorate_change {}
 // SAFETY: numbers and raw pointers only.
 unsafe impl Plain for quorate_order {}
 // SAFETY: numbers only.
@@ -395,6 +440,7 @@ mod tests {
         assert_eq!(size_of::<quorate_sibling>(), 16 + 2 * 8 + 32 + 2 * 4);
         assert_eq!(size_of::<quorate_completion>(), 3 * 8 + 16 + 32 + 5 * 4 + 4 * 2 + 4 + 2 * 8);
         assert_eq!(size_of::<quorate_status_info>(), 2 * 4 + 2 * 8);
+        assert_eq!(size_of::<quorate_change>(), 16 + 8 + 2 * 4 + 2 * 8);
         assert_eq!(size_of::<quorate_order>(), 2 * 4 + 2 * 16 + 8 + 2 * 8);
         assert_eq!(size_of::<quorate_cluster>(), 6 * 8 + 6 * 4 + 2 * 8);
         assert_eq!(size_of::<quorate_member>(), 3 * 16 + 2 * 8 + 8 * 4 + 2 * 8);

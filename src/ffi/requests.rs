@@ -6,32 +6,35 @@ use core::time::Duration;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::boundary::{Answer, Site, entry_or, with_any_node, with_node};
-use super::cluster::Told;
+use super::completion::{EMPTY, check_completion_size, completion, write_completion};
 use super::node::{quorate_node, refuses};
-use super::plain::{
-    quorate_bytes, quorate_call, quorate_completion, quorate_dot, quorate_op, quorate_result,
-    quorate_sibling, read_sized, write_if,
-};
+use super::plain::{quorate_bytes, quorate_call, quorate_completion, quorate_op, read_sized, write_if};
 use super::status::{
-    AGAIN, Constant, E_ARG, E_BUSY, E_CLOSED, E_LIMIT, E_MAYBE, E_NULL, E_OVERLOADED, E_POISONED, E_STATE,
-    E_TIMEOUT, E_UNSUPPORTED, OK, UNCERTAIN, flags_of, of_outcome, quorate_status,
+    AGAIN, Constant, E_ARG, E_BUSY, E_CLOSED, E_LIMIT, E_NULL, E_OVERLOADED, E_POISONED, E_STATE,
+    E_UNSUPPORTED, OK, quorate_status,
 };
+use super::{feed, scan};
 use crate::driver::{Completion, OwnedOperation, OwnedRequest, Refusal};
-use crate::proto::io::{Blind, Kind, Options, Reply, View};
+use crate::proto::io::{Blind, Options, View};
 use crate::proto::limits;
 
-const OP_GET: u32 = 1;
-const OP_PUT: u32 = 2;
+pub(super) const OP_GET: u32 = 1;
+pub(super) const OP_PUT: u32 = 2;
 const OP_DELETE: u32 = 3;
-const OP_CLUSTER: u32 = 4;
+pub(super) const OP_CLUSTER: u32 = 4;
+pub(super) const OP_SCAN: u32 = 5;
+pub(super) const OP_WATCH: u32 = 6;
 const OP_BORROW: u32 = 0x1;
 const NONE: u16 = 0xffff;
 const CALL_SLOPPY: u32 = 0x1;
 const CALL_NO_CONTEXT: u32 = 0x2;
-const NEWS_HIDDEN: u32 = 0x100;
-const NEWS_UNREPAIRED: u32 = 0x200;
-const NEWS_WEAK: u32 = 0x400;
-const NEWS_MERGED: u32 = 0x800;
+pub(super) const NEWS_HIDDEN: u32 = 0x100;
+pub(super) const NEWS_UNREPAIRED: u32 = 0x200;
+pub(super) const NEWS_WEAK: u32 = 0x400;
+pub(super) const NEWS_MERGED: u32 = 0x800;
+pub(super) const NEWS_GAP: u32 = 0x1000;
+pub(super) const NEWS_MORE: u32 = 0x2000;
+pub(super) const NEWS_LAYOUT: u32 = 0x4000;
 
 /// What requests and completions are made of, for the header.
 pub fn constants() -> Vec<Constant> {
@@ -41,6 +44,8 @@ pub fn constants() -> Vec<Constant> {
         constant("QUORATE_OP_PUT", OP_PUT, "write a value"),
         constant("QUORATE_OP_DELETE", OP_DELETE, "write a tombstone"),
         constant("QUORATE_OP_CLUSTER", OP_CLUSTER, "in a completion: an order to the cluster, answered"),
+        constant("QUORATE_OP_SCAN", OP_SCAN, "show a page of keys"),
+        constant("QUORATE_OP_WATCH", OP_WATCH, "follow what changes"),
         constant("QUORATE_OP_BORROW", OP_BORROW, "key, value and context stay until the completion"),
         constant("QUORATE_NONE", NONE.into(), "in pr, pw, dw: explicitly none"),
         constant("QUORATE_VIEW_ALL", 0, "every sibling"),
@@ -72,6 +77,9 @@ pub fn constants() -> Vec<Constant> {
         constant("QUORATE_N_UNREPAIRED", NEWS_UNREPAIRED, "read repair could not finish in time"),
         constant("QUORATE_N_WEAK", NEWS_WEAK, "R + W <= N: it may be older than an acknowledged write"),
         constant("QUORATE_N_MERGED", NEWS_MERGED, "the one sibling was made of several by the view"),
+        constant("QUORATE_N_GAP", NEWS_GAP, "of a feed: what changed before it cannot be told; scan"),
+        constant("QUORATE_N_MORE", NEWS_MORE, "of a feed: further completions of this tag follow"),
+        constant("QUORATE_N_LAYOUT", NEWS_LAYOUT, "of a scan: partitions moved since the page before"),
     ]
 }
 
@@ -167,146 +175,12 @@ pub(super) fn of_refusal(refusal: Refusal) -> quorate_status {
     match refusal {
         Refusal::Full => E_OVERLOADED,
         Refusal::Closed => E_CLOSED,
+        Refusal::Taken => E_ARG,
     }
 }
 
 pub(super) fn submit(node: &quorate_node, request: OwnedRequest, tag: u64) -> Answer {
     node.handle.submit(request, tag).map(|()| OK).map_err(of_refusal)
-}
-
-/// How a request ended: its status and flags. What a stopping or poisoned node left open says so.
-fn ending(node: &quorate_node, reply: Option<&Reply>, is_write: bool) -> (quorate_status, u32) {
-    let status = reply.map_or(E_CLOSED, |reply| of_outcome(&reply.outcome));
-    let is_open = matches!(status, E_CLOSED | E_MAYBE | E_TIMEOUT);
-    let status = match status {
-        _ if is_open && node.is_poisoned() => E_POISONED,
-        _ if is_open && node.is_ending() => E_CLOSED,
-        status => status,
-    };
-    let mut flags = flags_of(status);
-    if is_write && matches!(status, E_CLOSED | E_POISONED) {
-        flags |= UNCERTAIN;
-    }
-    if !is_write {
-        flags &= !UNCERTAIN;
-    }
-    if let Some(reply) = reply {
-        let news = [
-            (reply.hid_siblings, NEWS_HIDDEN),
-            (reply.unrepaired, NEWS_UNREPAIRED),
-            (reply.weak, NEWS_WEAK),
-            (reply.merged, NEWS_MERGED),
-        ];
-        flags |= news.iter().filter(|(is_so, _)| *is_so).map(|(_, flag)| flag).sum::<u32>();
-    }
-    (status, flags)
-}
-
-/// A completion with nothing in it.
-const EMPTY: quorate_completion = quorate_completion {
-    tag: 0,
-    result: core::ptr::null_mut(),
-    siblings: core::ptr::null(),
-    context: quorate_bytes::EMPTY,
-    dot: quorate_dot { generation: 0, nonce: 0, epoch: 0, counter: 0 },
-    n_siblings: 0,
-    status: OK,
-    os_errno: 0,
-    flags: 0,
-    kind: 0,
-    asked: 0,
-    acked: 0,
-    durable: 0,
-    fallbacks: 0,
-    zero: 0,
-    count: 0,
-    reserved: 0,
-};
-
-/// The end of a request as C sees it. The caller owns what `result` points to.
-fn completion(node: &quorate_node, tag: u64, is_write: bool, reply: Option<Reply>) -> quorate_completion {
-    let (status, flags) = ending(node, reply.as_ref(), is_write);
-    let kind = if is_write { OP_PUT } else { OP_GET };
-    let mut out = quorate_completion { tag, status, flags, kind, ..EMPTY };
-    let Some(reply) = reply else { return out };
-    out.asked = reply.achieved.asked.into();
-    out.acked = reply.achieved.acked.into();
-    out.durable = reply.achieved.durable.into();
-    out.fallbacks = reply.achieved.fallbacks.into();
-    out.count = reply.length;
-    if let Some(dot) = reply.dot {
-        out.dot = of_dot(dot);
-    }
-    // The siblings of a write are what it met, not an answer to it, but for the number that it made.
-    let told = reply.overview.map(|overview| Told::new(*overview, &reply.outcome));
-    if told.is_some() {
-        out.kind = OP_CLUSTER;
-    }
-    let mut siblings = reply.siblings;
-    siblings.retain(|sibling| !is_write || reply.dot == Some(sibling.dot));
-    let context = reply.context.unwrap_or_default();
-    if siblings.is_empty() && context.is_empty() && told.is_none() {
-        return out;
-    }
-    let mut result = Box::new(quorate_result {
-        views: Vec::with_capacity(siblings.len()),
-        values: Vec::with_capacity(siblings.len()),
-        context,
-        told: told.map(Box::new),
-    });
-    for sibling in siblings {
-        result.views.push(quorate_sibling {
-            // The vector's heap block does not move when the vector does.
-            value: quorate_bytes::of(&sibling.value),
-            hlc: sibling.hlc.0,
-            expires_ms: sibling.expires_ms.unwrap_or(0),
-            dot: of_dot(sibling.dot),
-            kind: if is_write { Kind::Counter } else { sibling.kind } as u32,
-            flags: 0,
-        });
-        result.values.push(sibling.value);
-    }
-    out.n_siblings = result.views.len() as u32;
-    if !result.views.is_empty() {
-        out.siblings = result.views.as_ptr();
-    }
-    out.context = quorate_bytes::of(&result.context);
-    out.result = Box::into_raw(result);
-    out
-}
-
-fn of_dot(dot: crate::proto::version::Dot) -> quorate_dot {
-    quorate_dot {
-        generation: dot.actor.generation,
-        nonce: dot.actor.epoch.nonce,
-        epoch: dot.actor.epoch.number,
-        counter: dot.counter,
-    }
-}
-
-/// Whether an element of a caller's array can hold a completion.
-fn check_completion_size(size: usize) -> Result<(), quorate_status> {
-    let fits =
-        size >= size_of::<quorate_completion>() && size.is_multiple_of(align_of::<quorate_completion>());
-    if fits { Ok(()) } else { Err(E_ARG) }
-}
-
-/// Writes one element of a caller's array; what it has beyond our struct becomes zero.
-///
-/// # Safety
-/// `array` has an element of `size` bytes at `index`, and `size` was checked.
-unsafe fn write_completion(
-    array: *mut quorate_completion,
-    size: usize,
-    index: usize,
-    value: quorate_completion,
-) {
-    // SAFETY: inside the element, by the caller's promise.
-    unsafe {
-        let to = array.cast::<u8>().add(index * size);
-        to.cast::<quorate_completion>().write(value);
-        to.add(size_of::<quorate_completion>()).write_bytes(0, size - size_of::<quorate_completion>());
-    }
 }
 
 /// Submits a read.
@@ -378,10 +252,30 @@ pub unsafe extern "C" fn quorate_delete(
     }
 }
 
+/// Submits one request of a batch.
+///
+/// # Safety
+/// Every pointer is NULL or points to as many bytes as its length or size says.
+unsafe fn submit_op(node: &quorate_node, op: &quorate_op) -> Answer {
+    if op.flags & !OP_BORROW != 0 || op.kind != OP_WATCH && op.number != 0 {
+        return Err(E_UNSUPPORTED);
+    }
+    // SAFETY: the caller's promise.
+    unsafe {
+        match op.kind {
+            OP_SCAN => submit(node, scan::request(op.context, op.key, op.value, op.limit, op.call)?, op.tag),
+            OP_WATCH if op.key.len > 0 || op.value.len > 0 => Err(E_ARG),
+            OP_WATCH => feed::follow(node, op.number, op.context, op.limit, op.call, op.tag),
+            _ if op.limit != 0 => Err(E_UNSUPPORTED),
+            _ => submit(node, request(op.kind, op.key, op.value, op.context, op.call)?, op.tag),
+        }
+    }
+}
+
 /// Submits a batch, in order, up to the first that is refused.
 ///
 /// Arguments: node; ops; op_size: sizeof(quorate_op); n: how many; accepted: receives how many were
-/// accepted, each of which has one completion.
+/// accepted, each of which has one completion, a feed as quorate_watch says.
 /// Returns: OK if all were accepted; else the status of the first that was not, as quorate_put.
 /// Thread class: B. Blocks: no. Owner: everything is copied, with or without QUORATE_OP_BORROW. Since: 0.1.
 #[unsafe(no_mangle)]
@@ -406,11 +300,7 @@ pub unsafe extern "C" fn quorate_submit(
             }
             for index in 0..n {
                 let op: quorate_op = read_sized(ops.byte_add(index * op_size), op_size)?;
-                if op.reserved != [0; 2] || op.flags & !OP_BORROW != 0 {
-                    return Err(E_UNSUPPORTED);
-                }
-                let request = request(op.kind, op.key, op.value, op.context, op.call)?;
-                submit(node, request, op.tag)?;
+                submit_op(node, &op)?;
                 accepted.write(index + 1);
             }
             Ok(OK)
@@ -457,7 +347,7 @@ pub unsafe extern "C" fn quorate_reap(
                 return if is_over { Err(E_POISONED) } else { Ok(AGAIN) };
             }
             for (index, end) in taken.into_iter().enumerate() {
-                let value = completion(node, end.tag, end.is_write, end.reply);
+                let value = completion(node, end.tag, &end.asked, end.reply);
                 write_completion(array, size, index, value);
                 n.write(index + 1);
             }
@@ -555,9 +445,9 @@ pub(super) unsafe fn call_sync(
                 return Err(E_STATE);
             }
             let request = request()?;
-            let is_write = request.operation.is_write();
+            let asked = request.asked();
             let reply = node.handle.call(request).map_err(of_refusal)?;
-            let value = completion(node, 0, is_write, reply);
+            let value = completion(node, 0, &asked, reply);
             write_completion(out, size, 0, value);
             Ok(value.status)
         })

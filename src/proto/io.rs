@@ -172,11 +172,11 @@ pub enum Operation<'a> {
         /// At most about this many keys: a page ends between prefixes of positions. 0 is the default.
         limit: u32,
     },
-    /// What changed in one partition since a place in its change feed, as the copy of the node that is asked has it: see
-    /// [`ChangePage`]. Has no key.
+    /// What changed in one partition, or in all that the node holds, since a place in that change feed, as the copy of
+    /// the node that is asked has it: see [`ChangePage`]. Has no key.
     Changes {
-        /// The partition.
-        partition: u16,
+        /// The partition; `None` is all that the node holds.
+        partition: Option<u16>,
         /// The place; without one the feed begins now.
         since: Option<&'a [u8]>,
         /// At most so many keys; 0 is the default.
@@ -356,7 +356,7 @@ pub struct SiblingView {
     pub expires_ms: Option<u64>,
 }
 
-/// A part of a partition's change feed.
+/// A part of a change feed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ChangePage {
     /// Keys that changed, in the order of their last changes, some perhaps once more.

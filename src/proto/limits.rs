@@ -68,6 +68,10 @@ pub const FORWARD_ANSWER_MAX: usize = 16 << 10;
 pub const ONCE_WINDOW: usize = 4_096;
 /// Keys in one page of a scan.
 pub const SCAN_PAGE_MAX: u32 = 1_024;
+/// Longest pattern that keys are chosen by, in bytes.
+pub const PATTERN_MAX: usize = 1_024;
+/// Steps of pattern matching for one page of keys.
+pub const PATTERN_STEPS_MAX: u64 = 4 << 20;
 /// Records that are looked at for one page, or for what one replica lists of it.
 pub const SCAN_VISITS_MAX: usize = 4_096;
 /// Bytes of keys after which a page, or what one replica lists of it, ends.

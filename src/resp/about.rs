@@ -5,12 +5,12 @@
 
 use core::fmt::Write as _;
 
+use crate::proto::glob::{self, Budget};
 use crate::proto::limits::KEYSPACES_MAX;
 use crate::proto::node::Status;
 
 use super::command::{self, Command, Keys, Run, Subcommand, subcommand};
 use super::connection::REDIS_VERSION;
-use super::glob::{self, Budget};
 use super::number::SYNTAX;
 use super::object;
 use super::overlap::Access;

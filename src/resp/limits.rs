@@ -27,10 +27,6 @@ pub const GATHERED_MAX: usize = 128 << 20;
 pub const KEYS_ANSWER_MAX: usize = 64 << 20;
 /// Deletes of a flush in flight at one time.
 pub const FLUSH_IN_FLIGHT_MAX: u32 = 64;
-/// Longest pattern, in bytes.
-pub const PATTERN_MAX: usize = 1_024;
-/// Steps of pattern matching for one page of keys.
-pub const PATTERN_STEPS_MAX: u64 = 4 << 20;
 /// Longest name of a client or its library, in bytes.
 pub const NAME_MAX: usize = 256;
 /// Most bytes of a client's words that an error line repeats.

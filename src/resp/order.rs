@@ -58,7 +58,7 @@ pub enum Part {
 /// What the end of a command on several keys answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gather {
-    /// The values, in order.
+    /// The values, in order, an error in the place of each that could not be read; one error if none could.
     Values,
     /// The count.
     Count,
@@ -99,6 +99,8 @@ struct Gathered {
     failure: Option<String>,
     /// The values, written one after the other.
     values: Vec<u8>,
+    /// They are too much together: no part of them is an answer.
+    is_too_large: bool,
 }
 
 /// Replies are taken to be this large until some have come; then, as large as recent ones.
@@ -336,35 +338,36 @@ impl Order {
             gathered.failed += 1;
             let at = gathered.parts;
             gathered.failure.get_or_insert_with(|| format!("{} (key {at}", answer::failure(reply)));
-            self.kept -= core::mem::take(&mut gathered.values).len();
-            return;
         }
         match part {
-            Part::Value if gathered.failure.is_none() => {
+            Part::Value if !gathered.is_too_large => {
                 let before = gathered.values.len();
                 let values = &mut gathered.values;
                 // As Redis has it: what is no string is not there.
                 match reply.siblings.first() {
+                    _ if !is_met => Writer::new(values, protocol).error(&answer::failure(reply)),
                     Some(sibling) if sibling.kind == Kind::Element => Writer::new(values, protocol).null(),
                     _ => answer::write(Shape::Value, reply, &[], protocol, Default::default(), values),
                 }
                 self.kept += gathered.values.len() - before;
                 if gathered.values.len() > GATHERED_MAX {
                     self.kept -= core::mem::take(&mut gathered.values).len();
-                    gathered.failed += 1;
+                    gathered.failed += u32::from(is_met);
                     let limit = GATHERED_MAX >> 20;
                     let text =
                         format!("ERR the values are more than {limit} MiB together (key {}", gathered.parts);
-                    gathered.failure = Some(text);
+                    (gathered.failure, gathered.is_too_large) = (Some(text), true);
                 }
             }
+            _ if !is_met => {}
             Part::Value | Part::Written => {}
             Part::Found => gathered.count += u64::from(!reply.siblings.is_empty()),
             Part::Applied => gathered.count += u64::from(reply.applied),
         }
     }
 
-    /// A failure of any part is the answer of the whole; it tells how many keys it did not concern.
+    /// A failure of any part is the answer of the whole, and tells how many keys it did not concern; but values that
+    /// could be read are answered, with the failures in their places.
     fn end(&mut self, gather: Gather, protocol: Protocol, muted: bool, out: &mut Vec<u8>) {
         let gathered = core::mem::take(&mut self.gathered);
         self.kept -= gathered.values.len();
@@ -373,7 +376,8 @@ impl Order {
         }
         let mut writer = Writer::new(out, protocol);
         let parts = gathered.parts;
-        if let Some(failure) = gathered.failure {
+        let has_values = gather == Gather::Values && gathered.failed < parts && !gathered.is_too_large;
+        if let Some(failure) = gathered.failure.filter(|_| !has_values) {
             let done = parts - gathered.failed;
             return writer.error(&format!("{failure} of {parts}; {done} of {parts} succeeded)"));
         }

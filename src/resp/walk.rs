@@ -19,21 +19,22 @@
 //! Rule: a page that failed ends the walk with its error. Nothing is answered as a whole that is a part.
 
 use crate::proto::error::Outcome;
+use crate::proto::glob::{self, Budget, Selection};
 use crate::proto::io::{Achieved, Edit, Kind, Operation, Options, Reply, Request, ScanPage, SiblingView};
-use crate::proto::limits::{KEYSPACES_MAX, SCAN_PAGE_MAX};
+use crate::proto::limits::{KEYSPACES_MAX, PATTERN_MAX, PATTERN_STEPS_MAX, SCAN_PAGE_MAX};
+use crate::proto::page_token::PageToken;
 use crate::proto::rng::Rng;
 
 use super::answer::failure;
-use super::glob::{self, Budget};
-use super::limits::{FLUSH_IN_FLIGHT_MAX, KEYS_ANSWER_MAX, PATTERN_MAX, PATTERN_STEPS_MAX};
+use super::limits::{FLUSH_IN_FLIGHT_MAX, KEYS_ANSWER_MAX};
 use super::number::{SYNTAX, count_at, integer_at};
 use super::order::Place;
-use super::page_token::PageToken;
 use super::parse::Args;
 use super::quorum::{Word, flag, number, option, set, shared, text};
 use super::reply::{Protocol, Writer};
 use super::session::{Handled, Refusal, Session, Turn};
 use super::strings::LATEST;
+use super::text::{context_from_text, context_text};
 
 /// One of so many keys behind a random place is drawn.
 const RANDOM_AMONG: u32 = 16;
@@ -69,9 +70,9 @@ pub struct Walk {
 #[derive(Debug)]
 enum Purpose {
     /// One page of keys that match.
-    Scan { pattern: Option<Vec<u8>>, kinds: Kinds },
+    Scan { selection: Selection, kinds: Kinds },
     /// The same, and who said so. `since` is the layout of the page before.
-    Page { pattern: Option<Vec<u8>>, prefix: Vec<u8>, since: Option<u64> },
+    Page { selection: Selection, since: Option<u64> },
     /// All keys that match, written one after the other.
     Keys { pattern: Vec<u8>, written: Vec<u8> },
     /// How many keys there are.
@@ -112,15 +113,15 @@ pub fn scan(session: &mut Session, turn: &mut Turn<'_>, args: Args<'_>) -> Handl
             return Err(SYNTAX);
         }
     }
-    let keyspace = session.keyspace;
-    begin(session, turn, Purpose::Scan { pattern, kinds }, keyspace, (cursor, limit));
+    let (keyspace, selection) = (session.keyspace, Selection { prefix: Vec::new(), pattern });
+    begin(session, turn, Purpose::Scan { selection, kinds }, keyspace, (cursor, limit));
     Ok(())
 }
 
 /// `Q.SCAN`
 pub fn scan_by_quorum(session: &mut Session, turn: &mut Turn<'_>, args: Args<'_>) -> Handled {
     let keyspace = session.keyspace;
-    let token = PageToken::from_text(args.at(1), keyspace)?;
+    let token = parsed_token(args.at(1), keyspace)?;
     let (mut pattern, mut prefix, mut limit, mut options) = (None, None, 10, LATEST);
     let mut at = 2;
     while at < args.len() {
@@ -137,7 +138,8 @@ pub fn scan_by_quorum(session: &mut Session, turn: &mut Turn<'_>, args: Args<'_>
         };
     }
     let (cursor, since) = (token.map_or(0, |token| token.next), token.map(|token| token.layout_version));
-    let purpose = Purpose::Page { pattern, prefix: prefix.unwrap_or_default(), since };
+    let selection = Selection { prefix: prefix.unwrap_or_default(), pattern };
+    let purpose = Purpose::Page { selection, since };
     begin_with(session, turn, purpose, keyspace, (cursor, limit, options));
     Ok(())
 }
@@ -159,6 +161,20 @@ fn parsed_cursor(text: &[u8]) -> Option<u64> {
             parsed_cursor(digits).map(u64::wrapping_neg)
         }
         _ => core::str::from_utf8(text).ok()?.parse().ok(),
+    }
+}
+
+/// The cursor of `Q.SCAN`: a page token as text, like a context; `0` begins, and says that there is no further page.
+fn parsed_token(text: &[u8], keyspace: u16) -> Result<Option<PageToken>, Refusal> {
+    if text == b"0" {
+        return Ok(None);
+    }
+    match context_from_text(text).and_then(|bytes| PageToken::read(&bytes)) {
+        None => Err("ERR invalid cursor: it is neither 0 nor what a page of Q.SCAN gave".into()),
+        Some(token) if token.keyspace != keyspace => {
+            Err(format!("ERR invalid cursor: it is of keyspace {}", token.keyspace).into())
+        }
+        Some(token) => Ok(Some(token)),
     }
 }
 
@@ -350,28 +366,16 @@ impl Walk {
 
     fn take_page(&mut self, mut page: ScanPage) {
         self.next = page.next;
-        if let Purpose::Page { prefix, .. } = &self.purpose {
-            page.keys.retain(|key| key.starts_with(prefix));
-        }
-        let mut budget = Budget(PATTERN_STEPS_MAX);
-        let mut is_shown = |pattern: &[u8], key: &[u8]| glob::matches(pattern, key, &mut budget);
-        let too_costly = "ERR the pattern takes too many steps to match".to_owned();
+        let too_costly = "ERR the pattern takes too many steps to match";
         match &mut self.purpose {
             Purpose::Count => self.found += page.keys.len() as u64,
             Purpose::Flush { .. } => self.doomed = page.keys,
             Purpose::Scan { kinds: Kinds::Others, .. } => {}
             Purpose::Random { .. } => self.shown = page.keys,
-            Purpose::Scan { pattern, .. } | Purpose::Page { pattern, .. } => {
-                let mut failed = false;
-                page.keys.retain(|key| {
-                    pattern.as_ref().is_none_or(|pattern| {
-                        is_shown(pattern, key).unwrap_or_else(|_| {
-                            failed = true;
-                            false
-                        })
-                    })
-                });
-                self.failure = failed.then_some(too_costly);
+            Purpose::Scan { selection, .. } | Purpose::Page { selection, .. } => {
+                if selection.keep(&mut page.keys).is_err() {
+                    self.failure = Some(too_costly.to_owned());
+                }
                 match self.purpose {
                     Purpose::Scan { kinds: Kinds::Strings | Kinds::Sets, .. } => {
                         page.keys.reverse();
@@ -381,14 +385,15 @@ impl Walk {
                 }
             }
             Purpose::Keys { pattern, written } => {
+                let mut budget = Budget(PATTERN_STEPS_MAX);
                 for key in &page.keys {
-                    match is_shown(pattern, key) {
+                    match glob::matches(pattern, key, &mut budget) {
                         Ok(false) => {}
                         Ok(true) => {
                             self.found += 1;
                             Writer::new(written, self.protocol).bulk(key);
                         }
-                        Err(_) => self.failure = Some(too_costly.clone()),
+                        Err(_) => self.failure = Some(too_costly.to_owned()),
                     }
                 }
                 if written.len() > KEYS_ANSWER_MAX {
@@ -442,7 +447,7 @@ impl Walk {
         let (keyspace, layout_version) = (self.keyspace, self.layout_version);
         let cursor = match self.next {
             0 => "0".to_owned(),
-            next => PageToken { keyspace, layout_version, next }.text(),
+            next => context_text(&PageToken { keyspace, layout_version, next }.to_bytes()),
         };
         let is_changed = since.is_some_and(|since| since != layout_version);
         let flags = [("weak", self.weak), ("layout_changed", is_changed)];

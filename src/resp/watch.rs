@@ -33,7 +33,7 @@ pub fn watch(session: &mut Session, turn: &mut Turn<'_>, args: Args<'_>) -> Hand
             return Err(SYNTAX);
         }
     }
-    let operation = Operation::Changes { partition, since: since.as_deref(), limit };
+    let operation = Operation::Changes { partition: Some(partition), since: since.as_deref(), limit };
     session.request(turn, Slot::Answer(Shape::Changes), b"", operation, Options::default());
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Clients of a run: their turns, their requests at nodes, and what becomes of the replies.
 
 use super::clock::Time;
+use super::feeds::Feeds;
 use super::nemesis::Nemesis;
 use super::oracle::{Judged, Property, Violation};
 use super::replies::outcome_name;
@@ -80,6 +81,9 @@ impl World {
     pub(super) fn take_reply(&mut self, machine: usize, id: RequestId, reply: &Reply) -> Judged {
         if Nemesis::is_order(id.0) {
             return self.take_order_reply(machine, id.0, reply);
+        }
+        if Feeds::is_page(id.0) {
+            return self.take_changes(machine, id.0, reply);
         }
         let name = outcome_name(&reply.outcome);
         self.trace.note(self.now, 8, &id.0.to_le_bytes());

@@ -229,6 +229,8 @@ pub struct Profile {
     pub hints: Option<Hinting>,
     /// Clients walk through all keys, of which there are more.
     pub walks: bool,
+    /// Clients follow change feeds, and write under a condition.
+    pub feeds: bool,
     /// Machines are away for long, and what is done for them is counted.
     pub away: bool,
     /// What the keys are used as, in turn.
@@ -279,7 +281,7 @@ pub struct Moving {
 }
 
 /// Names of the profiles that `--profile` takes.
-pub const PROFILES: [&str; 19] = [
+pub const PROFILES: [&str; 20] = [
     "swarm",
     "calm",
     "network",
@@ -297,6 +299,7 @@ pub const PROFILES: [&str; 19] = [
     "reap",
     "sets",
     "scans",
+    "feeds",
     "away",
     "everything",
 ];
@@ -370,6 +373,7 @@ impl Profile {
             }
             "reap" => profile.reap_deletes(seed, &mut rng),
             "scans" => profile.let_clients_walk(seed, &mut rng),
+            "feeds" => profile.let_clients_follow(seed, &mut rng),
             "away" => profile.leave_for_long(&mut rng),
             "everything" => profile.mix_everything(seed, &mut rng),
             other => panic!("no profile is called `{other}`"),
@@ -377,7 +381,7 @@ impl Profile {
         if name != "calm" {
             profile.add_until_varied(&mut rng);
         }
-        if name == "reap" {
+        if matches!(name, "reap" | "feeds") {
             // A tombstone of a clock that was an hour ahead is an hour older before it goes.
             profile.timed.retain(|(fault, _)| *fault != Fault::WallJump);
         }
@@ -448,6 +452,7 @@ impl Profile {
             membership: None,
             hints: None,
             walks: false,
+            feeds: false,
             away: false,
             kinds: vec![Kind::Bytes],
             deletes_often: false,
@@ -538,7 +543,7 @@ impl Profile {
 
     /// Traps T5 and T6: keys are deleted and reaped all the time, while hints, repairs and records of exchanges are on
     /// their way, machines are away, and directories change.
-    fn reap_deletes(&mut self, seed: u64, rng: &mut Rng) {
+    pub(super) fn reap_deletes(&mut self, seed: u64, rng: &mut Rng) {
         match seed % 4 {
             2 => {
                 self.machines = 3 + rng.below(2) as usize;

@@ -1,4 +1,4 @@
-//! Profiles that mix much: machines that are away, clients who walk through all keys, and the one with everything on. In
+//! Profiles that mix much: machines that are away, clients who walk through all keys or follow them, and the one with everything on. In
 //! that one each part is switched on or off by itself: members that change, faults of networks, disks and clocks, hints
 //! that overflow, exchange, reaping, many deletes, counters and sets beside texts, absences longer than any hint is
 //! kept, and disks that are put back to what they were.
@@ -114,6 +114,27 @@ impl Profile {
         self.acknowledged_target += 500;
         self.outage_max = MS * (500 << rng.below(3));
         self.detection_max = MS * (5 << rng.below(5));
+    }
+
+    /// Clients follow what changes, over restarts and for longer than the log keeps it, while keys are reaped or members
+    /// change.
+    pub(super) fn let_clients_follow(&mut self, seed: u64, rng: &mut Rng) {
+        self.feeds = true;
+        match seed % 3 {
+            0 => self.reap_deletes(2, rng),
+            1 => self.let_members_change(rng),
+            _ => {
+                self.draw_network_faults(rng);
+                self.draw_disk_faults(rng);
+                self.draw_clock_faults(rng);
+                self.foreign_layout = false;
+            }
+        }
+        self.draw_timed(rng, &[Fault::CleanRestart], 2);
+        // Small segments are emptied soon, and what changed in them is forgotten.
+        self.segment_bytes = 64 << 10;
+        self.ballast_max = 5_000 << rng.below(3);
+        self.acknowledged_target += 500;
     }
 
     /// Trap T15: clients walk through all keys, while members change in three of four seeds.

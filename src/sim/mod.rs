@@ -25,6 +25,7 @@
 //! | `restored` | disks that are put back to what they were, by operators |
 //! | `hinted`, `caught_up` | hints, and what nodes believe of each other's disks; what must hold of that |
 //! | `walks` | clients who walk through all keys, and what they must have met |
+//! | `feeds` | clients who follow change feeds, and writers with a condition; what must hold of them |
 //! | `property`, `report`, `trace` | what must hold, what was exercised, and what happened |
 //!
 //! A run has a safety phase, in which faults strike, and a liveness phase: everything is healed, every
@@ -41,6 +42,7 @@ mod disk;
 mod elements;
 mod expiry;
 mod faults;
+mod feeds;
 mod hinted;
 mod history;
 mod kept;

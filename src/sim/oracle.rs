@@ -291,7 +291,11 @@ impl Oracle {
         let generations = [view.generation, generation];
         view.last_sequence = put.sequence;
         view.generation = generation;
+        let before = self.histories[key].events.len();
         let mut held = self.judge_object(machine, key, &object, generations, put)?;
+        if before < self.histories[key].events.len() && !put.over_unknown {
+            self.judge_condition(machine, key, before, wall_ms)?;
+        }
         let shed = object.siblings().iter().filter(|sibling| sibling.is_shed());
         held.shed = shed.filter_map(|sibling| self.histories[key].find(sibling).ok()).collect();
         self.judge_shed(machine, key, &held, wall_ms)?;
@@ -514,7 +518,7 @@ impl Oracle {
         }
         let base = sibling.bytes().strip_suffix(tracked.issued.piece.as_slice());
         let whole = match (tracked.issued.action, base) {
-            (Action::Put | Action::BlindPut(_) | Action::Set(_), Some(b"")) => true,
+            (Action::Put | Action::PutIfSeen | Action::BlindPut(_) | Action::Set(_), Some(b"")) => true,
             (Action::Append, Some(base)) => {
                 base.is_empty() || self.histories[key].events.iter().any(|event| event.value == base)
             }
@@ -534,7 +538,7 @@ impl Oracle {
         let history = &self.histories[key];
         let issued = &self.operations[&id].issued;
         match (issued.action, &issued.token) {
-            (Action::Put | Action::Delete, Some(seen)) => {
+            (Action::Put | Action::PutIfSeen | Action::Delete, Some(seen)) => {
                 let mut claims = seen.claims.clone();
                 if seen.partial {
                     claims.keep(&history.covered(object.context()));
@@ -553,7 +557,7 @@ impl Oracle {
                 (past, history.claims_of(self.gone(machine, key, others)))
             }
             (Action::BlindPut(Blind::Siblings), _) => Default::default(),
-            (Action::Put, None) => Default::default(),
+            (Action::Put | Action::PutIfSeen, None) => Default::default(),
             // The others supersede what their coordinator holds; an edit first merges R replicas into it.
             _ => {
                 history.top(machine).map(|held| (held.past.clone(), held.claims.clone())).unwrap_or_default()

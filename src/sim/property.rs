@@ -40,6 +40,10 @@ pub enum Property {
     Elements,
     /// T15: a walk shows once what is there throughout, and nothing that was deleted before.
     Scanned,
+    /// A follower of a change feed is told of everything that changes in a copy, or of a gap.
+    Fed,
+    /// A write that asks for it lands only where its context covers all that its coordinator holds.
+    IfSeen,
     /// Who is believed to have something has it on its disk.
     ClaimsHold,
     /// The core's own assertions.
@@ -48,7 +52,7 @@ pub enum Property {
 
 impl Property {
     /// All, in the order of the report.
-    pub const ALL: [Property; 20] = [
+    pub const ALL: [Property; 22] = [
         Property::NoLostWrite,
         Property::NoValueFromNowhere,
         Property::Causality,
@@ -67,19 +71,23 @@ impl Property {
         Property::Reaped,
         Property::Elements,
         Property::Scanned,
+        Property::Fed,
+        Property::IfSeen,
         Property::ClaimsHold,
         Property::Assertion,
     ];
 
     /// Those that only profiles of their own exercise: where members change, where keys count, where they are reaped,
-    /// where they are sets, where clients walk through them, and where copies are compared.
-    pub const APART: [Property; 7] = [
+    /// where they are sets, where clients walk through them or follow what changes, and where copies are compared.
+    pub const APART: [Property; 9] = [
         Property::OneTopology,
         Property::RemovedStays,
         Property::Counted,
         Property::Reaped,
         Property::Elements,
         Property::Scanned,
+        Property::Fed,
+        Property::IfSeen,
         Property::ClaimsHold,
     ];
 
@@ -104,6 +112,8 @@ impl Property {
             Property::Reaped => "T6-reaped-stays",
             Property::Elements => "S1-elements",
             Property::Scanned => "T15-scanned",
+            Property::Fed => "F1-fed",
+            Property::IfSeen => "W1-if-seen",
             Property::ClaimsHold => "C1-claims-hold",
             Property::Assertion => "A4-assertion",
         }

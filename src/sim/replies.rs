@@ -84,6 +84,9 @@ impl Oracle {
                 let text = format!("operation {id} was refused ({}) and is event {event:?}", reply.outcome);
                 return violation(Property::NoValueFromNowhere, key, text);
             }
+            if reply.outcome == Outcome::Changed {
+                self.judge_changed(id, key)?;
+            }
             return Ok(Learned::default());
         }
         if matches!(action, Action::Wrong(_)) {

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use crate::planted;
 
 use super::faults::Fault;
+use super::feeds::FEED_ACTS;
 use super::oracle::{Property, Violation};
 use super::walks::WALK_ACTS;
 
@@ -184,6 +185,8 @@ impl Counts {
             Property::Reaped,
             Property::Elements,
             Property::Scanned,
+            Property::Fed,
+            Property::IfSeen,
             Property::ClaimsHold,
         ];
         let checks = Property::ALL.iter().filter(|property| !others.contains(property));
@@ -219,6 +222,16 @@ impl Counts {
         acts.map(|act| (*act).to_owned()).collect()
     }
 
+    /// What a range of seeds of the profile in which clients follow change feeds should have exercised and did not.
+    pub fn missing_of_feeds(&self) -> Vec<String> {
+        let acts = FEED_ACTS.iter().filter(|act| !self.acts.contains_key(**act));
+        let checks = [Property::Fed, Property::IfSeen].into_iter();
+        let checks = checks.filter(|property| !self.checks.contains_key(property));
+        let checks = checks.map(|property| format!("property {}", property.name()));
+        let refused = (!self.outcomes.contains_key("Changed")).then(|| "outcome Changed".to_owned());
+        acts.map(|act| (*act).to_owned()).chain(checks).chain(refused).collect()
+    }
+
     /// What a range of seeds of the profile with everything on should have exercised and did not.
     pub fn missing_of_everything(&self) -> Vec<String> {
         let never = |fault: &&Fault| Fault::ROT.contains(fault) || **fault == Fault::ForeignLayout;
@@ -227,7 +240,8 @@ impl Counts {
         let acts = RESTORE_ACTS.iter().chain(&HINT_ACTS).chain(&REAP_ACTS);
         let acts = acts.chain(ACTS.iter().filter(|act| !FORGETTING_ACTS.contains(act)));
         missing.extend(acts.filter(|act| !self.acts.contains_key(**act)).map(|act| (*act).to_owned()));
-        let checks = Property::ALL.iter().filter(|property| **property != Property::Scanned);
+        let others = [Property::Scanned, Property::Fed, Property::IfSeen];
+        let checks = Property::ALL.iter().filter(|property| !others.contains(property));
         let checks = checks.filter(|property| !self.checks.contains_key(property));
         missing.extend(checks.map(|property| format!("property {}", property.name())));
         missing

@@ -224,6 +224,7 @@ fn live(world: &mut World) -> Judged {
     }
     world.plan_strikes();
     world.plan_walks();
+    world.plan_feeds();
     let (target, limit) = (world.profile.acknowledged_target, world.profile.time_limit);
     world.run_until(limit, &|world| world.acknowledged >= target)?;
     heal(world)?;
@@ -245,6 +246,7 @@ fn live(world: &mut World) -> Judged {
     }
     world.await_reaps()?;
     world.judge_lists()?;
+    world.judge_feeds()?;
     let keys = 0..world.oracle.keys().len();
     let found = keys.map(|key| world.last_copies(key)).collect::<Judged<Vec<_>>>()?;
     world.oracle.finish(&found)
@@ -397,6 +399,11 @@ mod tests {
     #[test]
     fn a_walk_shows_each_key_once_while_members_change() {
         check("scans", Fault::Pause);
+    }
+
+    #[test]
+    fn a_follower_is_told_of_what_changes_or_of_a_gap() {
+        check("feeds", Fault::Pause);
     }
 
     #[test]

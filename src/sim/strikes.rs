@@ -39,6 +39,8 @@ pub(super) enum Strike {
     Commit(Option<u64>),
     /// One who walks through all keys goes on.
     Walk(usize),
+    /// One who follows a change feed asks for more.
+    Follow(usize),
 }
 
 impl World {
@@ -102,6 +104,7 @@ impl World {
             Strike::Forget(keepers) => self.forget(keepers),
             Strike::Commit(plan) => self.commit_staged(plan),
             Strike::Walk(walker) => self.walk(walker),
+            Strike::Follow(follower) => self.follow(follower),
             Strike::Correct(machine) => self.correct_layout(machine),
             Strike::Room(machine) => {
                 self.machines[machine].platter.set_full(false);

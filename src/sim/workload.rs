@@ -38,6 +38,8 @@ pub enum Action {
     Get,
     /// Put with the client's context, if it has one.
     Put,
+    /// The same, only if that covers all that the coordinator holds.
+    PutIfSeen,
     /// Put without a context.
     BlindPut(Blind),
     /// Delete with the client's context, if it has one.
@@ -147,6 +149,7 @@ impl Issued {
         let operation = match self.action {
             Action::Get | Action::Wrong(Wrong::TooManyReplicas) => Operation::Get,
             Action::Put | Action::Wrong(_) => put(token, Blind::Siblings),
+            Action::PutIfSeen => put(token, Blind::Refuse),
             Action::BlindPut(blind) => put(None, blind),
             Action::Delete => Operation::Delete { context: token, blind: Blind::Siblings },
             Action::BlindDelete(blind) => Operation::Delete { context: None, blind },
@@ -206,6 +209,8 @@ pub struct Workload {
     w_min: u8,
     /// Whether fallbacks may stand in, two times of three.
     is_sloppy: bool,
+    /// Half of the puts with a context are under a condition.
+    has_conditions: bool,
     /// Clients delete counts and sets as often as they change them.
     deletes_often: bool,
     /// What was ever put into each set.
@@ -242,6 +247,7 @@ impl Workload {
             ballast_max: profile.ballast_max.max(if rng.one_in(4) { 4_000 } else { 60 }),
             w_min: profile.w_min,
             is_sloppy: profile.hints.is_some(),
+            has_conditions: profile.feeds,
             deletes_often: profile.deletes_often,
             elements: vec![Vec::new(); keys.len()],
             rng,
@@ -277,7 +283,10 @@ impl Workload {
     pub fn next(&mut self, client: usize, wall_ms: u64) -> Issued {
         let key = self.draw_key();
         let action = match self.keys[key].1 {
-            Kind::Bytes => self.draw_action(),
+            Kind::Bytes => match self.draw_action() {
+                Action::Put if self.has_conditions && self.rng.one_in(2) => Action::PutIfSeen,
+                action => action,
+            },
             Kind::Counter => self.draw_count(),
             Kind::Set => self.draw_of_set(),
         };
@@ -309,8 +318,14 @@ impl Workload {
     fn issue(&mut self, client: usize, key: usize, action: Action, wall_ms: u64) -> Issued {
         let id = self.next_id;
         self.next_id += 1;
-        let takes_token =
-            matches!(action, Action::Put | Action::Delete | Action::AddTo | Action::Wrong(Wrong::BentToken));
+        let takes_token = matches!(
+            action,
+            Action::Put
+                | Action::PutIfSeen
+                | Action::Delete
+                | Action::AddTo
+                | Action::Wrong(Wrong::BentToken)
+        );
         let token = if takes_token { self.clients[client].tokens[key].clone() } else { None };
         let action = match action {
             Action::Wrong(Wrong::BentToken) if token.is_none() => Action::Wrong(Wrong::NoTime),

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 use super::clock::{Clock, MS, Time};
 use super::disk::Platter;
 use super::faults::{Fault, Profile};
+use super::feeds::Feeds;
 use super::nemesis::Nemesis;
 use super::network::{Flight, Network};
 use super::oracle::{Judged, Oracle, Property, Stop, Violation};
@@ -145,6 +146,8 @@ pub(super) struct World {
     pub(super) nemesis: Option<Box<Nemesis>>,
     /// Who walks through all keys, if anybody does.
     pub(super) walks: Option<Box<Walks>>,
+    /// Who follows change feeds, if anybody does.
+    pub(super) feeds: Option<Box<Feeds>>,
     /// Events of this millisecond.
     spins: u64,
 }
@@ -213,6 +216,7 @@ impl World {
             is_safety_phase: true,
             nemesis: Nemesis::new(&profile, seed),
             walks: profile.walks.then(|| Walks::new(seed)),
+            feeds: profile.feeds.then(|| Feeds::new(seed)),
             spins: 0,
             profile,
             config,
@@ -529,6 +533,7 @@ impl World {
         }
         let wall_ms = self.clock_of(machine).wall.0;
         for noted in &noted {
+            self.note_change(machine, noted);
             let put = match noted {
                 Noted::Put(put) => put,
                 &Noted::Drop(partition, sequence) => {

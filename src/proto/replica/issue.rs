@@ -204,5 +204,8 @@ impl<S: Store> Replica<S> {
 fn has_unseen(object: &Object<'_>, seen: &Context, wall_ms: u64) -> bool {
     let rows = object.rows(wall_ms);
     let mut counted = rows.iter().filter(|row| row.is_live || *seen != Context::default());
+    if planted!("if_seen_one") {
+        return counted.next().is_some_and(|row| row.dots().any(|dot| !seen.covers(dot)));
+    }
     counted.any(|row| row.dots().any(|dot| !seen.covers(dot)))
 }

@@ -1,10 +1,11 @@
 //! What each command answers, and what it asks of the node.
 
-use super::super::page_token::PageToken;
+use super::super::text::context_text;
 use super::fake::{Client, WALL};
 use crate::proto::gossip::member::Verdict;
 use crate::proto::io::{Options, View};
 use crate::proto::node::MemberStatus;
+use crate::proto::page_token::PageToken;
 
 /// Sends each line and compares the answer; `~` stands for CRLF.
 fn check(client: &mut Client, table: &[(&str, &str)]) {
@@ -586,13 +587,13 @@ fn a_page_of_q_scan_says_where_the_next_begins_and_who_said_so() {
         assert_eq!(client.line(line).replace("\r\n", "~"), whole(keys), "{line}");
     }
     assert_eq!(client.fake.submitted.iter().filter(|submitted| submitted.options.r == Some(3)).count(), 1);
-    let token = PageToken { keyspace: 0, layout_version: 7, next: 3 }.text();
+    let token = context_text(&PageToken { keyspace: 0, layout_version: 7, next: 3 }.to_bytes());
     let page = client.line("Q.SCAN 0 COUNT 3").replace("\r\n", "~");
     let keys = "*3~$6~cart:1~$6~cart:2~$5~stock~";
     assert_eq!(page, format!("*8~$6~cursor~${}~{token}~$4~keys~{keys}{said}", token.len()));
     let line = format!("Q.SCAN {token} COUNT 3");
     assert_eq!(client.line(&line).replace("\r\n", "~"), whole("*1~$7~stock:9~"));
-    let earlier = PageToken { keyspace: 0, layout_version: 6, next: 3 }.text();
+    let earlier = context_text(&PageToken { keyspace: 0, layout_version: 6, next: 3 }.to_bytes());
     let page = client.line(&format!("Q.SCAN {earlier}")).replace("\r\n", "~");
     let keys = "*1~$7~stock:9~";
     assert_eq!(page, format!("*10~$6~cursor~$1~0~$4~keys~{keys}{said}$14~layout_changed~:1~"));

@@ -72,19 +72,22 @@ fn outcomes_have_codes_and_nothing_unmet_is_ok() {
 }
 
 #[test]
-fn one_failed_key_fails_the_whole_command() {
+fn one_failed_key_fails_the_whole_command_but_for_the_values_of_others() {
     let mut client = Client::new();
     client.fake.failures.insert(b"bad".to_vec(), Outcome::Timeout);
     let timeout = "-TIMEOUT too few replicas answered before the deadline";
     for backwards in [false, true] {
-        client.send(b"MGET a bad c bad\r\nDEL a bad\r\nMSET a 1 bad 2 c 3\r\nEXISTS bad\r\nMGET a\r\n");
+        client.send(b"MGET bad a bad c\r\nMGET bad bad\r\n");
+        client.send(b"DEL a bad\r\nMSET a 1 bad 2 c 3\r\nEXISTS bad\r\nMGET a\r\n");
         client.settle(backwards);
         assert_eq!(
             client.taken(),
             format!(
-                "{timeout} (key 2 of 4; 2 of 4 succeeded)\r\n{timeout} (key 2 of 2; 1 of 2 succeeded)\r\n\
+                "*4\r\n{timeout}\r\n$-1\r\n{timeout}\r\n{}\r\n\
+                 {timeout} (key 1 of 2; 0 of 2 succeeded)\r\n{timeout} (key 2 of 2; 1 of 2 succeeded)\r\n\
                  {timeout} (key 2 of 3; 2 of 3 succeeded)\r\n{timeout} (key 1 of 1; 0 of 1 succeeded)\r\n\
-                 *1\r\n$1\r\n1\r\n"
+                 *1\r\n$1\r\n1\r\n",
+                if backwards { "$1\r\n3" } else { "$-1" },
             )
         );
         client.line("DEL a");

@@ -105,7 +105,10 @@ impl Fake {
             }
             Operation::Changes { partition, since, limit } => {
                 let siblings = vec![self.sibling((b"v".to_vec(), None))];
-                let changed = vec![Changed { key: format!("{partition}/{limit}").into_bytes(), siblings }];
+                let changed = vec![Changed {
+                    key: format!("{}/{limit}", partition.expect("Q.WATCH names one")).into_bytes(),
+                    siblings,
+                }];
                 let (next, has_gap) = (since.unwrap_or(b"begin").to_vec(), since.is_none());
                 reply.outcome = Outcome::Ok;
                 reply.changes = Some(Box::new(ChangePage { changed, next, has_more: false, has_gap }));

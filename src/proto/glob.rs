@@ -3,6 +3,37 @@
 //! Rule: matching is a loop with one point to go back to (the last `*`), never a recursion, and it takes
 //! its steps from a budget, so no pattern makes a node stand still.
 
+use super::limits::PATTERN_STEPS_MAX;
+
+/// Which keys of a page are shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// How they begin.
+    pub prefix: Vec<u8>,
+    /// What they match; `None` is anything.
+    pub pattern: Option<Vec<u8>>,
+}
+
+impl Selection {
+    /// Leaves the keys that are shown.
+    ///
+    /// # Errors
+    /// It takes more steps than one page may.
+    pub fn keep(&self, keys: &mut Vec<Vec<u8>>) -> Result<(), TooCostly> {
+        keys.retain(|key| key.starts_with(&self.prefix));
+        let Some(pattern) = &self.pattern else { return Ok(()) };
+        let (mut budget, mut is_costly) = (Budget(PATTERN_STEPS_MAX), false);
+        keys.retain(|key| {
+            !is_costly
+                && matches(pattern, key, &mut budget).unwrap_or_else(|TooCostly| {
+                    is_costly = true;
+                    false
+                })
+        });
+        if is_costly { Err(TooCostly) } else { Ok(()) }
+    }
+}
+
 /// Steps that matching may still take; shared by all keys of one page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget(pub u64);
