@@ -81,10 +81,21 @@ impl Cluster {
                 topology.may_finish(config, follows) && (may_leave || planted!("leaves_with_hints"));
             return may_finish.then(|| Step::Finish(topology.version()));
         }
+        // One that has lost its directory since it said so has nothing.
+        let is_here = |member: &LayoutMember| match scene.peers.slot_of(member.id) {
+            None => true,
+            Some(slot) => {
+                scene.peers.usable(slot)
+                    && (member.id == scene.own
+                        || scene.peers.peer(slot).generation == Some(member.generation)
+                        || member.generation == 0)
+            }
+        };
         let is_ready = |id: &MemberId| {
             let slot = next.slot_of(*id).expect("it is of the layout to come");
-            report(next.member(slot))
-                .is_some_and(|report| report.version >= next.version() && report.open == 0)
+            let member = next.member(slot);
+            report(member).is_some_and(|report| report.version >= next.version() && report.open == 0)
+                && (is_here(member) || planted!("flip_to_absent"))
         };
         let may_flip = self.receivers.iter().all(is_ready) || planted!("flip_early");
         may_flip.then(|| Step::Flip(topology.version()))
