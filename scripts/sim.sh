@@ -19,7 +19,7 @@ BUGS=(ack_before_append actor_reuse epoch_trust merge_context_one_side count_fai
 MEMBERSHIP_BUGS=(flip_early union_quorum one_source drop_unverified stale_frames gapped_copy fork_accepted removed_rejoins
     wiped_keeper)
 EXCHANGE_BUGS=(complete_early)
-SLOPPY_BUGS=(hint_aged hint_replaced hint_undurable fallback_actor)
+SLOPPY_BUGS=(hint_aged hint_replaced hint_undurable fallback_actor throttle_starves)
 COUNTER_BUGS=(covered_forgotten covered_added count_plain_actor)
 REAP_BUGS=(reap_any_replica reap_ignores_hints reap_unconditional reap_undurable reap_uncounted)
 SET_BUGS=(set_remove_all set_merge_keeps)

@@ -79,7 +79,7 @@ pub struct NodeArguments {
     /// Seconds after which a hint is dropped that no acknowledgement counted [default: 10800].
     #[arg(long, env = "QUORATE_HINT_AGE", value_name = "SECONDS")]
     pub(super) hint_age: Option<u32>,
-    /// MiB a second of hints that are delivered at most; 0 for no limit [default: 16].
+    /// MiB a second that are given back at most to members that were away, less while requests are slow; 0 for no limit [default: 16].
     #[arg(long, env = "QUORATE_HINT_RATE_MIB", value_name = "MIB")]
     pub(super) hint_rate_mib: Option<u32>,
     /// Seconds after which a deleted or expired key is reaped, on proof that nobody can bring back what it deletes; 0 for

@@ -98,7 +98,7 @@ pub struct Config {
     pub hint_bytes_max: Option<u64>,
     /// How old a hint may become that no acknowledgement counted.
     pub hint_age_max: Duration,
-    /// Bytes a second of hints that it delivers; 0 for no limit.
+    /// Bytes a second that it gives back at most to members that were away, of hints and of its log; 0 for no limit.
     pub hint_rate: u64,
     /// Partitions, a power of two.
     pub partitions: u32,

@@ -120,7 +120,7 @@ pub const HINT_BYTES_LEAST: u64 = 64 << 20;
 pub const HINT_SHARE: u64 = 10;
 /// How old a hint may become that was not counted.
 pub const HINT_AGE_MAX: Duration = Duration::from_secs(3 * 3_600);
-/// Bytes a second of hints that a node delivers, to all their targets.
+/// Bytes a second that a node gives back at most, of hints and of what else was missed, to all machines.
 pub const HINT_RATE: u64 = 16 << 20;
 /// Hints on their way to one target at one time.
 pub const HINT_WINDOW: usize = 64;
@@ -134,8 +134,6 @@ pub const HINT_TIMEOUT: Duration = Duration::from_secs(2);
 pub const HINT_RETRY: Duration = Duration::from_secs(1);
 /// Pause between two looks at the hints of one target.
 pub const HINT_PAUSE: Duration = Duration::from_millis(2);
-/// Requests in flight from which on hints are delivered at a quarter of the pace.
-pub const HINT_FOREGROUND: usize = 64;
 /// How often all hints are looked through, at most.
 pub const HINT_PATROL: Duration = Duration::from_secs(60);
 /// How often unsynced records are synced under `interval`.

@@ -17,6 +17,7 @@ use super::message::{
     Acks, Envelope, Fetched, Hello, Listed, Message, Scan, Scanned, Seen, Stored, decode_frame, is_retired,
     split_frame,
 };
+use super::pace::Throttle;
 use super::peers::Peers;
 use super::reap::Reaping;
 use super::replica::{Held, Refusal, Replica, Waiter};
@@ -52,6 +53,7 @@ pub struct Node<S: Store> {
     transfers: Transfers,
     exchanges: Exchanges,
     catch_ups: CatchUps,
+    throttle: Throttle,
     replica: Replica<S>,
     hints: Hints<S>,
     peers: Peers,
@@ -129,6 +131,7 @@ impl<S: Store> Node<S> {
             transfers: Transfers::default(),
             exchanges: Exchanges::default(),
             catch_ups: CatchUps::default(),
+            throttle: Throttle::default(),
             replica,
             peers,
             coordinator: Coordinator::default(),
@@ -191,6 +194,7 @@ impl<S: Store> Node<S> {
             coordinator: &mut self.coordinator,
             replica: &mut self.replica,
             hints: &mut self.hints,
+            throttle: &mut self.throttle,
             peers: &mut self.peers,
             routes: &self.routes,
             config: &self.config,

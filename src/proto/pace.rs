@@ -1,11 +1,17 @@
-//! How fast work in the background may go: a pace in bytes, and the credit of one receiver.
+//! How fast work in the background may go: a pace in bytes, the credit of one receiver, and a throttle for what is given
+//! back to replicas.
 //!
 //! The credit is the count of records that may be on their way. It grows with each acknowledgement that comes soon,
 //! halves with one that comes late, and is one record where nothing was acknowledged yet. So nothing that comes back
 //! is met by a storm.
+//!
+//! The throttle holds hints and records that are caught up to one pace, by what clients' requests feel of them: the
+//! share of the rate falls by half while requests take longer than they do without, and grows step by step while they
+//! do not (Chiu and Jain 1989). It begins at its least, which is above nothing, so what was begun always ends.
 
 use core::time::Duration;
 
+use super::latency::Latency;
 use super::limits;
 use super::time::{Instant, Now};
 
@@ -56,11 +62,80 @@ impl Credit {
     }
 }
 
-/// What records cost that are given back to a replica, in bytes of [`Config::hint_rate`](super::config::Config): four
-/// times as much while clients' requests are many.
-pub const fn cost_beside(in_flight: usize, bytes: usize) -> u64 {
-    let share = if in_flight >= limits::HINT_FOREGROUND { 4 } else { 1 };
-    bytes as u64 * share
+/// The pace of all that this node gives back to replicas. The rate that it is told is
+/// [`Config::hint_rate`](super::config::Config::hint_rate), 0 for no limit.
+#[derive(Debug, Default)]
+pub struct Throttle {
+    pace: Pace,
+    /// Of the rate, in parts of [`SHARES`], but one less: what it may use beyond the least.
+    more: u64,
+    /// How long clients' requests take while nothing is given back, and while something is.
+    quiet: Latency,
+    beside: Latency,
+    /// Until then requests are beside what was given back.
+    busy_until: Option<Instant>,
+    judge_at: Instant,
+}
+
+/// The least share of the rate is one of so many.
+const SHARES: u64 = 16;
+/// How long requests are beside what has left.
+const FELT: Duration = Duration::from_millis(200);
+/// How often it is judged what they feel.
+const JUDGED: Duration = Duration::from_millis(20);
+
+impl Throttle {
+    /// No more may leave before this.
+    pub const fn next_at(&self) -> Instant {
+        self.pace.next_at()
+    }
+
+    /// Bytes that may leave in one turn, unless a single record has more: whoever comes next waits for no more than a turn.
+    pub fn burst(&self, rate: u64) -> usize {
+        let most = limits::HINT_WINDOW_BYTES;
+        let bytes = self.rate(rate) * limits::HINT_PAUSE.as_millis() as u64 / 1_000;
+        if rate == 0 { most } else { usize::try_from(bytes).map_or(most, |bytes| bytes.min(most)) }
+    }
+
+    /// A client's request was answered after so long. One that waited for nobody tells nothing.
+    pub fn answered(&mut self, now: Instant, after: Duration) {
+        if after.is_zero() {
+            return;
+        }
+        match self.is_felt(now) {
+            true => self.beside.note(after),
+            false => self.quiet.note(after),
+        }
+    }
+
+    /// So many bytes are given back.
+    pub fn sent(&mut self, now: Now, rate: u64, bytes: usize) {
+        if !self.is_felt(now.mono) {
+            (self.more, self.beside, self.judge_at) = (0, self.quiet, now.mono + JUDGED);
+        } else if self.judge_at <= now.mono {
+            self.judge_at = now.mono + JUDGED;
+            let usual = self.quiet.late_after();
+            let is_slow = self.beside.late_after() > usual + usual / 2 && !planted!("throttle_deaf");
+            self.more = if is_slow { self.more / 2 } else { (self.more + 1).min(SHARES - 1) };
+        }
+        self.pace.slow_down(now, self.rate(rate), bytes as u64);
+        if self.more == 0 && planted!("throttle_starves") {
+            self.pace.next_at = Instant::NEVER;
+        }
+        self.busy_until = Some(self.next_at().max(now.mono) + FELT);
+    }
+
+    fn is_felt(&self, now: Instant) -> bool {
+        self.busy_until.is_some_and(|until| now < until)
+    }
+
+    /// What is left of a rate; never 0 of a limit.
+    fn rate(&self, rate: u64) -> u64 {
+        match rate {
+            0 => 0,
+            _ => (rate / SHARES * (self.more + 1)).max(1),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -77,6 +152,59 @@ mod tests {
         pace.slow_down(now, 1_000, 500);
         pace.slow_down(now, 1_000, 500);
         assert_eq!(pace.next_at(), Instant::ZERO + Duration::from_secs(1));
+    }
+
+    /// Gives back a byte each 20 ms, and has 20 requests answered meanwhile, so often.
+    fn give(throttle: &mut Throttle, now: &mut Now, times: usize, after: Duration) {
+        for _ in 0..times {
+            throttle.sent(*now, 0, 1);
+            (0..20).for_each(|_| throttle.answered(now.mono, after));
+            now.mono = now.mono + JUDGED;
+        }
+    }
+
+    #[test]
+    fn a_throttle_begins_at_its_least_and_gives_way_to_requests_that_turn_slow() {
+        const RATE: u64 = 16_000;
+        let (usual, slow) = (Duration::from_millis(1), Duration::from_millis(2));
+        let mut now = Now { mono: Instant::ZERO, wall: WallTime(0) };
+        let mut throttle = Throttle::default();
+        (0..3_000).for_each(|_| throttle.answered(now.mono, usual));
+        give(&mut throttle, &mut now, 1, usual);
+        assert_eq!(throttle.rate(RATE), 1_000);
+        give(&mut throttle, &mut now, 4, usual);
+        assert_eq!((throttle.rate(RATE), throttle.burst(RATE)), (5_000, 10));
+        give(&mut throttle, &mut now, 100, usual);
+        assert_eq!(throttle.rate(RATE), RATE);
+        give(&mut throttle, &mut now, 2, slow);
+        assert_eq!(throttle.rate(RATE), 8_000, "half of it with one judgement");
+        give(&mut throttle, &mut now, 10, slow);
+        assert_eq!(throttle.rate(RATE), 1_000, "and no less than its least");
+        give(&mut throttle, &mut now, 100, usual);
+        assert_eq!(throttle.rate(RATE), RATE, "they are as quick as before");
+        now.mono = now.mono + FELT;
+        give(&mut throttle, &mut now, 1, usual);
+        assert_eq!(throttle.rate(RATE), 1_000, "something else begins");
+    }
+
+    #[test]
+    fn no_request_and_no_small_rate_stops_a_throttle() {
+        let mut now = Now { mono: Instant::ZERO, wall: WallTime(0) };
+        let mut throttle = Throttle::default();
+        (0..3_000).for_each(|_| throttle.answered(now.mono, Duration::from_millis(1)));
+        let mut given = 0;
+        while now.mono < Instant::ZERO + Duration::from_secs(32) {
+            throttle.answered(now.mono, Duration::from_secs(1));
+            if throttle.next_at() <= now.mono {
+                throttle.sent(now, 16, 1);
+                given += 1;
+            }
+            now.mono = now.mono + Duration::from_millis(10);
+        }
+        assert!(given >= 32, "{given} bytes, a sixteenth of the rate");
+        throttle.sent(now, 1, 1);
+        assert_eq!(throttle.rate(1), 1, "a sixteenth of it would be nothing");
+        assert_eq!((throttle.rate(0), throttle.burst(0)), (0, limits::HINT_WINDOW_BYTES), "no limit");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use quorate::proto::config::Config;
 use quorate::proto::error::Outcome;
-use quorate::proto::io::Options;
+use quorate::proto::io::{Operation, Options};
 use quorate::proto::store::Store;
 
 use super::{Cluster, put};
@@ -72,6 +72,52 @@ fn what_was_missed_is_given_once_and_only_that() {
     cluster.isolate(2);
     cluster.rejoin();
     assert_eq!(cluster.sum("catch_up_records_sent"), 400);
+}
+
+/// What two nodes that stayed have given back in half a second in which each request takes so long, where it took a
+/// millisecond before; and then everything, while they take no less.
+fn given_beside(after: Duration, change: fn(&mut Config)) -> u64 {
+    let paced = move |config: &mut Config| {
+        once(config);
+        config.hint_rate = 1 << 20;
+        change(config);
+    };
+    let mut cluster = Cluster::compared(paced, 0);
+    let serve = |cluster: &mut Cluster, after| {
+        (0..2).for_each(|at| _ = cluster.begin(at, "k0", Operation::Get, Options::default()));
+        cluster.advance(after);
+    };
+    (0..3_000).for_each(|_| serve(&mut cluster, Duration::from_millis(1)));
+    cluster.isolate(2);
+    let value = "w".repeat(1_000);
+    for number in 0..1_000 {
+        let key = format!("k{number}");
+        let outcome = cluster.ask(number % 2, &key, put(&value, None), Options::default()).outcome;
+        assert_eq!(outcome, Outcome::Ok);
+    }
+    (0..1_000).for_each(|_| serve(&mut cluster, Duration::from_millis(1)));
+    cluster.heal();
+    let given = |cluster: &Cluster| cluster.sum("hints_delivered") + cluster.sum("catch_up_records_sent");
+    let began = cluster.now.mono;
+    while cluster.now.mono < began + Duration::from_millis(500) {
+        serve(&mut cluster, after);
+    }
+    let soon = given(&cluster);
+    while given(&cluster) < 1_000 {
+        serve(&mut cluster, after);
+        assert!(cluster.now.mono < began + Duration::from_secs(60), "{} were given", given(&cluster));
+    }
+    soon
+}
+
+#[test]
+fn what_is_given_back_gives_way_to_requests_and_ends_all_the_same() {
+    let by_hints = |config: &mut Config| config.hint_bytes_max = None;
+    let by_logs = |_: &mut Config| {};
+    for way in [by_hints, by_logs] {
+        let [usual, slow] = [1, 3].map(|ms| given_beside(Duration::from_millis(ms), way));
+        assert!(slow > 0 && usual > 3 * slow, "{usual} records, and {slow} beside slow requests");
+    }
 }
 
 #[test]

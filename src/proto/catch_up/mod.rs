@@ -25,7 +25,7 @@ use super::exchange::Ended;
 use super::io::MemberId;
 use super::limits;
 use super::message::{LEVEL_OF_HINTS, Message, Stored};
-use super::pace::Pace;
+use super::pace::Throttle;
 use super::peers::Peers;
 use super::replica::Replica;
 use super::routes::Routes;
@@ -94,8 +94,8 @@ pub struct Support<'a> {
     pub routes: &'a Routes,
     /// How many hints are kept here for a member.
     pub hints_for: &'a dyn Fn(MemberId) -> u64,
-    /// Clients' requests in flight.
-    pub in_flight: usize,
+    /// How fast it may go.
+    pub throttle: &'a mut Throttle,
 }
 
 /// See the head of this file.
@@ -110,7 +110,6 @@ pub struct CatchUps {
     left: Vec<MemberId>,
     number: u64,
     changed: u64,
-    pace: Pace,
     /// For operators.
     pub counters: CatchUpCounters,
 }
@@ -251,7 +250,7 @@ impl CatchUps {
     }
 
     /// Goes on with what can go on.
-    pub fn carry_on<S: Store>(&mut self, scene: &mut Scene<'_, S>, support: &Support<'_>) {
+    pub fn carry_on<S: Store>(&mut self, scene: &mut Scene<'_, S>, support: &mut Support<'_>) {
         let slots: Vec<u16> = self.runs.keys().copied().collect();
         for slot in slots {
             while let Step::Again = self.step(scene, support, slot) {}
@@ -262,7 +261,7 @@ impl CatchUps {
     pub fn wanted<S: Store>(
         &mut self,
         scene: &mut Scene<'_, S>,
-        support: &Support<'_>,
+        support: &mut Support<'_>,
         (from, id): (u16, u64),
         wanted: &[u8],
     ) {
@@ -277,7 +276,7 @@ impl CatchUps {
     pub fn acknowledged<S: Store>(
         &mut self,
         scene: &mut Scene<'_, S>,
-        support: &Support<'_>,
+        support: &mut Support<'_>,
         (from, id): (u16, u64),
         stored: Stored,
     ) -> bool {

@@ -10,7 +10,7 @@ use crate::proto::cluster::Scene;
 use crate::proto::compare::record_at;
 use crate::proto::limits;
 use crate::proto::message::{Acks, DIGEST_BYTES, Message, put_digest};
-use crate::proto::pace::{Credit, cost_beside};
+use crate::proto::pace::Credit;
 use crate::proto::store::{Change, ChangeCursor, Changes, Sequence, Store};
 use crate::proto::time::Instant;
 
@@ -103,7 +103,7 @@ impl CatchUps {
     pub(super) fn step<S: Store>(
         &mut self,
         scene: &mut Scene<'_, S>,
-        support: &Support<'_>,
+        support: &mut Support<'_>,
         slot: u16,
     ) -> Step {
         let now = scene.now.mono;
@@ -134,8 +134,8 @@ impl CatchUps {
             }
         }
         let run = self.runs.get_mut(&slot).expect("it runs");
-        if self.pace.next_at() > now {
-            return wait(run, self.pace.next_at());
+        if support.throttle.next_at() > now {
+            return wait(run, support.throttle.next_at());
         }
         if run.wanted.is_empty() { self.walk(scene, support, slot) } else { self.send(scene, support, slot) }
     }
@@ -149,7 +149,7 @@ impl CatchUps {
     }
 
     /// Looks at a part of the log, and offers what it has found once that is enough for a message.
-    fn walk<S: Store>(&mut self, scene: &mut Scene<'_, S>, support: &Support<'_>, slot: u16) -> Step {
+    fn walk<S: Store>(&mut self, scene: &mut Scene<'_, S>, support: &mut Support<'_>, slot: u16) -> Step {
         let now = scene.now.mono;
         let own = scene.peers.own();
         let run = self.runs.get_mut(&slot).expect("it runs");
@@ -175,7 +175,7 @@ impl CatchUps {
         } else {
             Changes::Gap(run.at)
         };
-        let cost = cost_beside(support.in_flight, batch.len() / DIGEST_BYTES * 16);
+        let cost = batch.len() / DIGEST_BYTES * 16;
         match walked {
             Changes::More(at) => run.at = at,
             Changes::End(at) => (run.at, run.last) = (at, at.sequence),
@@ -190,7 +190,7 @@ impl CatchUps {
             run.due = now + if run.is_walked() { Duration::ZERO } else { limits::HINT_PAUSE };
             return if run.is_walked() { Step::Again } else { Step::Waits };
         }
-        self.pace.slow_down(scene.now, scene.config.hint_rate, cost);
+        support.throttle.sent(scene.now, scene.config.hint_rate, cost);
         self.offer(scene, slot)
     }
 
@@ -205,15 +205,21 @@ impl CatchUps {
     }
 
     /// Sends some of what is wanted, as it is now: one record a key, within the member's credit.
-    fn send<S: Store>(&mut self, scene: &mut Scene<'_, S>, support: &Support<'_>, slot: u16) -> Step {
+    fn send<S: Store>(&mut self, scene: &mut Scene<'_, S>, support: &mut Support<'_>, slot: u16) -> Step {
         let now = scene.now.mono;
         let own = scene.peers.own();
+        let burst = support.throttle.burst(scene.config.hint_rate);
         let mut bytes = 0;
+        let mut is_paced = false;
         loop {
             let run = self.runs.get_mut(&slot).expect("it runs");
             let under_way: usize = run.sent.values().map(|(_, bytes)| bytes).sum();
             if run.credit.room(run.sent.len()) == 0 || under_way >= limits::HINT_WINDOW_BYTES {
                 run.due = run.given_up_at();
+                break;
+            }
+            if bytes > 0 && bytes >= burst {
+                is_paced = true;
                 break;
             }
             let Some(prefix) = run.wanted.pop() else { break };
@@ -238,8 +244,11 @@ impl CatchUps {
                 self.counters.sent_bytes += size as u64;
             }
         }
-        self.pace.slow_down(scene.now, scene.config.hint_rate, cost_beside(support.in_flight, bytes));
-        let run = &self.runs[&slot];
+        support.throttle.sent(scene.now, scene.config.hint_rate, bytes);
+        let run = self.runs.get_mut(&slot).expect("it runs");
+        if is_paced {
+            run.due = support.throttle.next_at().min(run.given_up_at());
+        }
         let is_full = !run.wanted.is_empty();
         if is_full { Step::Waits } else { Step::Again }
     }

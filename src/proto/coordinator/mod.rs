@@ -47,6 +47,7 @@ use super::keys::ClusterKeys;
 use super::limits;
 use super::message::{LEVEL_OF_SETS, Stored, encode_request};
 use super::observed::Observed;
+use super::pace::Throttle;
 use super::peers::Peers;
 use super::replica::{Released, Replica, Waiter};
 use super::ring::position;
@@ -107,6 +108,7 @@ struct Slot {
     key: Vec<u8>,
     options: Options,
     quorum: Quorum,
+    begun: Instant,
     deadline: Instant,
     tick: u64,
     attempts: u32,
@@ -218,6 +220,7 @@ impl Coordinator {
             key: Vec::new(),
             options: Options::default(),
             quorum: Quorum::default(),
+            begun: Instant::ZERO,
             deadline: Instant::ZERO,
             tick: 0,
             attempts: 0,
@@ -248,6 +251,8 @@ pub struct Turn<'a, S: Store> {
     pub replica: &'a mut Replica<S>,
     /// What we keep for others.
     pub hints: &'a mut Hints<S>,
+    /// Is told how long requests take.
+    pub throttle: &'a mut Throttle,
     /// The others.
     pub peers: &'a mut Peers,
     /// Who holds what.
@@ -291,7 +296,7 @@ impl<S: Store> Turn<'_, S> {
         slot.options = request.options;
         slot.options.text_only = text_only;
         slot.quorum = quorum;
-        slot.deadline = deadline;
+        (slot.begun, slot.deadline) = (self.now.mono, deadline);
         slot.tick = timer::NONE;
         slot.attempts = 0;
         slot.request.clear();
@@ -484,10 +489,20 @@ impl<S: Store> Turn<'_, S> {
 
     /// Gives the reply and frees the slot.
     fn finish(&mut self, index: usize, reply: Reply) {
-        let origin = self.coordinator.slots[index].origin;
         self.coordinator.end_once(index, &reply);
+        self.note_answered(index);
+        let origin = self.coordinator.slots[index].origin;
         self.free(index);
         self.answer(origin, reply);
+    }
+
+    /// A request is answered; what a client has waited is what work in the background gives way to. A scan takes as
+    /// long as there are keys.
+    fn note_answered(&mut self, index: usize) {
+        let slot = &self.coordinator.slots[index];
+        if matches!(slot.origin, Origin::Client(_)) && slot.phase != Phase::Scanning {
+            self.throttle.answered(self.now.mono, self.now.mono.since(slot.begun));
+        }
     }
 
     fn free(&mut self, index: usize) {

@@ -539,6 +539,7 @@ impl<S: Store> Turn<'_, S> {
         if sampled {
             self.ask(index, u8::MAX);
         }
+        self.note_answered(index);
         self.background_on(index);
         self.answer(origin, reply);
     }

@@ -2,7 +2,7 @@
 //! time, and no faster than the target puts them on disk.
 //!
 //! The window is the target's credit (`pace.rs`), and one record after an acknowledgement that did not come. All targets
-//! together are held to a pace in bytes, a quarter of it while clients' requests are many.
+//! together are held to a pace in bytes, which gives way to clients' requests and bounds what leaves in one turn.
 //!
 //! A target that does not settle its hints (`Routes::settles_hints`) is sent nothing: a hint may be the last copy of a
 //! write. It waits for the flip, or for the patrol to readdress it. Who leaves hands over what it cannot deliver, to those
@@ -16,7 +16,7 @@ use crate::proto::config::Config;
 use crate::proto::io::MemberId;
 use crate::proto::limits;
 use crate::proto::message::{Acks, Hint, LEVEL_OF_HINTS, Message, Stored};
-use crate::proto::pace::{Credit, cost_beside};
+use crate::proto::pace::{Credit, Throttle};
 use crate::proto::peers::Peers;
 use crate::proto::reap::Counts;
 use crate::proto::ring;
@@ -40,8 +40,8 @@ pub struct Road<'a> {
     pub routes: &'a Routes,
     /// Veils numbers.
     pub nonce: u64,
-    /// Clients' requests in flight.
-    pub in_flight: usize,
+    /// How fast it may go.
+    pub throttle: &'a mut Throttle,
 }
 
 /// Where a hint goes.
@@ -171,8 +171,8 @@ impl<S: Store> Hints<S> {
             delivery.next = delivery.given_up_at();
             return;
         }
-        if self.pace.next_at() > now {
-            delivery.next = self.pace.next_at().min(delivery.given_up_at());
+        if road.throttle.next_at() > now {
+            delivery.next = road.throttle.next_at().min(delivery.given_up_at());
             return;
         }
         let (picked, is_end) = self.pick(road, target, slot, room);
@@ -200,10 +200,10 @@ impl<S: Store> Hints<S> {
             let sent = Sent { to, is_counted, name, item_hash, bytes: size, at: now };
             self.targets.get_mut(&target).expect("it is due").sent.insert(number, sent);
         }
-        self.pace.slow_down(road.now, road.config.hint_rate, cost_beside(road.in_flight, bytes));
+        road.throttle.sent(road.now, road.config.hint_rate, bytes);
         let delivery = self.targets.get_mut(&target).expect("it is due");
         if !is_end {
-            delivery.next = self.pace.next_at().max(now + limits::HINT_PAUSE).min(delivery.given_up_at());
+            delivery.next = road.throttle.next_at().max(now + limits::HINT_PAUSE).min(delivery.given_up_at());
         } else if delivery.sent.is_empty() {
             // What is left came meanwhile, was refused, or waits for the patrol.
             (delivery.is_behind_counted, delivery.from) = (false, 0);
@@ -220,6 +220,7 @@ impl<S: Store> Hints<S> {
         let tag = format!("{{{:016x}}}", target.0);
         let delivery = &self.targets[&target];
         let (mut is_behind_counted, mut from) = (delivery.is_behind_counted, delivery.from);
+        let burst = road.throttle.burst(road.config.hint_rate);
         let mut effort = 0;
         let mut is_end = false;
         while !is_end {
@@ -233,7 +234,7 @@ impl<S: Store> Hints<S> {
                     return ControlFlow::Break(());
                 }
                 effort += 1;
-                let is_full = picked.len() >= room || bytes >= limits::HINT_WINDOW_BYTES;
+                let is_full = picked.len() >= room || (!picked.is_empty() && bytes >= burst);
                 if is_full || effort > limits::SWEEP_RECORDS_MAX {
                     next = Some(key.position);
                     return ControlFlow::Break(());

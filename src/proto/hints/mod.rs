@@ -31,7 +31,6 @@ use super::effect::{Effect, Written};
 use super::io::MemberId;
 use super::keys::Key;
 use super::limits;
-use super::pace::Pace;
 use super::replica::{Held, Refusal, Released, Replica, Waiter};
 use super::ring;
 use super::store::{Durability, KeyRef, Sequence, Store, StoreError};
@@ -145,7 +144,6 @@ pub struct Hints<S> {
     patrol: Patrol,
     /// Number of the last record sent.
     number: u64,
-    pace: Pace,
     /// Hints of another directory than this node's: none is kept, and none is taken.
     is_discarded: bool,
     /// For operators.
@@ -168,7 +166,6 @@ impl<S: Store> Hints<S> {
             dirty: BTreeMap::new(),
             patrol: Patrol::new(now.mono),
             number: 0,
-            pace: Pace::default(),
             is_discarded: false,
             counters: HintCounters::default(),
         };

@@ -14,10 +14,10 @@ use crate::proto::time::Now;
 /// What runs need beside the scene.
 macro_rules! support {
     ($node:ident) => {
-        &Support {
+        &mut Support {
             routes: &$node.routes,
             hints_for: &|member| $node.hints.records_for(member),
-            in_flight: $node.coordinator.in_flight(),
+            throttle: &mut $node.throttle,
         }
     };
 }

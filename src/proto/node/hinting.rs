@@ -20,7 +20,7 @@ macro_rules! road {
             peers: &mut $node.peers,
             routes: &$node.routes,
             nonce: $node.replica.identity().nonce,
-            in_flight: $node.coordinator.in_flight(),
+            throttle: &mut $node.throttle,
         }
     };
 }
