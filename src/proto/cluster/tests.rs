@@ -2,9 +2,11 @@
 
 use super::{Change, Topology};
 use crate::proto::config::{Config, MemberSpec};
+use crate::proto::io::MemberId;
 use crate::proto::keys::ClusterKeys;
 use crate::proto::message::LEVEL;
 use crate::proto::ring::Mode;
+use crate::proto::routes::Routes;
 
 fn keys() -> ClusterKeys {
     ClusterKeys::derive("quorate", &ClusterKeys::PUBLIC)
@@ -70,6 +72,47 @@ fn a_transition_is_staged_committed_flipped_and_finished() {
     let done = flipped.finish(&keys());
     assert_eq!((done.version(), done.next().is_none(), done.is_flipped()), (5, true, false));
     assert_eq!(done.current().members().len(), 4);
+}
+
+#[test]
+fn only_who_stays_settles_hints_and_stands_in() {
+    let names = ["a", "b", "c", "d"];
+    let slot = |id: MemberId| {
+        let is_it = |name: &&str| keys().member_id(name) == id;
+        ["a", "b", "c", "d", "e"].iter().position(is_it).unwrap() as u16
+    };
+    let routes = |topology: &Topology| Routes::new(topology, slot, (keys().member_id("a"), 1), None);
+    let stand_in = |routes: &Routes| {
+        let replicas = routes.replicas(0, 0);
+        routes.fallbacks(0, &replicas, replicas.as_slice()[0])
+    };
+    let (first, _) = founded(&names);
+    let (settled, d, e) = (routes(&first), 3, 4);
+    let of_d = (0..16).find(|&at| settled.replicas(0, at).rank(d).is_some()).unwrap();
+    assert!(settled.settles_hints(0, of_d, d) && !settled.is_going_for_good(d) && settled.stays(d));
+    for (change, leaver) in [(Change::Leave("d".into()), d), (Change::Join(member("e", 5)), e)] {
+        let moving = moved(&first, change);
+        let before = routes(&moving);
+        assert!(!before.stays(leaver) && !before.is_going_for_good(leaver));
+        let newcomers = (0..16).filter(|&at| before.replicas(0, at).rank(leaver).is_some());
+        for at in newcomers {
+            assert!(!before.settles_hints(0, at, leaver), "partition {at}: the change may be reverted");
+            assert!(before.heirs(0, at).contains(&leaver), "partition {at}");
+        }
+        assert!(!stand_in(&before).contains(&leaver));
+        let after = routes(&moving.flip(&keys()));
+        assert_eq!((after.is_going_for_good(leaver), after.stays(leaver)), (leaver == d, leaver == e));
+        for at in (0..16).filter(|&at| after.replicas(0, at).rank(leaver).is_some()) {
+            let is_read = after.replicas(0, at).readable().any(|(_, other)| other == leaver);
+            assert_eq!(
+                (after.settles_hints(0, at, leaver), after.heirs(0, at).contains(&leaver)),
+                (is_read, is_read)
+            );
+        }
+    }
+    // Another directory in the place of one that was lost.
+    let replaced = routes(&moved(&first, Change::Join(member("d", 9))));
+    assert!(!replaced.settles_hints(0, of_d, d) && !replaced.stays(d));
 }
 
 #[test]
