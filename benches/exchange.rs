@@ -1,7 +1,7 @@
 //! What it costs to compare two copies and to make them equal: bytes on the wire, in one thread, without sockets or a
 //! clock, by the real nodes and their messages.
 //!
-//! `cargo bench --bench exchange [-- KEYS]` (1,000,000). Of so many keys that both hold, some have a newer version on
+//! `cargo bench --bench exchange [-- KEYS [BYTES]]` (1,000,000 with values of 1,024 bytes). Of so many keys that both hold, some have a newer version on
 //! one side. Beside what went over the wire, records apart, stands a model that knows only where the keys lie: which
 //! nodes of a tree with fanout 16 and up to 128 keys a leaf differ, 8 bytes a sum, 16 bytes a key's digest, 8 bytes
 //! for a key that is asked for, and 37 bytes a frame, with as many questions in one as go.
@@ -27,7 +27,6 @@ use quorate::proto::version::{Actor, Context, Dot, Epoch, Hlc, Object, Sibling};
 use quorate::store::MemoryStore;
 
 const PARTITIONS: u32 = 256;
-const VALUE: [u8; 1024] = [b'v'; 1024];
 /// Of a frame, before what its kind of message says.
 const FRAME: u64 = 37;
 /// Questions that one frame holds.
@@ -73,13 +72,14 @@ fn name(number: usize) -> Vec<u8> {
     format!("key {number}").into_bytes()
 }
 
-/// The version of a key with this counter.
-fn object(counter: u64) -> Vec<u8> {
+/// The version of a key with this counter, and a value of so many bytes.
+fn object(counter: u64, length: usize) -> Vec<u8> {
+    let value = vec![b'v'; length];
     let actor = Actor { generation: 1, epoch: Epoch { nonce: 1, number: 1 } };
     let (mut object, mut bytes) = (Object::default(), Vec::new());
     for counter in 1..=counter {
         let dot = Dot { actor, counter };
-        let value = VALUE.as_slice().into();
+        let value = value.as_slice().into();
         let seen = Context::of(&object);
         object.write(
             &seen,
@@ -91,7 +91,7 @@ fn object(counter: u64) -> Vec<u8> {
 }
 
 impl Pair {
-    fn new(keys: usize, differs: &BTreeSet<usize>, is_wiped: bool) -> Pair {
+    fn new((keys, length): (usize, usize), differs: &BTreeSet<usize>, is_wiped: bool) -> Pair {
         let now = Now { mono: Instant::from_nanos(1), wall: WallTime(1_000_000) };
         let node = |at: usize| {
             let mut random = Rng::new(at as u64 + 1);
@@ -107,7 +107,7 @@ impl Pair {
             pair.nodes[one].handle_peer_up(now, id);
         }
         pair.carry();
-        let versions = [object(1), object(2)];
+        let versions = [object(1, length), object(2, length)];
         for at in 0..if is_wiped { 1 } else { 2 } {
             for number in 0..keys {
                 pair.store(at, &name(number), &versions[usize::from(at == 0 && differs.contains(&number))]);
@@ -235,7 +235,8 @@ fn model(positions: &[u128], differing: &[u128]) -> u64 {
 }
 
 fn main() {
-    let keys = std::env::args().filter_map(|argument| argument.parse().ok()).next().unwrap_or(1_000_000);
+    let mut numbers = std::env::args().filter_map(|argument| argument.parse().ok());
+    let (keys, length) = (numbers.next().unwrap_or(1_000_000), numbers.next().unwrap_or(1024));
     let hash_key = keys_of(&config(0)).hash;
     let mut positions: Vec<u128> =
         (0..keys).map(|number| ring::position(&hash_key, 0, &name(number))).collect();
@@ -248,7 +249,7 @@ fn main() {
         while differs.len() < count {
             differs.insert(rng.below(keys as u64) as usize);
         }
-        let mut pair = Pair::new(keys, &differs, false);
+        let mut pair = Pair::new((keys, length), &differs, false);
         let cost = pair.settle();
         let mut differing: Vec<u128> = differs.iter().map(|&number| at_of[number]).collect();
         differing.sort_unstable();
@@ -257,7 +258,7 @@ fn main() {
         let ratio = bytes as f64 / model as f64;
         println!("{keys:>10} {count:>8} {bytes:>12} {model:>12} {ratio:>6.3} {frames:>8}");
     }
-    let mut pair = Pair::new(keys, &BTreeSet::new(), true);
+    let mut pair = Pair::new((keys, length), &BTreeSet::new(), true);
     let cost = pair.settle();
     let bytes = cost.compared + cost.records;
     let mut held = 0;

@@ -242,6 +242,16 @@ impl Cluster {
         self.run();
     }
 
+    /// Two nodes meet again.
+    fn meet_one(&mut self, one: usize, other: usize) {
+        for (at, with) in [(one, other), (other, one)] {
+            self.cut.retain(|&cut| cut != (at, with));
+            let id = self.ids[with];
+            self.nodes[at].handle_peer_up(self.now, id);
+        }
+        self.run();
+    }
+
     fn heal(&mut self) {
         for (one, other) in std::mem::take(&mut self.cut) {
             let id = self.ids[other];

@@ -72,6 +72,8 @@ pub struct Throttle {
     /// How long clients' requests take while nothing is given back, and while something is.
     quiet: Latency,
     beside: Latency,
+    /// Whether one was answered beside it since it was judged last.
+    is_heard: bool,
     /// Until then requests are beside what was given back.
     busy_until: Option<Instant>,
     judge_at: Instant,
@@ -103,7 +105,10 @@ impl Throttle {
             return;
         }
         match self.is_felt(now) {
-            true => self.beside.note(after),
+            true => {
+                self.is_heard = true;
+                self.beside.note(after);
+            }
             false => self.quiet.note(after),
         }
     }
@@ -113,10 +118,14 @@ impl Throttle {
         if !self.is_felt(now.mono) {
             (self.more, self.beside, self.judge_at) = (0, self.quiet, now.mono + JUDGED);
         } else if self.judge_at <= now.mono {
+            // A record that takes long at a low rate is many steps: nobody has felt it.
+            let steps = 1 + now.mono.since(self.judge_at).as_nanos() as u64 / JUDGED.as_nanos() as u64;
             self.judge_at = now.mono + JUDGED;
             let usual = self.quiet.late_after();
-            let is_slow = self.beside.late_after() > usual + usual / 2 && !planted!("throttle_deaf");
-            self.more = if is_slow { self.more / 2 } else { (self.more + 1).min(SHARES - 1) };
+            let is_slow = core::mem::take(&mut self.is_heard)
+                && self.beside.late_after() > usual + usual / 2
+                && !planted!("throttle_deaf");
+            self.more = if is_slow { self.more / 2 } else { (self.more + steps).min(SHARES - 1) };
         }
         self.pace.slow_down(now, self.rate(rate), bytes as u64);
         if self.more == 0 && planted!("throttle_starves") {
@@ -185,6 +194,17 @@ mod tests {
         now.mono = now.mono + FELT;
         give(&mut throttle, &mut now, 1, usual);
         assert_eq!(throttle.rate(RATE), 1_000, "something else begins");
+    }
+
+    #[test]
+    fn a_record_that_took_long_at_a_low_rate_is_many_steps() {
+        let mut now = Now { mono: Instant::ZERO, wall: WallTime(0) };
+        let mut throttle = Throttle::default();
+        throttle.answered(now.mono, Duration::from_millis(1));
+        throttle.sent(now, 16_000, 1_000);
+        now.mono = throttle.next_at();
+        throttle.sent(now, 16_000, 1);
+        assert_eq!(throttle.rate(16_000), 16_000, "for a second nobody felt anything");
     }
 
     #[test]

@@ -350,3 +350,28 @@ fn hints_of_a_member_that_is_removed_go_to_those_who_own_the_key_then() {
     let all = cluster.ask(replicas[0], KEY, Operation::Get, Options { r: Some(3), ..with_context() });
     assert_eq!((&all.outcome, values(&all)), (&Outcome::Ok, vec!["milk".to_owned()]));
 }
+
+#[test]
+fn a_fallback_that_went_and_came_back_counts_once() {
+    let mut cluster = Cluster::new(5, |_| {}, 0);
+    let (replicas, others) = placed(&cluster);
+    let (coordinator, keeper) = (replicas[0], others[0]);
+    cluster.isolate(replicas[1]);
+    let id = cluster.begin(coordinator, KEY, set("milk"), sloppy(3));
+    // What is on its way to these does not come.
+    for at in [others[1], replicas[2]] {
+        let all = (0..5).filter(|&other| other != at);
+        cluster.cut.extend(all.flat_map(|other| [(at, other), (other, at)]));
+    }
+    cluster.isolate(others[1]);
+    assert_eq!(figures(&cluster).counted, 1);
+    cluster.isolate(keeper);
+    cluster.meet_one(coordinator, keeper);
+    // The second replica is only found to be down now.
+    cluster.isolate(replicas[2]);
+    while !cluster.replies.contains_key(&id) {
+        cluster.advance(Duration::from_millis(50));
+    }
+    let reply = cluster.replies.remove(&id).unwrap();
+    assert_eq!((reply.achieved.acked, reply.achieved.fallbacks), (2, 1), "{:?}", reply.outcome);
+}

@@ -222,6 +222,11 @@ impl<S: Store> Turn<'_, S> {
                 self.read_lost(index, rank);
             }
             Phase::Repairing => self.repair_stored(index, rank, false),
+            // So it does here, lest it be asked again for another replica and count twice.
+            Phase::Writing if request.tally.stood.contains(rank) && !planted!("fallback_twice") => {
+                request.tally.standing.remove(rank);
+                self.judge_write(index);
+            }
             Phase::Writing => {
                 request.stand_ins.remove(rank);
                 let tally = &mut self.coordinator.slots[index].tally;
