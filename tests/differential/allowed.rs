@@ -29,8 +29,9 @@ const CONDITIONS: &[(&str, Condition)] = &[
     }),
     ("shared by Redis", |redis, ours| redis == b":2147483647\r\n" && ours == b":1\r\n"),
     ("nearly the same number", is_near),
-    ("absent key and wrong words", |redis, ours| {
-        matches!(redis, b":0\r\n" | b":-1\r\n") && ours.starts_with(b"-ERR ")
+    ("no string and wrong words", |redis, ours| {
+        let is_looked_for = matches!(redis, b":0\r\n" | b":-1\r\n") || redis.starts_with(b"-WRONGTYPE ");
+        is_looked_for && ours.starts_with(b"-ERR ")
     }),
 ];
 
