@@ -66,10 +66,8 @@ func (n *Node) Batch(ctx context.Context, ops []Op) []Result {
 		}
 		return w.results
 	}
-	n.slots.take(w, w.tags)
 	accepted, err := n.send(ctx, ops, w)
 	if err != nil {
-		n.slots.give(w.tags[accepted:]...)
 		w.refuse(accepted, err)
 	}
 	select {
@@ -91,12 +89,14 @@ func (n *Node) Batch(ctx context.Context, ops []Op) []Result {
 // send submits a batch; says how many requests were accepted, and why the next one was not.
 func (n *Node) send(ctx context.Context, ops []Op, w *wait) (accepted int, err error) {
 	p := packs.Get().(*packed)
-	p.pack(ctx, ops, w)
 	err = n.started(func(handle *C.quorate_node) C.quorate_status {
+		n.slots.take(w, w.tags)
+		p.pack(ctx, ops, w)
 		maybeCollect()
 		sent := C.submit_packed(handle, unsafe.SliceData(p.ops), C.size_t(len(p.ops)),
 			(*C.uint8_t)(unsafe.SliceData(p.texts)))
 		accepted = int(sent.n)
+		n.slots.give(w.tags[accepted:]...)
 		return sent.status
 	})
 	if cap(p.texts) > textsKept {

@@ -1,9 +1,6 @@
 package quorate
 
 /*
-#cgo !quorate_static pkg-config: quorate
-#cgo quorate_static pkg-config: quorate-static
-
 #include "bridge.h"
 
 // None of these keeps a pointer, and the package gives the library no function of Go to call: what is passed may

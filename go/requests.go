@@ -183,13 +183,16 @@ func (n *Node) request(ctx context.Context, call *Call, isWrite bool,
 	}
 	w := newWait(1)
 	call.native(ctx, &w.call)
-	n.slots.take(w, w.tags)
 	err := n.started(func(handle *C.quorate_node) C.quorate_status {
-		return send(handle, &w.call, C.uint64_t(w.tags[0]))
+		n.slots.take(w, w.tags)
+		status := send(handle, &w.call, C.uint64_t(w.tags[0]))
+		if status < C.QUORATE_OK {
+			n.slots.give(w.tags...)
+		}
+		return status
 	})
 	maybeCollect()
 	if err != nil {
-		n.slots.give(w.tags...)
 		w.recycle()
 		return Result{Err: err}, err
 	}

@@ -295,10 +295,14 @@ func TestABatchEndsAtTheFirstThatIsRefused(t *testing.T) {
 
 func TestManyGoroutinesEachGetTheirOwn(t *testing.T) {
 	node := single(t, Options{})
+	rounds := 50
+	if testing.Short() {
+		rounds = 5
+	}
 	var all sync.WaitGroup
 	for worker := range 16 {
 		all.Go(func() {
-			for round := range 50 {
+			for round := range rounds {
 				key := fmt.Sprintf("%d/%d", worker, round)
 				value := strings.Repeat(key, worker)
 				put(t, node, key, value, nil, nil)

@@ -15,7 +15,8 @@ type owner struct {
 	at   int   // which result of the wait it is
 }
 
-// slots gives requests their tags: places in a table, so that nothing of Go travels through C.
+// slots gives requests their tags: places in a table, so that nothing of Go travels through C. They are taken and
+// given back inside Node.with: a node that is closed has none.
 type slots struct {
 	mu      sync.Mutex
 	entries []owner
@@ -51,6 +52,9 @@ func (s *slots) place(owner owner) uint64 {
 
 // give takes tags back whose requests were refused: no completion comes for them.
 func (s *slots) give(tags ...uint64) {
+	if len(tags) == 0 {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, tag := range tags {

@@ -133,13 +133,16 @@ func (n *Node) watch(ctx context.Context, place []byte, options *WatchOptions) (
 	f := &feed{node: n, wake: make(chan struct{}, 1)}
 	var call C.quorate_call
 	options.Call.native(context.WithoutCancel(ctx), &call)
-	n.slots.takeFeed(f)
 	err := n.started(func(handle *C.quorate_node) C.quorate_status {
-		return C.quorate_watch(handle, C.uint32_t(options.Partition), view(place), C.uint32_t(options.Limit), &call,
+		n.slots.takeFeed(f)
+		status := C.quorate_watch(handle, C.uint32_t(options.Partition), view(place), C.uint32_t(options.Limit), &call,
 			C.uint64_t(f.tag))
+		if status < C.QUORATE_OK {
+			n.slots.give(f.tag)
+		}
+		return status
 	})
 	if err != nil {
-		n.slots.give(f.tag)
 		return nil, err
 	}
 	return f, nil
