@@ -6,6 +6,7 @@
 set -u
 
 RUST_MINIMUM=1.95
+GO_MINIMUM=1.25
 
 # command → Debian package
 declare -A PACKAGES=(
@@ -39,9 +40,18 @@ check_rust() {
     done
 }
 
+# Distributions have an older Go, so it is nothing to install from them.
+check_go() {
+    local found
+    found=$(go env GOVERSION 2>/dev/null | sed 's/^go//')
+    at_least "${found:-0}" "$GO_MINIMUM" ||
+        problems+=("go is ${found:-missing}, $GO_MINIMUM or newer is needed: https://go.dev/dl")
+}
+
 missing_packages() {
     local command
     for command in "$@"; do
+        [ "$command" != go ] || continue
         command -v "$command" >/dev/null 2>&1 || printf '%s\n' "${PACKAGES[$command]:-$command}"
     done | sort -u
 }
@@ -62,6 +72,7 @@ install_packages() {
 }
 
 check_rust
+[[ " $* " != *' go '* ]] || check_go
 mapfile -t missing < <(missing_packages "$@")
 if [ "${#missing[@]}" -gt 0 ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
     install_packages "${missing[@]}" || true

@@ -18,7 +18,7 @@ docs() {
 export -f docs
 
 stage prerequisites 10 scripts/prerequisites.sh gcc g++ redis-server redis-cli redis-benchmark valgrind python3 \
-    mount mkfs.ext4 ip unshare nsenter cmake pkg-config abidiff readelf mandoc
+    mount mkfs.ext4 ip unshare nsenter cmake pkg-config abidiff readelf mandoc go
 stage format        2  cargo fmt --check
 stage clippy        20 cargo clippy --all-features --all-targets -- -D warnings
 stage tidy          10 cargo test --all-features --test tidy
@@ -27,6 +27,7 @@ stage docs          10 bash -c docs
 stage c-examples    15 scripts/c-examples.sh
 stage abi           5  scripts/abi.sh
 stage install       20 scripts/install-check.sh
+stage go            15 scripts/go.sh
 stage simulator     25 scripts/sim.sh
 stage malformed     15 scripts/malformed.sh
 stage loom          15 scripts/loom.sh

@@ -1,0 +1,7 @@
+//go:build quorate_gc
+
+package quorate
+
+import "runtime"
+
+func maybeCollect() { runtime.GC() }

@@ -1,0 +1,3 @@
+module example.org/quorate
+
+go 1.25
