@@ -11,7 +11,7 @@ int main()
     auto put = node->put("greeting", "hello");
     auto got = node->get("greeting");
     if (!put || !got) {
-        std::cerr << got.code().message() << '\n';
+        std::cerr << (put ? got : put).code().message() << '\n';
         return 1;
     }
     std::cout << got.value().text() << '\n';
