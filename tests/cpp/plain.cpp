@@ -97,6 +97,27 @@ TEST(Bytes, AreNumbersIfTheyAreWhole)
         EXPECT_FALSE(bytes(other).number()) << other;
 }
 
+TEST(Calls, SetEachMember)
+{
+    call how;
+    how.keyspace(1).r(2).w(3).pr(4).pw(5).dw(6).view(7).blind(8).flags(9).timeout(10ns).ttl(11ms);
+    const quorate_call &raw = *how.raw();
+    EXPECT_EQ(raw.struct_size, sizeof raw);
+    EXPECT_EQ(raw.keyspace, 1u);
+    EXPECT_EQ(raw.r, 2u);
+    EXPECT_EQ(raw.w, 3u);
+    EXPECT_EQ(raw.pr, 4u);
+    EXPECT_EQ(raw.pw, 5u);
+    EXPECT_EQ(raw.dw, 6u);
+    EXPECT_EQ(raw.view, 7u);
+    EXPECT_EQ(raw.blind, 8u);
+    EXPECT_EQ(raw.flags, 9u);
+    EXPECT_EQ(raw.timeout_ns, 10u);
+    EXPECT_EQ(raw.ttl_ms, 11u);
+    EXPECT_EQ(raw.reserved[0] | raw.reserved[1], 0u);
+    EXPECT_EQ(call().timeout(-1ns).raw()->timeout_ns, 1u) << "0 would be the default";
+}
+
 TEST(Options, RememberTheFirstRefusal)
 {
     options with;
