@@ -100,6 +100,7 @@ TEST(Queue, OpsAreTheRequests)
     }
     EXPECT_EQ(ended[1].value(), "value");
     EXPECT_TRUE(ended[2] && ended[3]);
+    EXPECT_EQ(one.get("new").value(), "value");
     ASSERT_EQ(ended[4].keys().size(), 1u);
     EXPECT_EQ(ended[4].keys()[0], "stays");
     EXPECT_TRUE(ended[5].has_gap() && ended[5].has_more());
