@@ -54,6 +54,8 @@ checked() {
     printf 'valgrind: %s is clean\n' "$1"
 }
 
+"$out/hello"
+"$out/async"
 "$out/conflict"
 "$out/stock"
 "$out/merge_hook"
@@ -63,6 +65,8 @@ checked() {
 "$out/fork"
 mkdir "$scratch/one" "$scratch/two"
 "$out/open" "$scratch/one"
+checked hello
+checked async
 checked conflict
 checked stock
 checked merge_hook

@@ -9,7 +9,7 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 tree=$scratch/moved
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
-program=$source/c-examples/conflict.c
+program=$source/c-examples/conflict.c cxx_program=$source/c-examples/cpp/conflict.cpp
 
 fail() {
     printf 'install: %s\n' "$*" >&2
@@ -58,6 +58,12 @@ linked static "$scratch/pkg-config/static"
     { cat "$scratch/log" >&2; fail 'a program without shared libraries'; }
 linked static "$scratch/pkg-config/wholly-static"
 
+cxx_compile=(c++ -std=c++17 -Wall -Wextra -Werror)
+"${cxx_compile[@]}" -o cpp-shared "$cxx_program" $(pkg-config --cflags --libs quorate)
+linked shared "$scratch/pkg-config/cpp-shared" "$tree/lib"
+"${cxx_compile[@]}" -o cpp-static "$cxx_program" $(pkg-config --cflags --libs quorate-static)
+linked static "$scratch/pkg-config/cpp-static"
+
 # With a second archive of rustc's before ours and behind it: each has to bring its own runtime.
 rustc --edition 2021 --crate-type staticlib -O -o libother.a "$source/tests/install/other.rs"
 "${compile[@]}" -o two-archives "$source/tests/install/two_archives.c" libother.a \
@@ -69,7 +75,7 @@ linked static "$scratch/pkg-config/two-archives-turned"
 
 # cmake_project NAME OPTION…: configures and builds tests/install/CMakeLists.txt.
 cmake_project() {
-    { cmake -S "$source/tests/install" -B "$scratch/$1" -DPROGRAM="$program" "${@:2}" && cmake --build "$scratch/$1"; } \
+    { cmake -S "$source/tests/install" -B "$scratch/$1" -DPROGRAM="$program" -DCXX_PROGRAM="$cxx_program" "${@:2}" && cmake --build "$scratch/$1"; } \
         >"$scratch/log" 2>&1
 }
 
@@ -77,6 +83,7 @@ cmake_project cmake -DCMAKE_PREFIX_PATH="$tree" -DWANTED="${version%.*}" -DBUILD
     { cat "$scratch/log" >&2; fail 'find_package'; }
 for kind in shared static; do linked $kind "$scratch/cmake/$kind"; done
 linked shared "$scratch/cmake/quorate"
+linked shared "$scratch/cmake/cpp"
 patch=${version##*.} minor=${version%.*}
 for refused in 0.0 "$minor.$((patch + 1))" "${minor%.*}.$((${minor#*.} + 1))" "$((${minor%.*} + 1)).0"; do
     ! cmake_project "cmake-$refused" -DCMAKE_PREFIX_PATH="$tree" -DWANTED="$refused" ||
@@ -86,6 +93,7 @@ done
 cmake_project source -DQUORATE_SOURCE="$source" || { cat "$scratch/log" >&2; fail 'FetchContent'; }
 for kind in shared static; do linked $kind "$scratch/source/$kind"; done
 linked static "$scratch/source/quorate"
+linked shared "$scratch/source/cpp"
 
 # A library folder further down, as Debian has it, finds its way back up as well.
 cd "$source"

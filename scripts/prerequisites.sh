@@ -2,18 +2,19 @@
 # Checks the compilers and installs what the tests need beside them. Says everything that is missing at
 # once, and how to get it; installs it by apt where that is possible and we are root.
 #
-#   scripts/prerequisites.sh COMMAND…        the commands needed, of those in the table below
+#   scripts/prerequisites.sh COMMAND…        the commands needed, of those in the table below; or files, by their path
 set -u
 
 RUST_MINIMUM=1.95
 GO_MINIMUM=1.25
 
-# command → Debian package
+# command or file → Debian package
 declare -A PACKAGES=(
     [redis-server]=redis-server [redis-cli]=redis-tools [redis-benchmark]=redis-tools
     [valgrind]=valgrind [gcc]=gcc [g++]=g++ [python3]=python3 [strace]=strace [make]=make
     [cmake]=cmake [pkg-config]=pkg-config [abidiff]=abigail-tools [readelf]=binutils [mandoc]=mandoc
     [mount]=mount [mkfs.ext4]=e2fsprogs [ip]=iproute2 [unshare]=util-linux [nsenter]=util-linux
+    [/usr/include/gtest/gtest.h]=libgtest-dev
 )
 
 problems=()
@@ -52,7 +53,7 @@ missing_packages() {
     local command
     for command in "$@"; do
         [ "$command" != go ] || continue
-        command -v "$command" >/dev/null 2>&1 || printf '%s\n' "${PACKAGES[$command]:-$command}"
+        { [[ $command == /* ]] && [ -f "$command" ]; } || command -v "$command" >/dev/null 2>&1 || printf '%s\n' "${PACKAGES[$command]:-$command}"
     done | sort -u
 }
 

@@ -18,13 +18,14 @@ docs() {
 export -f docs
 
 stage prerequisites 10 scripts/prerequisites.sh gcc g++ redis-server redis-cli redis-benchmark valgrind python3 \
-    mount mkfs.ext4 ip unshare nsenter cmake pkg-config abidiff readelf mandoc go
+    mount mkfs.ext4 ip unshare nsenter cmake pkg-config abidiff readelf mandoc go /usr/include/gtest/gtest.h
 stage format        2  cargo fmt --check
 stage clippy        20 cargo clippy --all-features --all-targets -- -D warnings
 stage tidy          10 cargo test --all-features --test tidy
 stage tests         20 cargo test --all-features --no-fail-fast -- --skip malformed_input_does_no_harm
 stage docs          10 bash -c docs
 stage c-examples    15 scripts/c-examples.sh
+stage cpp           15 scripts/cpp.sh
 stage abi           5  scripts/abi.sh
 stage install       20 scripts/install-check.sh
 stage go            15 scripts/go.sh

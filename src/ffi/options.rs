@@ -179,7 +179,7 @@ const KEYS: &[Key] = &[
     Key(CLIENT_ROLE, "QUORATE_OPT_CLIENT_ROLE", "client-role", Kind::Number(0, 1, YES_NO), "1 with join: hold no data, and coordinate through the members (0)"),
     Key(HINT_BYTES, "QUORATE_OPT_HINT_BYTES", "hint-bytes", Kind::Number(0, u64::MAX, &[]), "bytes of hints kept for replicas that cannot be reached; 0 for none (a tenth of the data, 67108864 at least)"),
     Key(HINT_AGE_S, "QUORATE_OPT_HINT_AGE_S", "hint-age-s", Kind::Number(1, u32::MAX as u64, &[]), "seconds after which a hint is dropped that no acknowledgement counted (10800)"),
-    Key(HINT_RATE, "QUORATE_OPT_HINT_RATE", "hint-rate", Kind::Number(0, u64::MAX, &[]), "bytes a second of hints delivered at most; 0 for no limit (16777216)"),
+    Key(HINT_RATE, "QUORATE_OPT_HINT_RATE", "hint-rate", Kind::Number(0, u64::MAX, &[]), "bytes a second at most of hints and of what is caught up from the log, less while requests turn slow; 0 for no limit (16777216)"),
     Key(REAP_AFTER_S, "QUORATE_OPT_REAP_AFTER_S", "reap-after-s", Kind::Number(0, u32::MAX as u64, &[]), "seconds after which a deleted or expired key is reaped, on proof that nobody can bring back what it deletes; 0 for never (3600; with a member list 0)"),
     Key(DIR, "QUORATE_OPT_DIR", "dir", Kind::Text, "the data directory; none keeps records in memory only"),
     Key(NAME, "QUORATE_OPT_NAME", "name", Kind::Text, "this member's name (A)"),
