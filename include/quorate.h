@@ -189,7 +189,7 @@
 #define QUORATE_OPT_HINT_BYTES 31u
 /* seconds after which a hint is dropped that no acknowledgement counted (10800) */
 #define QUORATE_OPT_HINT_AGE_S 32u
-/* bytes a second of hints delivered at most; 0 for no limit (16777216) */
+/* bytes a second at most of hints and of what is caught up from the log, less while requests turn slow; 0 for no limit (16777216) */
 #define QUORATE_OPT_HINT_RATE 33u
 /* seconds after which a deleted or expired key is reaped, on proof that nobody can bring back what it deletes; 0 for never (3600; with a member list 0) */
 #define QUORATE_OPT_REAP_AFTER_S 34u
