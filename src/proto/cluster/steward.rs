@@ -95,7 +95,7 @@ impl Cluster {
             let slot = next.slot_of(*id).expect("it is of the layout to come");
             let member = next.member(slot);
             report(member).is_some_and(|report| report.version >= next.version() && report.open == 0)
-                && (is_here(member) || planted!("flip_to_absent"))
+                && is_here(member)
         };
         let may_flip = self.receivers.iter().all(is_ready) || planted!("flip_early");
         may_flip.then(|| Step::Flip(topology.version()))

@@ -150,7 +150,7 @@ impl<S: Store> Hints<S> {
         if peers.usable(target) && routes.settles_hints(spot.keyspace, partition, target) {
             return Some(Way::Target(target));
         }
-        if !routes.is_going_for_good(peers.own()) || planted!("leaver_keeps_hints") {
+        if !routes.is_going_for_good(peers.own()) {
             return None;
         }
         let order = routes.fallbacks(partition, &routes.replicas(spot.keyspace, partition), target);
