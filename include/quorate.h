@@ -193,6 +193,8 @@
 #define QUORATE_OPT_HINT_RATE 33u
 /* seconds after which a deleted or expired key is reaped, on proof that nobody can bring back what it deletes; 0 for never (3600; with a member list 0) */
 #define QUORATE_OPT_REAP_AFTER_S 34u
+/* QUORATE_CARRIER_...: what the program moves in mode packet (stream) */
+#define QUORATE_OPT_CARRIER 35u
 /* the data directory; none keeps records in memory only */
 #define QUORATE_OPT_DIR 64u
 /* this member's name (A) */
@@ -223,6 +225,10 @@
 #define QUORATE_MODE_HOST 1u
 /* the host steps the node and moves the bytes between members: quorate_net_rx, quorate_net_tx */
 #define QUORATE_MODE_PACKET 2u
+/* bytes in their order, each once */
+#define QUORATE_CARRIER_STREAM 0u
+/* datagrams as large as the frames, which may be lost, doubled, overtaken or changed */
+#define QUORATE_CARRIER_DATAGRAM 1u
 /* members draw random tokens */
 #define QUORATE_PLACEMENT_TOKENS 1u
 /* even shares, zones kept apart, fewest moves */
@@ -345,14 +351,14 @@
 #define QUORATE_NET_WRITABLE 3u
 /* no bytes of the stream until it is writable */
 #define QUORATE_NET_FULL 4u
-/* the next bytes of the stream */
+/* the next bytes of the stream, or one datagram of it */
 #define QUORATE_FRAME_BYTES 1u
 /* connect a stream to the address in data */
 #define QUORATE_FRAME_CONNECT 2u
 /* end the stream, behind its bytes; it has no name any more */
 #define QUORATE_FRAME_CLOSE 3u
 /* bytes that every frame holds at least */
-#define QUORATE_FRAME_MIN 64u
+#define QUORATE_FRAME_MIN 512u
 
 /* The cluster */
 /* say how the cluster is */
@@ -1776,7 +1782,7 @@ void quorate_node_wake(const struct quorate_node *node);
 
 /**
  * Tells a node in mode packet that another member has opened a stream to it. Its bytes follow by
- * quorate_net_rx, under the name that it is given here.
+ * quorate_net_rx, under the name that it is given here. With datagrams, quorate_net_rx asks for it.
  *
  * Arguments: node; now_ns, wall_ms: as for quorate_node_step; peer: receives the stream's name, which is
  * never used again, or 0.
@@ -1793,13 +1799,16 @@ quorate_status quorate_net_accept(struct quorate_node *node,
                                   uint64_t *peer);
 
 /**
- * Gives a node in mode packet the next bytes of a stream. The next quorate_node_step works on what follows
- * from them.
+ * Gives a node in mode packet the next bytes of a stream, or datagrams. The next quorate_node_step works on
+ * what follows from them.
  *
- * Arguments: node; peer: the stream's name; parts, n_parts: the bytes, in their order; now_ns, wall_ms: as
- * for quorate_node_step.
- * Returns: OK; E_NULL; E_ARG for a part without data; E_STATE in another mode; E_CLOSED if there is no such
- * stream any more, and the bytes are dropped; E_BUSY; E_FORKED; E_POISONED; E_PANIC.
+ * Arguments: node; peer: the stream's name; with datagrams 0, as each says itself where it belongs; parts,
+ * n_parts: the bytes, in their order, or one datagram each; now_ns, wall_ms: as for quorate_node_step.
+ * Returns: OK, also for datagrams that are nothing of ours or were changed; AGAIN for a datagram that opens a
+ * stream: give it again under a name of quorate_net_accept, and send what has that name to where it came
+ * from (best one datagram a call, as those behind it are not looked at); E_NULL; E_ARG for a length that cannot
+ * be; E_STATE in another mode; E_CLOSED if there is no such stream any more, and the bytes are dropped; E_BUSY;
+ * E_FORKED; E_POISONED; E_PANIC.
  * Thread class: C. Blocks: no. Owner: the bytes stay the caller's, who may use them again at once. Since: 0.1.
  */
 QUORATE_API
@@ -1812,7 +1821,7 @@ quorate_status quorate_net_rx(struct quorate_node *node,
                               uint64_t wall_ms);
 
 /**
- * Tells a node in mode packet what has become of a stream.
+ * Tells a node in mode packet what has become of a stream. With datagrams nothing has to be told.
  *
  * Arguments: node; peer: the stream's name, which is over with QUORATE_NET_DOWN; event: QUORATE_NET_...;
  * os_errno: why it is down, or 0; now_ns, wall_ms: as for quorate_node_step.
@@ -1831,7 +1840,8 @@ quorate_status quorate_net_event(struct quorate_node *node,
 
 /**
  * Fills empty frames with what a node in mode packet has to say: many messages in each, all for one stream.
- * Call it after each step until it fills less than it was offered.
+ * A frame of datagrams is one, no larger than cap. Call it after each step until it fills less than it was
+ * offered.
  *
  * Arguments: node; frames, size, capacity: the frames, sizeof(quorate_frame) and how many there are; filled:
  * receives how many were filled.

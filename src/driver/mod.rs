@@ -40,5 +40,5 @@ pub use event_loop::{EventLoop, LoopError, StepOutcome, Wait};
 pub use handle::{Asked, Busy, Completion, Feed, Handle, OwnedOperation, OwnedRequest, PageAsked, Refusal};
 pub use log::{Level, LogSink, Logger};
 pub use options::{DataDir, NodeOptions, OnProgress, OpenError, StoreOptions, Transport, WaitPolicy};
-pub use peer::{ADDRESS_TEXT_MAX, Carrying, Filled, Told, Uncarried};
+pub use peer::{Carrying, Filled, Told, Uncarried};
 pub use watch::Figure;

@@ -69,7 +69,7 @@ pub(super) fn open(options: &NodeOptions, clock: Clock) -> Result<Parts, OpenErr
     let now = clock.now();
     let level = match options.transport {
         Transport::Sockets => Some(sys::EventFd::new().map_err(doing("making an eventfd"))?),
-        Transport::Host => None,
+        Transport::Streams | Transport::Datagrams => None,
     };
     let host = Host::new(options.window, waker.clone(), level);
     let clients = open_clients(options, &mut peers, &host, &poll, now)?;

@@ -61,9 +61,11 @@ pub enum Transport {
     /// The loop, over sockets of its own.
     #[default]
     Sockets,
-    /// The host, by [`EventLoop::net_receive`](super::EventLoop::net_receive) and its like: streams that keep their
+    /// The host, by [`EventLoop::net_receive`](super::EventLoop::net_receive) and its like, as streams that keep their
     /// order. The loop then opens no socket, never waits in a step, and makes no system call in it.
-    Host,
+    Streams,
+    /// The same, as datagrams that may be lost, doubled and overtaken.
+    Datagrams,
 }
 
 /// How the loop waits when nothing is ready.
@@ -96,7 +98,7 @@ pub struct NodeOptions {
     /// Address to listen on for peers, with streams (TCP) and datagrams (UDP); the port may be 0. `None` suits
     /// a cluster of one.
     pub peer: Option<SocketAddr>,
-    /// Who moves the bytes between members. With [`Transport::Host`] there is no address of any kind to listen on, and
+    /// Who moves the bytes between members. Where it is not the loop, there is no address of any kind to listen on, and
     /// the members are a list, whose addresses are those at which the host finds them.
     pub transport: Transport,
     /// Where a node that joins a cluster asks for it: addresses of its members' peer listeners. Asked for ever,

@@ -19,7 +19,7 @@ use mio::{Registry, Token};
 
 use self::book::{Book, Member, Standing};
 use self::carried::Carried;
-pub use self::carried::{ADDRESS_TEXT_MAX, Carrying, Filled, Told, Uncarried};
+pub use self::carried::{Carrying, Filled, Told, Uncarried};
 use super::client::Turn;
 use super::limits::{
     ACCEPT_PAUSE, ACCEPTS_PER_TURN, BACKOFF_MAX, BACKOFF_MIN, HANDSHAKE_TIME_MAX, NODES_MAX, RECORD_TIME_MAX,
@@ -33,6 +33,7 @@ use super::socket::{Found, Inbox, Socket, Stream};
 use super::sys;
 use crate::proto::io::MemberId;
 use crate::proto::limits::PEER_QUEUE_MAX;
+use crate::proto::packet::Channel;
 use crate::proto::session::{Event, Identity, RECORD_MAX, Session, SessionError};
 use crate::proto::time::Instant;
 
@@ -83,6 +84,10 @@ struct Link {
     inbox: Inbox,
     /// What the host calls it, if the host carries it.
     peer: u64,
+    /// Makes a stream of datagrams, if the host carries such.
+    channel: Option<Box<Channel>>,
+    /// The other end of the channel has ended it.
+    ended_there: bool,
     /// When it is given up: the handshake's end, or that of a half received record.
     give_up_at: Instant,
     queued: bool,
@@ -132,7 +137,7 @@ impl Peers {
             listener,
             address,
             first_token,
-            carried: (transport == Transport::Host).then(Carried::default),
+            carried: Carried::new(transport),
             ready: Vec::new(),
             dirty: VecDeque::new(),
             strangers: 0,
@@ -279,6 +284,8 @@ impl Peers {
                 since: turn.now.mono,
                 inbox: Inbox::default(),
                 peer: carried::name(serial, at),
+                channel: None,
+                ended_there: false,
                 give_up_at,
                 queued: false,
                 dirty: false,
@@ -305,11 +312,13 @@ impl Peers {
             member.retry_at = Instant::NEVER;
             return;
         };
-        let connect = || if self.carried.is_some() { Ok(Stream::Carried) } else { Stream::connect(address) };
+        let carried = self.carried.as_ref();
+        let connect = || if carried.is_some() { Ok(Stream::Carried) } else { Stream::connect(address) };
         let begun = connect().and_then(|stream| Ok((stream, nonce()?)));
         let result = match begun {
             Ok((stream, nonce)) => {
-                let mut socket = Socket::new(stream, false);
+                // Datagrams leave without a word of the host that it is connected.
+                let mut socket = Socket::new(stream, carried.is_some_and(Carried::has_datagrams));
                 let identity = Arc::clone(&self.identity);
                 let member = &self.members[number];
                 let wanted = if is_guest || member.standing == Standing::Seed { "" } else { &member.name };
@@ -321,7 +330,7 @@ impl Peers {
         match result {
             Ok(link) => {
                 self.members[number].attempt = link;
-                self.tell_to_connect(link, address);
+                self.tell_to_connect(link, address, turn);
             }
             Err(error) => self.note_trouble(number, &error.to_string(), turn),
         }
@@ -506,7 +515,7 @@ impl Peers {
 
     /// Marks a stream for writing and puts it back.
     fn settle(&mut self, at: u32, mut link: Box<Link>) {
-        if link.socket.can_write() && !link.dirty {
+        if link.has_output() && !link.dirty {
             link.dirty = true;
             self.dirty.push_back(at);
         }
@@ -575,7 +584,7 @@ impl Peers {
                 self.drop_open(number, "it does not keep up with its messages", turn);
             } else {
                 link.session.seal(&frames, &mut link.socket.out);
-                if link.socket.can_write() && !link.dirty {
+                if link.has_output() && !link.dirty {
                     link.dirty = true;
                     self.dirty.push_back(at);
                 }
@@ -607,14 +616,17 @@ impl Peers {
     /// Gives up streams whose time has passed, and dials members whose time has come.
     pub(super) fn handle_timers(&mut self, turn: &mut Turn<'_>) {
         let now = turn.now.mono;
+        self.note_time(now);
         if now < self.timer_at || self.closed || self.is_isolated {
             return;
         }
         self.timer_at = Instant::NEVER;
         for at in self.links.numbers() {
+            self.handle_channel_timer(at, now);
             let Some(link) = self.links.get_mut(at) else { continue };
             if now >= link.give_up_at {
                 let why = match link.role {
+                    Role::Open(_) if link.channel.is_some() => "it does not answer",
                     Role::Open(_) => "a record stays half received",
                     _ => "the handshake took too long",
                 };

@@ -187,12 +187,27 @@ impl Socket {
         self.hung_up
     }
 
+    /// Whether the host cannot move bytes at present.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.blocked
+    }
+
+    /// The bytes that wait to leave.
+    pub(super) fn waiting(&self) -> &[u8] {
+        &self.out[self.sent..]
+    }
+
+    /// The first of the bytes that wait are gone.
+    pub(super) fn pass(&mut self, length: usize) {
+        self.sent += length;
+        self.compact();
+    }
+
     /// Moves bytes that wait to leave into a buffer of the host's; returns how many.
     pub(super) fn write_into(&mut self, into: &mut [u8]) -> usize {
         let length = self.unsent().min(into.len());
-        into[..length].copy_from_slice(&self.out[self.sent..self.sent + length]);
-        self.sent += length;
-        self.compact();
+        into[..length].copy_from_slice(&self.waiting()[..length]);
+        self.pass(length);
         length
     }
 

@@ -42,6 +42,11 @@ pub const MODE_HOST: u64 = 1;
 /// The host steps the node and moves the bytes between members.
 pub const MODE_PACKET: u64 = 2;
 
+/// The host carries streams that keep their order.
+pub const CARRIER_STREAM: u64 = 0;
+/// The host carries datagrams, which may be lost.
+pub const CARRIER_DATAGRAM: u64 = 1;
+
 /// Members draw random tokens.
 pub const PLACEMENT_TOKENS: u64 = 1;
 /// Even shares, zones kept apart, fewest moves.
@@ -81,6 +86,7 @@ const HINT_BYTES: quorate_option = 31;
 const HINT_AGE_S: quorate_option = 32;
 const HINT_RATE: quorate_option = 33;
 const REAP_AFTER_S: quorate_option = 34;
+const CARRIER: quorate_option = 35;
 const DIR: quorate_option = 64;
 const NAME: quorate_option = 65;
 const CLUSTER: quorate_option = 66;
@@ -145,6 +151,7 @@ const ON_OFF: &[(&str, u64)] = &[("off", 0), ("on", 1)];
 const SYNC_WORDS: &[(&str, u64)] = &[("memory", 0), ("interval", 1), ("always", 2)];
 const PLACEMENT_WORDS: &[(&str, u64)] = &[("tokens", PLACEMENT_TOKENS), ("balanced", PLACEMENT_BALANCED)];
 const MODE_WORDS: &[(&str, u64)] = &[("thread", MODE_THREAD), ("host", MODE_HOST), ("packet", MODE_PACKET)];
+const CARRIER_WORDS: &[(&str, u64)] = &[("stream", CARRIER_STREAM), ("datagram", CARRIER_DATAGRAM)];
 
 /// Every option. Numbers are never changed and never used again.
 #[rustfmt::skip]
@@ -183,6 +190,7 @@ const KEYS: &[Key] = &[
     Key(HINT_AGE_S, "QUORATE_OPT_HINT_AGE_S", "hint-age-s", Kind::Number(1, u32::MAX as u64, &[]), "seconds after which a hint is dropped that no acknowledgement counted (10800)"),
     Key(HINT_RATE, "QUORATE_OPT_HINT_RATE", "hint-rate", Kind::Number(0, u64::MAX, &[]), "bytes a second of hints delivered at most; 0 for no limit (16777216)"),
     Key(REAP_AFTER_S, "QUORATE_OPT_REAP_AFTER_S", "reap-after-s", Kind::Number(0, u32::MAX as u64, &[]), "seconds after which a deleted or expired key is reaped, on proof that nobody can bring back what it deletes; 0 for never (3600; with a member list 0)"),
+    Key(CARRIER, "QUORATE_OPT_CARRIER", "carrier", Kind::Number(0, 1, CARRIER_WORDS), "QUORATE_CARRIER_...: what the program moves in mode packet (stream)"),
     Key(DIR, "QUORATE_OPT_DIR", "dir", Kind::Text, "the data directory; none keeps records in memory only"),
     Key(NAME, "QUORATE_OPT_NAME", "name", Kind::Text, "this member's name (A)"),
     Key(CLUSTER, "QUORATE_OPT_CLUSTER", "cluster", Kind::Text, "the cluster's name (quorate)"),
@@ -208,6 +216,12 @@ pub fn constants() -> Vec<Constant> {
             "QUORATE_MODE_PACKET",
             MODE_PACKET,
             "the host steps the node and moves the bytes between members: quorate_net_rx, quorate_net_tx",
+        ),
+        constant("QUORATE_CARRIER_STREAM", CARRIER_STREAM, "bytes in their order, each once"),
+        constant(
+            "QUORATE_CARRIER_DATAGRAM",
+            CARRIER_DATAGRAM,
+            "datagrams as large as the frames, which may be lost, doubled, overtaken or changed",
         ),
         constant("QUORATE_PLACEMENT_TOKENS", PLACEMENT_TOKENS, "members draw random tokens"),
         constant(
@@ -324,7 +338,10 @@ impl quorate_options {
         let own_address = own_address.filter(|_| !self.is_packet());
         let peer = self.text(PEER_ADDR)?.map(str::to_owned).or(own_address);
         if self.is_packet() {
-            options.transport = Transport::Host;
+            options.transport = match self.number(CARRIER) {
+                Some(CARRIER_DATAGRAM) => Transport::Datagrams,
+                _ => Transport::Streams,
+            };
         }
         options.peer = match peer {
             Some(text) => Some(resolve("peer-addr", &text)?),

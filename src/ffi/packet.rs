@@ -2,8 +2,8 @@
 //!
 //! A turn of its loop: what came goes in by `quorate_net_rx`, `quorate_node_step` works on it, and
 //! `quorate_net_tx` fills empty frames until it has none. Nothing is called back, and no function here waits
-//! or makes a system call. The bytes between two members are a stream: in order, each once, until it ends.
-//! The streams are authentic by their own MACs, whatever carries them.
+//! or makes a system call. What is moved are streams, in order and each byte once, or datagrams, of which
+//! the core makes streams. Streams are authentic by their own MACs, whatever carries them.
 
 use super::boundary::{Site, with_node};
 use super::node::{Driver, quorate_node};
@@ -11,7 +11,8 @@ use super::plain::{quorate_bytes, quorate_frame, read_sized, write_if, write_siz
 use super::status::{
     AGAIN, Constant, E_ARG, E_CLOSED, E_NULL, E_OVERLOADED, E_STATE, E_UNSUPPORTED, OK, quorate_status,
 };
-use crate::driver::{ADDRESS_TEXT_MAX, Carrying, EventLoop, Filled, Told, Uncarried};
+use crate::driver::{Carrying, EventLoop, Filled, Told, Uncarried};
+use crate::proto::limits::DATAGRAM_MIN;
 use crate::proto::time::{Instant, Now, WallTime};
 
 const NET_UP: u32 = 1;
@@ -31,14 +32,14 @@ pub fn constants() -> Vec<Constant> {
         constant("QUORATE_NET_DOWN", NET_DOWN, "the stream has ended, or could not be connected"),
         constant("QUORATE_NET_WRITABLE", NET_WRITABLE, "bytes of the stream may be given out again"),
         constant("QUORATE_NET_FULL", NET_FULL, "no bytes of the stream until it is writable"),
-        constant("QUORATE_FRAME_BYTES", FRAME_BYTES, "the next bytes of the stream"),
+        constant("QUORATE_FRAME_BYTES", FRAME_BYTES, "the next bytes of the stream, or one datagram of it"),
         constant("QUORATE_FRAME_CONNECT", FRAME_CONNECT, "connect a stream to the address in data"),
         constant(
             "QUORATE_FRAME_CLOSE",
             FRAME_CLOSE,
             "end the stream, behind its bytes; it has no name any more",
         ),
-        constant("QUORATE_FRAME_MIN", ADDRESS_TEXT_MAX as u32, "bytes that every frame holds at least"),
+        constant("QUORATE_FRAME_MIN", DATAGRAM_MIN as u32, "bytes that every frame holds at least"),
     ]
 }
 
@@ -72,11 +73,12 @@ fn of_uncarried(why: Uncarried) -> quorate_status {
     match why {
         Uncarried::Unknown | Uncarried::Closed => E_CLOSED,
         Uncarried::Overloaded => E_OVERLOADED,
+        Uncarried::Unmet => AGAIN,
     }
 }
 
 /// Tells a node in mode packet that another member has opened a stream to it. Its bytes follow by
-/// quorate_net_rx, under the name that it is given here.
+/// quorate_net_rx, under the name that it is given here. With datagrams, quorate_net_rx asks for it.
 ///
 /// Arguments: node; now_ns, wall_ms: as for quorate_node_step; peer: receives the stream's name, which is
 /// never used again, or 0.
@@ -107,13 +109,16 @@ pub unsafe extern "C" fn quorate_net_accept(
     }
 }
 
-/// Gives a node in mode packet the next bytes of a stream. The next quorate_node_step works on what follows
-/// from them.
+/// Gives a node in mode packet the next bytes of a stream, or datagrams. The next quorate_node_step works on
+/// what follows from them.
 ///
-/// Arguments: node; peer: the stream's name; parts, n_parts: the bytes, in their order; now_ns, wall_ms: as
-/// for quorate_node_step.
-/// Returns: OK; E_NULL; E_ARG for a part without data; E_STATE in another mode; E_CLOSED if there is no such
-/// stream any more, and the bytes are dropped; E_BUSY; E_FORKED; E_POISONED; E_PANIC.
+/// Arguments: node; peer: the stream's name; with datagrams 0, as each says itself where it belongs; parts,
+/// n_parts: the bytes, in their order, or one datagram each; now_ns, wall_ms: as for quorate_node_step.
+/// Returns: OK, also for datagrams that are nothing of ours or were changed; AGAIN for a datagram that opens a
+/// stream: give it again under a name of quorate_net_accept, and send what has that name to where it came
+/// from (best one datagram a call, as those behind it are not looked at); E_NULL; E_ARG for a length that cannot
+/// be; E_STATE in another mode; E_CLOSED if there is no such stream any more, and the bytes are dropped; E_BUSY;
+/// E_FORKED; E_POISONED; E_PANIC.
 /// Thread class: C. Blocks: no. Owner: the bytes stay the caller's, who may use them again at once. Since: 0.1.
 #[unsafe(no_mangle)]
 #[must_use]
@@ -141,7 +146,7 @@ pub unsafe extern "C" fn quorate_net_rx(
     }
 }
 
-/// Tells a node in mode packet what has become of a stream.
+/// Tells a node in mode packet what has become of a stream. With datagrams nothing has to be told.
 ///
 /// Arguments: node; peer: the stream's name, which is over with QUORATE_NET_DOWN; event: QUORATE_NET_...;
 /// os_errno: why it is down, or 0; now_ns, wall_ms: as for quorate_node_step.
@@ -175,7 +180,8 @@ pub unsafe extern "C" fn quorate_net_event(
 }
 
 /// Fills empty frames with what a node in mode packet has to say: many messages in each, all for one stream.
-/// Call it after each step until it fills less than it was offered.
+/// A frame of datagrams is one, no larger than cap. Call it after each step until it fills less than it was
+/// offered.
 ///
 /// Arguments: node; frames, size, capacity: the frames, sizeof(quorate_frame) and how many there are; filled:
 /// receives how many were filled.
@@ -210,7 +216,7 @@ pub unsafe extern "C" fn quorate_net_tx(
                 if known.data.is_null() {
                     return Err(E_NULL);
                 }
-                if known.cap < ADDRESS_TEXT_MAX || known.cap > isize::MAX as usize {
+                if known.cap < DATAGRAM_MIN || known.cap > isize::MAX as usize {
                     return Err(E_ARG);
                 }
                 if known.reserved != [0; 2] || known.flags != 0 {

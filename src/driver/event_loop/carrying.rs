@@ -14,11 +14,12 @@ impl EventLoop {
         self.with_peers(now, Peers::accept)
     }
 
-    /// Takes the next bytes of a stream; nothing of them is needed afterwards. What follows from them is done by the
-    /// next [`EventLoop::step`].
+    /// Takes the next bytes of a stream, or a datagram, whose own name may be 0; nothing of them is needed afterwards. What
+    /// follows from them is done by the next [`EventLoop::step`].
     ///
     /// # Errors
-    /// There is no such stream any more: the bytes are dropped.
+    /// There is no such stream any more, and the bytes are dropped, or [`Uncarried::Unmet`]: the datagram opens a stream
+    /// that is to be accepted first.
     pub fn net_receive(&mut self, now: Now, peer: u64, bytes: &[u8]) -> Result<(), Uncarried> {
         self.with_peers(now, |peers, turn| peers.receive(peer, bytes, turn))
     }
@@ -31,7 +32,7 @@ impl EventLoop {
         self.with_peers(now, |peers, turn| peers.heed(peer, what, turn))
     }
 
-    /// Fills a buffer of the host's, which holds [`ADDRESS_TEXT_MAX`](super::super::ADDRESS_TEXT_MAX) bytes at least,
+    /// Fills a buffer of the host's, which holds [`DATAGRAM_MIN`](crate::proto::limits::DATAGRAM_MIN) bytes at least,
     /// with what it is to carry or to know next; `None` if that is nothing.
     pub fn net_fill(&mut self, into: &mut [u8]) -> Option<Filled> {
         self.peers.fill(into)

@@ -1,15 +1,20 @@
 //! Streams to peers whose bytes the host moves: what it brings, what it fetches, and what it is to know.
 //!
+//! They are streams of the host's own, or datagrams, of which a [`Channel`] makes one.
+//!
 //! Nothing here is called back: the host asks. A stream has a name that is never used again, so that what a host
 //! says too late is about nobody, and not about the next stream in the same place. A connection that the loop wants is
 //! told once, and its end only to a host that knows of it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
 use super::{Cause, Link, Peers, Role, Session, Socket, Stream, nonce};
 use crate::driver::client::Turn;
 use crate::driver::limits::{NODES_MAX, STRANGERS_MAX};
+use crate::driver::options::Transport;
+use crate::proto::packet::{Channel, Datagram};
+use crate::proto::time::Instant;
 
 /// What a buffer of the host's was filled with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +30,7 @@ pub struct Filled {
 /// What a filled buffer says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Told {
-    /// Bytes of the stream, to be carried in their order.
+    /// Bytes of the stream, to be carried in their order; or one datagram of it.
     Bytes,
     /// A stream is wanted, to the address that stands in the buffer.
     Connect,
@@ -55,13 +60,20 @@ pub enum Uncarried {
     Overloaded,
     /// The node takes none: it is stopped or cut off, or its streams are sockets of its own.
     Closed,
+    /// The datagram opens a stream, which is to be accepted and then named with it.
+    Unmet,
 }
 
 /// What the host is to know, in the order in which it happened.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Carried {
     waiting: VecDeque<News>,
     serial: u32,
+    has_datagrams: bool,
+    /// The channels of datagrams, by their numbers.
+    channels: BTreeMap<u64, u32>,
+    /// When the host last said what time it is.
+    now: Instant,
 }
 
 #[derive(Debug)]
@@ -71,6 +83,21 @@ enum News {
 }
 
 impl Carried {
+    /// `None` where the loop has sockets.
+    pub(super) fn new(transport: Transport) -> Option<Carried> {
+        (transport != Transport::Sockets).then(|| Carried {
+            waiting: VecDeque::new(),
+            serial: 0,
+            has_datagrams: transport == Transport::Datagrams,
+            channels: BTreeMap::new(),
+            now: Instant::ZERO,
+        })
+    }
+
+    pub(super) fn has_datagrams(&self) -> bool {
+        self.has_datagrams
+    }
+
     pub(super) fn next_serial(&mut self) -> u32 {
         self.serial = self.serial.wrapping_add(1);
         self.serial
@@ -82,8 +109,15 @@ pub(super) fn name(serial: u32, at: u32) -> u64 {
     u64::from(serial) << 32 | u64::from(at)
 }
 
-/// Bytes that any address fits into, as text.
-pub const ADDRESS_TEXT_MAX: usize = 64;
+impl Link {
+    /// Whether there is something to write, and somebody who takes it.
+    pub(super) fn has_output(&self) -> bool {
+        match &self.channel {
+            Some(channel) => !self.socket.is_blocked() && channel.has_output(self.socket.unsent()),
+            None => self.socket.can_write(),
+        }
+    }
+}
 
 impl Peers {
     /// Whether the host moves the bytes.
@@ -107,13 +141,17 @@ impl Peers {
         at.and_then(|at| self.links.get_mut(at)).map(|link| link.peer).ok_or(Uncarried::Overloaded)
     }
 
-    /// Takes the next bytes of a stream. Nothing of them is needed afterwards.
+    /// Takes the next bytes of a stream, or one datagram. Nothing of them is needed afterwards.
     pub(in crate::driver) fn receive(
         &mut self,
         peer: u64,
         bytes: &[u8],
         turn: &mut Turn<'_>,
     ) -> Result<(), Uncarried> {
+        self.note_time(turn.now.mono);
+        if self.carried.as_ref().is_some_and(Carried::has_datagrams) {
+            return self.receive_datagram(peer, bytes, turn);
+        }
         let (at, mut link) = self.take_named(peer)?;
         self.news = true;
         match self.feed(at, &mut link, bytes, turn) {
@@ -123,6 +161,69 @@ impl Peers {
         Ok(())
     }
 
+    fn receive_datagram(&mut self, peer: u64, bytes: &[u8], turn: &mut Turn<'_>) -> Result<(), Uncarried> {
+        let key = self.identity.keys.session;
+        // What is not ours, or was changed on its way, is as good as lost.
+        let Some(datagram) = Datagram::read(&key, bytes) else { return Ok(()) };
+        let known =
+            self.carried.as_ref().and_then(|carried| carried.channels.get(&datagram.channel).copied());
+        let (at, mut link) = match known.and_then(|at| Some((at, self.links.take(at)?))) {
+            Some(found) => found,
+            None if !datagram.opens() => return Err(Uncarried::Unknown),
+            None if peer == 0 => return Err(Uncarried::Unmet),
+            None => self.take_named(peer)?,
+        };
+        if known.is_none() && link.channel.is_none() {
+            link.channel = Some(Box::new(Channel::accept(&datagram, &key, turn.now.mono)));
+            if let Some(carried) = &mut self.carried {
+                carried.channels.insert(datagram.channel, at);
+            }
+        }
+        let Some(mut channel) = link.channel.take() else {
+            self.links.put_back(at, link);
+            return Err(Uncarried::Unknown);
+        };
+        self.news = true;
+        let mut fed = Ok(());
+        let came = channel.handle(turn.now.mono, &datagram, &mut |bytes| {
+            if fed.is_ok() {
+                fed = self.feed(at, &mut link, bytes, turn);
+            }
+        });
+        link.socket.pass(came.released);
+        self.timer_at = self.timer_at.min(channel.deadline());
+        link.channel = Some(channel);
+        match fed {
+            Err(cause) => self.drop_link(at, link, cause, turn),
+            Ok(()) if came.ended => {
+                link.ended_there = true;
+                self.drop_link(at, link, Cause::broke("the other end closed the connection"), turn);
+            }
+            Ok(()) => self.settle(at, link),
+        }
+        Ok(())
+    }
+
+    /// The time that the host last told.
+    pub(super) fn note_time(&mut self, now: Instant) {
+        self.carried.iter_mut().for_each(|carried| carried.now = now);
+    }
+
+    /// Does what time has come for at a stream of datagrams. One whose other end is silent is given up at once.
+    pub(super) fn handle_channel_timer(&mut self, at: u32, now: Instant) {
+        let Some(link) = self.links.get_mut(at) else { return };
+        let Some(channel) = &mut link.channel else { return };
+        if now >= channel.deadline() && channel.handle_timeout(now).is_err() {
+            link.give_up_at = now;
+            return;
+        }
+        self.timer_at = self.timer_at.min(channel.deadline());
+        if link.has_output() && !link.dirty {
+            link.dirty = true;
+            self.dirty.push_back(at);
+        }
+    }
+
     /// Takes what the host says of a stream.
     pub(in crate::driver) fn heed(
         &mut self,
@@ -130,6 +231,7 @@ impl Peers {
         what: Carrying,
         turn: &mut Turn<'_>,
     ) -> Result<(), Uncarried> {
+        self.note_time(turn.now.mono);
         let (at, mut link) = self.take_named(peer)?;
         match what {
             Carrying::Up | Carrying::Writable => link.socket.set_blocked(false),
@@ -158,19 +260,27 @@ impl Peers {
     }
 
     /// Fills a buffer with what the host is to carry or to know next, with as much of one stream as it holds. Streams
-    /// take turns. The buffer holds [`ADDRESS_TEXT_MAX`] bytes at least.
+    /// take turns. The buffer holds [`DATAGRAM_MIN`] bytes at least.
     pub(in crate::driver) fn fill(&mut self, into: &mut [u8]) -> Option<Filled> {
         if let Some(news) = self.carried.as_mut()?.waiting.pop_front() {
             return Some(self.tell(news, into));
         }
+        let now = self.carried.as_ref()?.now;
         while let Some(at) = self.dirty.pop_front() {
             let Some(link) = self.links.get_mut(at) else { continue };
             link.dirty = false;
-            if !link.socket.can_write() {
+            if !link.has_output() {
                 continue;
             }
-            let length = link.socket.write_into(into);
-            if link.socket.can_write() {
+            let length = match &mut link.channel {
+                Some(channel) => {
+                    let length = channel.fill(now, link.socket.waiting(), into);
+                    self.timer_at = self.timer_at.min(channel.deadline());
+                    length
+                }
+                None => link.socket.write_into(into),
+            };
+            if link.has_output() {
                 link.dirty = true;
                 self.dirty.push_back(at);
             }
@@ -200,27 +310,45 @@ impl Peers {
     }
 
     /// The loop has begun to connect: the host is to do it.
-    pub(super) fn tell_to_connect(&mut self, link: Option<u32>, address: SocketAddr) {
-        let link = link.and_then(|at| self.links.get_mut(at));
-        if let (Some(carried), Some(link)) = (&mut self.carried, link) {
-            carried.waiting.push_back(News::Connect { peer: link.peer, address });
+    pub(super) fn tell_to_connect(&mut self, link: Option<u32>, address: SocketAddr, turn: &mut Turn<'_>) {
+        let Some(carried) = &mut self.carried else { return };
+        let Some((at, link)) = link.and_then(|at| Some((at, self.links.get_mut(at)?))) else { return };
+        carried.waiting.push_back(News::Connect { peer: link.peer, address });
+        if carried.has_datagrams {
+            // A session's nonce is random, secret to nobody, and never used again: so is its first half.
+            let id = link.session.number();
+            let channel = Channel::open(id, &self.identity.keys.session, turn.now.mono);
+            carried.channels.insert(id, at);
+            link.channel = Some(Box::new(channel));
+            link.dirty = true;
+            self.dirty.push_back(at);
         }
     }
 
     /// A stream has ended here: the host is to end it, if it knows of it.
     pub(super) fn tell_of_end(&mut self, mut link: Box<Link>) {
         let Some(carried) = &mut self.carried else { return };
+        if let Some(channel) = &link.channel {
+            carried.channels.remove(&channel.id());
+        }
         let is_untold = |news: &News| matches!(news, News::Connect { peer, .. } if *peer == link.peer);
         if let Some(at) = carried.waiting.iter().position(is_untold) {
             carried.waiting.remove(at);
         } else if !link.socket.has_hung_up() {
-            let mut last = Vec::new();
-            // Of a handshake that failed, the reason that is given to the other end.
-            if !link.session.is_established() && link.socket.can_write() {
-                last.resize(link.socket.unsent(), 0);
-                link.socket.write_into(&mut last);
-            }
+            let last = if link.ended_there { Vec::new() } else { last_words(&mut link) };
             carried.waiting.push_back(News::Close { peer: link.peer, last });
         }
     }
+}
+
+/// What is still said on a stream that ends: of a handshake that failed, the reason that is given to the other end; of
+/// datagrams, that it is over.
+fn last_words(link: &mut Link) -> Vec<u8> {
+    if let Some(channel) = &mut link.channel {
+        return channel.last_words(link.socket.waiting());
+    }
+    if link.session.is_established() || !link.socket.can_write() {
+        return Vec::new();
+    }
+    link.socket.waiting().to_vec()
 }
