@@ -2,7 +2,7 @@
  * quorate: an always-writable, replicated key-value store that a program links.
  *
  * Life of a node: quorate_options_new, quorate_node_open, then quorate_node_start (mode thread) or a loop
- * of yours around quorate_node_step (mode host); requests; quorate_node_stop; the last quorate_reap;
+ * of yours around quorate_node_step (mode host and packet); requests; quorate_node_stop; the last quorate_reap;
  * quorate_node_free. An accepted request has exactly one completion, a refused one has none; a change feed
  * (quorate_watch) has one for each page, marked QUORATE_N_MORE, and exactly one last.
  *
@@ -193,6 +193,8 @@
 #define QUORATE_OPT_HINT_RATE 33u
 /* seconds after which a deleted or expired key is reaped, on proof that nobody can bring back what it deletes; 0 for never (3600; with a member list 0) */
 #define QUORATE_OPT_REAP_AFTER_S 34u
+/* QUORATE_CARRIER_...: what the program moves in mode packet (stream) */
+#define QUORATE_OPT_CARRIER 35u
 /* the data directory; none keeps records in memory only */
 #define QUORATE_OPT_DIR 64u
 /* this member's name (A) */
@@ -221,6 +223,12 @@
 #define QUORATE_MODE_THREAD 0u
 /* the host polls one descriptor and calls quorate_node_step */
 #define QUORATE_MODE_HOST 1u
+/* the host steps the node and moves the bytes between members: quorate_net_rx, quorate_net_tx */
+#define QUORATE_MODE_PACKET 2u
+/* bytes in their order, each once */
+#define QUORATE_CARRIER_STREAM 0u
+/* datagrams as large as the frames, which may be lost, doubled, overtaken or changed */
+#define QUORATE_CARRIER_DATAGRAM 1u
 /* members draw random tokens */
 #define QUORATE_PLACEMENT_TOKENS 1u
 /* even shares, zones kept apart, fewest moves */
@@ -333,6 +341,24 @@
 /* Change feeds */
 /* to quorate_watch: every partition of which the node holds a copy */
 #define QUORATE_PARTITION_ALL 4294967295u
+
+/* Bytes that the program moves */
+/* the stream that was asked for is connected */
+#define QUORATE_NET_UP 1u
+/* the stream has ended, or could not be connected */
+#define QUORATE_NET_DOWN 2u
+/* bytes of the stream may be given out again */
+#define QUORATE_NET_WRITABLE 3u
+/* no bytes of the stream until it is writable */
+#define QUORATE_NET_FULL 4u
+/* the next bytes of the stream, or one datagram of it */
+#define QUORATE_FRAME_BYTES 1u
+/* connect a stream to the address in data */
+#define QUORATE_FRAME_CONNECT 2u
+/* end the stream, behind its bytes; it has no name any more */
+#define QUORATE_FRAME_CLOSE 3u
+/* bytes that every frame holds at least */
+#define QUORATE_FRAME_MIN 512u
 
 /* The cluster */
 /* say how the cluster is */
@@ -752,6 +778,40 @@ typedef int32_t (*quorate_merge)(void *user,
                                  size_t *len);
 
 /**
+ * An empty frame of the program's, and what the library has filled it with.
+ */
+typedef struct quorate_frame {
+  /**
+   * Where to write: the program's, before and after.
+   */
+  uint8_t *data;
+  /**
+   * How many bytes there are, QUORATE_FRAME_MIN at least.
+   */
+  size_t cap;
+  /**
+   * Receives how many were written.
+   */
+  size_t len;
+  /**
+   * Receives the name of the stream.
+   */
+  uint64_t peer;
+  /**
+   * Receives QUORATE_FRAME_...
+   */
+  uint32_t kind;
+  /**
+   * Zero.
+   */
+  uint32_t flags;
+  /**
+   * Zero.
+   */
+  uint64_t reserved[2];
+} quorate_frame;
+
+/**
  * An order to the cluster: to look at it, or to change it.
  */
 typedef struct quorate_order {
@@ -1148,7 +1208,8 @@ quorate_status quorate_node_start(struct quorate_node *node,
  * Stops a node: takes nothing more, ends what is in flight, brings the store to disk. Every accepted
  * request then has its completion, E_CLOSED (writes with UNCERTAIN) if it had no other; reap them.
  *
- * Arguments: node; timeout_ns: how long requests in flight may still take.
+ * Arguments: node; timeout_ns: how long requests in flight may still take; in mode packet they end at once, as
+ * nobody moves bytes meanwhile.
  * Returns: OK; E_NULL; E_STATE if it is stopped; E_IO if the store could not be brought to disk; E_BUSY
  * if another thread drives it; E_FORKED; E_PANIC.
  * Thread class: D. Blocks: yes, for the timeout and a disk sync. Owner: nothing changes hands. Since: 0.1.
@@ -1292,10 +1353,12 @@ QUORATE_API void quorate_completions_clear(struct quorate_completion *array, siz
  * never read it; the library does.
  *
  * Arguments: node.
- * Returns: the descriptor, the same for the node's life; E_NULL or E_FORKED, which are below 0.
+ * Returns: the descriptor, the same for the node's life; E_NULL, E_FORKED, or E_STATE in mode packet, which
+ * has none, all below 0.
  * Thread class: B. Blocks: no. Owner: the library. Since: 0.1.
  */
-QUORATE_API int quorate_completion_fd(const struct quorate_node *node);
+QUORATE_API
+int quorate_completion_fd(const struct quorate_node *node);
 
 /**
  * Waits until there is a completion.
@@ -1682,19 +1745,20 @@ int quorate_node_fd(const struct quorate_node *node);
  *
  * Arguments: node.
  * Returns: nanoseconds of CLOCK_MONOTONIC; 0 for now, also while another thread steps; UINT64_MAX for
- * when the descriptor is readable, and for a node that cannot be stepped.
+ * when the descriptor is readable, and for a node that cannot be stepped. In mode packet there is no
+ * descriptor: it is 0 after each submission, quorate_net_rx and quorate_net_event that give work.
  * Thread class: C. Blocks: no. Owner: nothing changes hands. Since: 0.1.
  */
 QUORATE_API
 uint64_t quorate_node_deadline(const struct quorate_node *node);
 
 /**
- * One turn of a node in mode host: reads and writes sockets, takes submitted requests, completes what
- * has ended. Never waits.
+ * One turn of a node in mode host or packet: reads and writes sockets, takes submitted requests, completes
+ * what has ended. Never waits; in mode packet, with records in memory, it makes no system call.
  *
  * Arguments: node; now_ns: CLOCK_MONOTONIC; wall_ms: milliseconds since the Unix epoch; budget: sockets
  * and requests to handle at most, 0 for no bound; more: may be NULL, receives 1 if work is left, else 0.
- * Returns: OK; E_NULL; E_STATE in another mode; E_BUSY if another thread steps; E_CLOSED once it is
+ * Returns: OK; E_NULL; E_STATE in mode thread; E_BUSY if another thread steps; E_CLOSED once it is
  * stopped; E_IO if the loop cannot go on; E_FORKED; E_POISONED; E_PANIC.
  * Thread class: C. Blocks: no. Owner: nothing changes hands. Since: 0.1.
  */
@@ -1707,13 +1771,93 @@ quorate_status quorate_node_step(struct quorate_node *node,
                                  uint32_t *more);
 
 /**
- * Makes the descriptor of a node readable, or the library's thread turn once.
+ * Makes the descriptor of a node readable, or the library's thread turn once. In mode packet nobody waits.
  *
  * Arguments: node; NULL and a forked child's are ignored.
  * Returns: nothing.
  * Thread class: B, and async-signal-safe. Blocks: no. Owner: nothing changes hands. Since: 0.1.
  */
-QUORATE_API void quorate_node_wake(const struct quorate_node *node);
+QUORATE_API
+void quorate_node_wake(const struct quorate_node *node);
+
+/**
+ * Tells a node in mode packet that another member has opened a stream to it. Its bytes follow by
+ * quorate_net_rx, under the name that it is given here. With datagrams, quorate_net_rx asks for it.
+ *
+ * Arguments: node; now_ns, wall_ms: as for quorate_node_step; peer: receives the stream's name, which is
+ * never used again, or 0.
+ * Returns: OK; E_NULL; E_STATE in another mode; E_OVERLOADED if too many streams have not proved
+ * themselves, or the frames that tell of their ends are not fetched; E_CLOSED if the node is stopped or cut
+ * off; E_BUSY; E_FORKED; E_POISONED; E_PANIC. Unless it is OK, end the stream.
+ * Thread class: C. Blocks: no. Owner: nothing changes hands. Since: 0.1.
+ */
+QUORATE_API
+QUORATE_NODISCARD
+quorate_status quorate_net_accept(struct quorate_node *node,
+                                  uint64_t now_ns,
+                                  uint64_t wall_ms,
+                                  uint64_t *peer);
+
+/**
+ * Gives a node in mode packet the next bytes of a stream, or datagrams. The next quorate_node_step works on
+ * what follows from them.
+ *
+ * Arguments: node; peer: the stream's name; with datagrams 0, as each says itself where it belongs; parts,
+ * n_parts: the bytes, in their order, or one datagram each; now_ns, wall_ms: as for quorate_node_step.
+ * Returns: OK, also for datagrams that are nothing of ours or were changed; AGAIN for a datagram that opens a
+ * stream: give it again under a name of quorate_net_accept, and send what has that name to where it came
+ * from (best one datagram a call, as those behind it are not looked at); E_NULL; E_ARG for a length that cannot
+ * be; E_STATE in another mode; E_CLOSED if there is no such stream any more, and the bytes are dropped; E_BUSY;
+ * E_FORKED; E_POISONED; E_PANIC.
+ * Thread class: C. Blocks: no. Owner: the bytes stay the caller's, who may use them again at once. Since: 0.1.
+ */
+QUORATE_API
+QUORATE_NODISCARD
+quorate_status quorate_net_rx(struct quorate_node *node,
+                              uint64_t peer,
+                              const struct quorate_bytes *parts,
+                              size_t n_parts,
+                              uint64_t now_ns,
+                              uint64_t wall_ms);
+
+/**
+ * Tells a node in mode packet what has become of a stream. With datagrams nothing has to be told.
+ *
+ * Arguments: node; peer: the stream's name, which is over with QUORATE_NET_DOWN; event: QUORATE_NET_...;
+ * os_errno: why it is down, or 0; now_ns, wall_ms: as for quorate_node_step.
+ * Returns: OK; E_NULL; E_UNSUPPORTED for an event that is not known; E_STATE in another mode; E_CLOSED if
+ * there is no such stream any more; E_BUSY; E_FORKED; E_POISONED; E_PANIC.
+ * Thread class: C. Blocks: no. Owner: nothing changes hands. Since: 0.1.
+ */
+QUORATE_API
+QUORATE_NODISCARD
+quorate_status quorate_net_event(struct quorate_node *node,
+                                 uint64_t peer,
+                                 uint32_t event,
+                                 int32_t os_errno,
+                                 uint64_t now_ns,
+                                 uint64_t wall_ms);
+
+/**
+ * Fills empty frames with what a node in mode packet has to say: many messages in each, all for one stream.
+ * A frame of datagrams is one, no larger than cap. Call it after each step until it fills less than it was
+ * offered.
+ *
+ * Arguments: node; frames, size, capacity: the frames, sizeof(quorate_frame) and how many there are; filled:
+ * receives how many were filled.
+ * Returns: OK; AGAIN if there is nothing to say; E_NULL; E_ARG for a frame below QUORATE_FRAME_MIN bytes or
+ * a size below that of the first release; E_UNSUPPORTED for a frame that is larger than this library knows
+ * and not zero there; E_STATE in another mode; E_CLOSED once it is stopped; E_BUSY; E_FORKED; E_POISONED;
+ * E_PANIC. The first `filled` frames are filled in any case.
+ * Thread class: C. Blocks: no. Owner: frames and their data stay the caller's. Since: 0.1.
+ */
+QUORATE_API
+QUORATE_NODISCARD
+quorate_status quorate_net_tx(struct quorate_node *node,
+                              struct quorate_frame *frames,
+                              size_t size,
+                              size_t capacity,
+                              size_t *filled);
 
 /**
  * Submits an order: to look at the cluster, or to change it. A change is staged first; a plan says what all

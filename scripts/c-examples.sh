@@ -61,6 +61,8 @@ checked() {
 "$out/merge_hook"
 "$out/poll_loop"
 "$out/watch"
+"$out/packet_memory"
+"$out/packet_udp"
 "$out/cluster_admin" >/dev/null
 "$out/fork"
 mkdir "$scratch/one" "$scratch/two"
@@ -72,5 +74,7 @@ checked stock
 checked merge_hook
 checked poll_loop
 checked watch
+checked packet_memory
+checked packet_udp
 checked cluster_admin
 checked open "$scratch/two"

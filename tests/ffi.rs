@@ -22,6 +22,8 @@ mod counters;
 mod feed;
 #[path = "ffi/merge.rs"]
 mod merge;
+#[path = "ffi/packet.rs"]
+mod packet;
 #[path = "ffi/scan.rs"]
 mod scan;
 #[path = "ffi/sets.rs"]
@@ -218,6 +220,7 @@ fn every_null_is_refused() {
         check("quorate_result_text", quorate_result_text(null(), 0, null_mut()));
         check("quorate_node_step", quorate_node_step(null_mut(), 0, 0, 0, &mut more));
         assert_eq!(more, 0);
+        packet::nulls(&mut check);
 
         // Those that have no status take NULL as nothing.
         assert_eq!(quorate_node_state(null()), 0);

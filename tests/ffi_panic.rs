@@ -17,6 +17,7 @@ use quorate::ffi::host_loop::*;
 use quorate::ffi::merge::quorate_merge_register;
 use quorate::ffi::node::*;
 use quorate::ffi::options::*;
+use quorate::ffi::packet::*;
 use quorate::ffi::plain::*;
 use quorate::ffi::requests::*;
 use quorate::ffi::scan::*;
@@ -27,7 +28,7 @@ const NONE: quorate_bytes = quorate_bytes::EMPTY;
 const SIZE: usize = size_of::<quorate_completion>();
 const STATE_POISONED: u32 = 5;
 /// The row after the last function: the library's thread.
-const LOOP_THREAD: u32 = 54;
+const LOOP_THREAD: u32 = 58;
 
 static PRINTED: AtomicU32 = AtomicU32::new(0);
 
@@ -132,6 +133,12 @@ unsafe fn call(name: &str, node: *mut quorate_node, o: *mut quorate_options) -> 
             "quorate_result_member" => quorate_result_member(null(), 0, &mut zeroed(), SIZE / 2),
             "quorate_result_text" => quorate_result_text(null(), 0, &mut zeroed()),
             "quorate_node_step" => quorate_node_step(node, 1, 1, 1, null_mut()),
+            "quorate_net_accept" => quorate_net_accept(node, 1, 1, &mut figure),
+            "quorate_net_rx" => quorate_net_rx(node, 1, &k, 1, 1, 1),
+            "quorate_net_event" => quorate_net_event(node, 1, 1, 0, 1, 1),
+            "quorate_net_tx" => {
+                quorate_net_tx(node, &mut zeroed(), size_of::<quorate_frame>(), 1, &mut count)
+            }
             "quorate_node_deadline" => {
                 assert_eq!(quorate_node_deadline(node), u64::MAX);
                 return None;

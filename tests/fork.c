@@ -44,8 +44,11 @@ static void refused(quorate_options *options, quorate_node *node)
     char text[64];
     size_t n = 7;
     uint32_t more = 7;
+    uint64_t peer = 7;
+    quorate_frame frame;
 
     memset(&end, 0, sizeof end);
+    memset(&frame, 0, sizeof frame);
     memset(&op, 0, sizeof op);
     op.kind = QUORATE_OP_GET;
     op.key = bytes("k");
@@ -100,6 +103,11 @@ static void refused(quorate_options *options, quorate_node *node)
     EXPECT(quorate_node_fd(node) == QUORATE_E_FORKED);
     EXPECT(quorate_node_deadline(node) == UINT64_MAX);
     EXPECT(quorate_node_step(node, 0, 0, 0, &more) == QUORATE_E_FORKED && more == 0);
+    EXPECT(quorate_net_accept(node, 0, 0, &peer) == QUORATE_E_FORKED && peer == 0);
+    EXPECT(quorate_net_rx(node, 1, &none, 1, 0, 0) == QUORATE_E_FORKED);
+    EXPECT(quorate_net_event(node, 1, QUORATE_NET_UP, 0, 0, 0) == QUORATE_E_FORKED);
+    n = 7;
+    EXPECT(quorate_net_tx(node, &frame, sizeof frame, 1, &n) == QUORATE_E_FORKED && n == 0);
     quorate_node_wake(node);
     quorate_completions_clear(&end, sizeof end, 1);
 

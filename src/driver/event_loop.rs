@@ -5,7 +5,10 @@
 //! something to say, once. So everything that arrived together is one batch: one write to the log, one
 //! record and one system call for each peer, one for each client, however many operations it was.
 
+mod carrying;
+
 use core::fmt;
+use core::time::Duration;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
@@ -291,10 +294,15 @@ impl EventLoop {
     /// # Errors
     /// As [`EventLoop::run`].
     pub fn step(&mut self, now: Now, budget: u32) -> Result<StepOutcome, LoopError> {
+        let budget = if budget == 0 { usize::MAX } else { budget as usize };
+        if self.peers.is_carried() {
+            // Nothing is polled, and nobody sleeps in the kernel whom a submission would have to wake.
+            self.work(now, budget)?;
+            return Ok(StepOutcome { more: self.has_work(now.mono), stopped: self.phase == Phase::Stopped });
+        }
         self.host.end_sleep();
         wait::look(&mut self.poll, &mut self.events)
             .map_err(|error| LoopError(format!("polling: {error}")))?;
-        let budget = if budget == 0 { usize::MAX } else { budget as usize };
         self.work(now, budget)?;
         // The announcement comes last: from here on every submission wakes the host.
         let more = self.has_work(now.mono) || !self.host.prepare_sleep();
@@ -476,6 +484,8 @@ impl EventLoop {
     /// Goes on with a shutdown, if one was requested.
     fn advance_phase(&mut self, now: Now) -> Result<(), LoopError> {
         let Some(grace) = self.host.stop_requested() else { return Ok(()) };
+        // Who moves the bytes waits for us to stop: nothing more comes.
+        let grace = if self.peers.is_carried() { Duration::ZERO } else { grace };
         match self.phase {
             Phase::Serving => {
                 self.log.log(Level::Info, "node", format_args!("stopping"));

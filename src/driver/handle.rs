@@ -8,7 +8,6 @@ use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
 use std::collections::BTreeMap;
-use std::io;
 use std::os::fd::RawFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 
@@ -267,16 +266,17 @@ impl Wake for LoopWaker {
     }
 }
 
-/// The completion descriptor. Shared, so that its number lives as long as any handle.
-struct Level(Arc<EventFd>);
+/// The completion descriptor, if there is one. Shared, so that its number lives as long as any handle.
+#[derive(Clone)]
+struct Level(Option<Arc<EventFd>>);
 
 impl Signal for Level {
     fn raise(&self) {
-        self.0.raise();
+        self.0.iter().for_each(|level| level.raise());
     }
 
     fn clear(&self) {
-        self.0.clear();
+        self.0.iter().for_each(|level| level.clear());
     }
 }
 
@@ -285,7 +285,7 @@ struct Shared {
     submitter: Submitter<Submission, LoopWaker>,
     reaper: Mutex<Reaper<Completion, Level>>,
     window: Window,
-    level: Arc<EventFd>,
+    level: Level,
     /// 0, or the grace of a requested stop in milliseconds and 1.
     stop: AtomicU64,
     reload: AtomicBool,
@@ -408,9 +408,9 @@ impl Handle {
     }
 
     /// Waits until there is a completion to reap, at most for `timeout` (`None` is for ever). Returns
-    /// whether there may be one.
+    /// whether there may be one; without a descriptor false, at once.
     pub fn wait(&self, timeout: Option<Duration>) -> bool {
-        sys::wait_readable(self.shared.level.fd(), timeout).unwrap_or(false)
+        self.completion_fd().is_some_and(|fd| sys::wait_readable(fd, timeout).unwrap_or(false))
     }
 
     /// Requests that were taken and whose completion was not reaped yet.
@@ -419,9 +419,10 @@ impl Handle {
     }
 
     /// An eventfd that is readable exactly while [`Handle::reap`] would return something. Poll it, level
-    /// triggered; never read it. Valid as long as any clone of the handle.
-    pub fn completion_fd(&self) -> RawFd {
-        self.shared.level.fd()
+    /// triggered; never read it. Valid as long as any clone of the handle. `None` where the host moves all bytes: it
+    /// does not sleep in the kernel for us, and reaping makes no system call.
+    pub fn completion_fd(&self) -> Option<RawFd> {
+        self.shared.level.0.as_ref().map(|level| level.fd())
     }
 
     /// A figure of the node's store, as of a second ago or, while nothing happens, of the last turn.
@@ -474,12 +475,12 @@ pub(super) struct Host {
 const HOST: u64 = u32::MAX as u64;
 
 impl Host {
-    /// The loop's side, for `window` requests at one time.
-    pub(super) fn new(window: usize, waker: LoopWaker) -> io::Result<Host> {
+    /// The loop's side, for `window` requests at one time, with a descriptor to tell of completions or without.
+    pub(super) fn new(window: usize, waker: LoopWaker, level: Option<EventFd>) -> Host {
         let capacity = window.clamp(1, WINDOW_MAX).next_power_of_two();
-        let level = Arc::new(EventFd::new()?);
+        let level = Level(level.map(Arc::new));
         let (submitter, intake) = queue::submissions(capacity, waker);
-        let (completer, reaper) = queue::completions(capacity, Level(Arc::clone(&level)));
+        let (completer, reaper) = queue::completions(capacity, level.clone());
         let shared = Arc::new(Shared {
             submitter,
             reaper: Mutex::new(reaper),
@@ -492,7 +493,7 @@ impl Host {
             followed: Mutex::default(),
         });
         let (destinations, free, subscriptions) = (Vec::new(), Vec::new(), Subscriptions::default());
-        Ok(Host { shared, intake, completer, destinations, free, subscriptions })
+        Host { shared, intake, completer, destinations, free, subscriptions }
     }
 
     pub(super) fn handle(&self) -> Handle {

@@ -39,5 +39,6 @@ mod whole_file;
 pub use event_loop::{EventLoop, LoopError, StepOutcome, Wait};
 pub use handle::{Asked, Busy, Completion, Feed, Handle, OwnedOperation, OwnedRequest, PageAsked, Refusal};
 pub use log::{Level, LogSink, Logger};
-pub use options::{DataDir, NodeOptions, OnProgress, OpenError, StoreOptions, WaitPolicy};
+pub use options::{DataDir, NodeOptions, OnProgress, OpenError, StoreOptions, Transport, WaitPolicy};
+pub use peer::{Carrying, Filled, Told, Uncarried};
 pub use watch::Figure;

@@ -16,7 +16,7 @@ use super::handle::{Host, LoopWaker};
 use super::limits::{LISTENERS_MAX, PORTS_TRIED, RESERVED_FILES};
 use super::listener::Listener;
 use super::log::{Level, Logger};
-use super::options::{DataDir, NodeOptions, OnProgress, OpenError, StoreOptions};
+use super::options::{DataDir, NodeOptions, OnProgress, OpenError, StoreOptions, Transport};
 use super::peer::Peers;
 use super::queue::Wake;
 use super::storage::Storage;
@@ -51,6 +51,7 @@ pub(super) struct Parts {
 pub(super) fn open(options: &NodeOptions, clock: Clock) -> Result<Parts, OpenError> {
     options.core.check()?;
     check_addresses(options)?;
+    check_transport(options)?;
     check_joining(options)?;
     let keys = ClusterKeys::derive(&options.core.cluster, &options.core.secret);
     let members = member_addresses(&options.core)?;
@@ -66,7 +67,11 @@ pub(super) fn open(options: &NodeOptions, clock: Clock) -> Result<Parts, OpenErr
     let mut peers = open_peers(options, &keys, &members, listener, &poll)?;
     let core = with_own_address(&options.core, peers.address())?;
     let now = clock.now();
-    let host = Host::new(options.window, waker.clone()).map_err(doing("making an eventfd"))?;
+    let level = match options.transport {
+        Transport::Sockets => Some(sys::EventFd::new().map_err(doing("making an eventfd"))?),
+        Transport::Streams | Transport::Datagrams => None,
+    };
+    let host = Host::new(options.window, waker.clone(), level);
     let clients = open_clients(options, &mut peers, &host, &poll, now)?;
 
     let store = open_storage(options, &keys, waker.clone(), now)?;
@@ -230,6 +235,25 @@ fn check_joining(options: &NodeOptions) -> Result<(), OpenError> {
     Ok(())
 }
 
+/// Refuses what would need a socket where the host moves all bytes.
+fn check_transport(options: &NodeOptions) -> Result<(), OpenError> {
+    if options.transport == Transport::Sockets {
+        return Ok(());
+    }
+    let refuse = |setting, problem: &str| Err(OpenError::Setting { setting, problem: problem.to_owned() });
+    let no_socket = "a node whose bytes the host moves opens no socket";
+    match options {
+        NodeOptions { clients, .. } if !clients.is_empty() => refuse("client", no_socket),
+        NodeOptions { unix: Some(_), .. } => refuse("unix", no_socket),
+        NodeOptions { peer: Some(_), .. } => refuse("peer", no_socket),
+        // A cluster that can grow finds its members by datagrams, which the host does not carry.
+        NodeOptions { core, .. } if core.membership != Membership::Listed => {
+            refuse("members", "a node whose bytes the host moves needs a list of them")
+        }
+        _ => Ok(()),
+    }
+}
+
 fn open_peers(
     options: &NodeOptions,
     keys: &ClusterKeys,
@@ -244,7 +268,7 @@ fn open_peers(
         level: options.level,
         members: is_listed.then(|| members.iter().map(|(name, _)| name.clone()).collect()),
     };
-    let mut peers = Peers::new(identity, &options.join, listener, PEERS_FIRST);
+    let mut peers = Peers::new(identity, &options.join, listener, options.transport, PEERS_FIRST);
     let known = members.iter().map(|(name, address)| (name.as_str(), *address));
     let is_member = matches!(options.core.membership, Membership::Listed | Membership::Founded);
     peers.set_members(known, is_member);

@@ -55,6 +55,19 @@ impl Default for StoreOptions {
     }
 }
 
+/// Who moves the bytes between the members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Transport {
+    /// The loop, over sockets of its own.
+    #[default]
+    Sockets,
+    /// The host, by [`EventLoop::net_receive`](super::EventLoop::net_receive) and its like, as streams that keep their
+    /// order. The loop then opens no socket, never waits in a step, and makes no system call in it.
+    Streams,
+    /// The same, as datagrams that may be lost, doubled and overtaken.
+    Datagrams,
+}
+
 /// How the loop waits when nothing is ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WaitPolicy {
@@ -85,6 +98,9 @@ pub struct NodeOptions {
     /// Address to listen on for peers, with streams (TCP) and datagrams (UDP); the port may be 0. `None` suits
     /// a cluster of one.
     pub peer: Option<SocketAddr>,
+    /// Who moves the bytes between members. Where it is not the loop, there is no address of any kind to listen on, and
+    /// the members are a list, whose addresses are those at which the host finds them.
+    pub transport: Transport,
     /// Where a node that joins a cluster asks for it: addresses of its members' peer listeners. Asked for ever,
     /// until somebody is there.
     pub join: Vec<SocketAddr>,
@@ -134,6 +150,7 @@ impl NodeOptions {
             data: DataDir::Memory,
             clients: Vec::new(),
             peer: None,
+            transport: Transport::Sockets,
             join: Vec::new(),
             keyring: None,
             level: LEVEL,

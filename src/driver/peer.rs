@@ -8,29 +8,32 @@
 //! A stream that breaks takes what was queued on it along: messages are at most once.
 
 mod book;
+mod carried;
 
-use core::time::Duration;
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use mio::net::TcpStream;
 use mio::{Registry, Token};
-use socket2::{SockRef, TcpKeepalive};
 
 use self::book::{Book, Member, Standing};
+use self::carried::Carried;
+pub use self::carried::{Carrying, Filled, Told, Uncarried};
 use super::client::Turn;
 use super::limits::{
     ACCEPT_PAUSE, ACCEPTS_PER_TURN, BACKOFF_MAX, BACKOFF_MIN, HANDSHAKE_TIME_MAX, NODES_MAX, RECORD_TIME_MAX,
-    STRANGERS_MAX, UNACKNOWLEDGED_MAX,
+    STRANGERS_MAX,
 };
 use super::listener::Listener;
 use super::log::Level;
+use super::options::Transport;
 use super::slots::Slots;
 use super::socket::{Found, Inbox, Socket, Stream};
 use super::sys;
 use crate::proto::io::MemberId;
 use crate::proto::limits::PEER_QUEUE_MAX;
+use crate::proto::packet::Channel;
 use crate::proto::session::{Event, Identity, RECORD_MAX, Session, SessionError};
 use crate::proto::time::Instant;
 
@@ -79,6 +82,12 @@ struct Link {
     /// When it was dialled or accepted.
     since: Instant,
     inbox: Inbox,
+    /// What the host calls it, if the host carries it.
+    peer: u64,
+    /// Makes a stream of datagrams, if the host carries such.
+    channel: Option<Box<Channel>>,
+    /// The other end of the channel has ended it.
+    ended_there: bool,
     /// When it is given up: the handshake's end, or that of a half received record.
     give_up_at: Instant,
     queued: bool,
@@ -93,8 +102,10 @@ pub(super) struct Peers {
     listener: Option<Listener>,
     address: Option<SocketAddr>,
     first_token: usize,
+    /// What the host is to know, if it carries the streams.
+    carried: Option<Carried>,
     ready: Vec<u32>,
-    dirty: Vec<u32>,
+    dirty: VecDeque<u32>,
     strangers: usize,
     accept_at: Instant,
     /// No timer of a link or member lies before this.
@@ -113,6 +124,7 @@ impl Peers {
         identity: Identity,
         seeds: &[SocketAddr],
         listener: Option<Listener>,
+        transport: Transport,
         first_token: usize,
     ) -> Peers {
         let mut members = Book::new(&identity.name, &identity.keys);
@@ -125,8 +137,9 @@ impl Peers {
             listener,
             address,
             first_token,
+            carried: Carried::new(transport),
             ready: Vec::new(),
-            dirty: Vec::new(),
+            dirty: VecDeque::new(),
             strangers: 0,
             accept_at: Instant::NEVER,
             timer_at: Instant::ZERO,
@@ -186,7 +199,7 @@ impl Peers {
         }
         if link.socket.can_write() && !link.dirty {
             link.dirty = true;
-            self.dirty.push(at);
+            self.dirty.push_back(at);
         }
     }
 
@@ -194,7 +207,7 @@ impl Peers {
     pub(super) fn has_work(&self) -> bool {
         self.news
             || !self.ready.is_empty()
-            || !self.dirty.is_empty()
+            || (self.carried.is_none() && !self.dirty.is_empty())
             || (self.accept_at == Instant::NEVER
                 && self.listener.as_ref().is_some_and(|listener| listener.ready))
     }
@@ -259,6 +272,7 @@ impl Peers {
 
     fn add(&mut self, mut socket: Socket, session: Session, role: Role, turn: &mut Turn<'_>) -> Option<u32> {
         let first_token = self.first_token;
+        let serial = self.carried.as_mut().map_or(0, Carried::next_serial);
         let give_up_at = turn.now.mono + HANDSHAKE_TIME_MAX;
         let mut registered = Ok(());
         let at = self.links.insert(|at| {
@@ -269,6 +283,9 @@ impl Peers {
                 role,
                 since: turn.now.mono,
                 inbox: Inbox::default(),
+                peer: carried::name(serial, at),
+                channel: None,
+                ended_there: false,
                 give_up_at,
                 queued: false,
                 dirty: false,
@@ -295,13 +312,13 @@ impl Peers {
             member.retry_at = Instant::NEVER;
             return;
         };
-        let begun = TcpStream::connect(address).and_then(|stream| {
-            set_patience(&stream);
-            Ok((stream, nonce()?))
-        });
+        let carried = self.carried.as_ref();
+        let connect = || if carried.is_some() { Ok(Stream::Carried) } else { Stream::connect(address) };
+        let begun = connect().and_then(|stream| Ok((stream, nonce()?)));
         let result = match begun {
             Ok((stream, nonce)) => {
-                let mut socket = Socket::new(Stream::Tcp(stream), false);
+                // Datagrams leave without a word of the host that it is connected.
+                let mut socket = Socket::new(stream, carried.is_some_and(Carried::has_datagrams));
                 let identity = Arc::clone(&self.identity);
                 let member = &self.members[number];
                 let wanted = if is_guest || member.standing == Standing::Seed { "" } else { &member.name };
@@ -311,7 +328,10 @@ impl Peers {
             Err(error) => Err(error),
         };
         match result {
-            Ok(link) => self.members[number].attempt = link,
+            Ok(link) => {
+                self.members[number].attempt = link;
+                self.tell_to_connect(link, address, turn);
+            }
             Err(error) => self.note_trouble(number, &error.to_string(), turn),
         }
     }
@@ -334,14 +354,19 @@ impl Peers {
             return self.links.put_back(at, link);
         }
         match link.socket.read(turn.buffer) {
-            Found::Bytes(length) => match self.feed(at, &mut link, length, turn) {
-                Ok(()) => self.settle(at, link),
-                Err(cause) => {
-                    // The refusal, as far as it can leave now.
-                    link.socket.write();
-                    self.drop_link(at, link, cause, turn);
+            Found::Bytes(length) => {
+                let buffer = core::mem::take(&mut turn.buffer);
+                let fed = self.feed(at, &mut link, &buffer[..length], turn);
+                turn.buffer = buffer;
+                match fed {
+                    Ok(()) => self.settle(at, link),
+                    Err(cause) => {
+                        // The refusal, as far as it can leave now.
+                        link.socket.write();
+                        self.drop_link(at, link, cause, turn);
+                    }
                 }
-            },
+            }
             Found::Nothing => self.settle(at, link),
             Found::End => {
                 self.drop_link(at, link, Cause::broke("the other end closed the connection"), turn);
@@ -353,13 +378,12 @@ impl Peers {
         }
     }
 
-    /// Lets a stream's session work on its inbox and the first `fresh` bytes of the buffer.
-    fn feed(&mut self, at: u32, link: &mut Link, fresh: usize, turn: &mut Turn<'_>) -> Result<(), Cause> {
+    /// Lets a stream's session work on its inbox and what came.
+    fn feed(&mut self, at: u32, link: &mut Link, fresh: &[u8], turn: &mut Turn<'_>) -> Result<(), Cause> {
         let mut result = Ok(());
         let mut progress = false;
         let mut inbox = core::mem::take(&mut link.inbox);
-        let buffer = core::mem::take(&mut turn.buffer);
-        inbox.feed(&buffer[..fresh], |bytes| {
+        inbox.feed(fresh, |bytes| {
             let mut consumed = 0;
             loop {
                 match link.session.handle_bytes(&bytes[consumed..], &mut link.socket.out) {
@@ -377,12 +401,11 @@ impl Peers {
             }
             consumed
         });
-        turn.buffer = buffer;
         link.inbox = inbox;
         if link.session.is_established() && !matches!(link.role, Role::Knocked) {
             if link.inbox.is_empty() {
                 link.give_up_at = Instant::NEVER;
-            } else if progress || fresh > 0 {
+            } else if progress || !fresh.is_empty() {
                 link.give_up_at = turn.now.mono + RECORD_TIME_MAX;
                 self.timer_at = self.timer_at.min(link.give_up_at);
             }
@@ -492,9 +515,9 @@ impl Peers {
 
     /// Marks a stream for writing and puts it back.
     fn settle(&mut self, at: u32, mut link: Box<Link>) {
-        if link.socket.can_write() && !link.dirty {
+        if link.has_output() && !link.dirty {
             link.dirty = true;
-            self.dirty.push(at);
+            self.dirty.push_back(at);
         }
         if link.socket.readable && !link.queued {
             link.queued = true;
@@ -542,6 +565,7 @@ impl Peers {
                 self.news = true;
             }
         }
+        self.tell_of_end(link);
         self.links.free(at);
     }
 
@@ -560,17 +584,20 @@ impl Peers {
                 self.drop_open(number, "it does not keep up with its messages", turn);
             } else {
                 link.session.seal(&frames, &mut link.socket.out);
-                if link.socket.can_write() && !link.dirty {
+                if link.has_output() && !link.dirty {
                     link.dirty = true;
-                    self.dirty.push(at);
+                    self.dirty.push_back(at);
                 }
             }
         }
         turn.node.recycle(frames);
     }
 
-    /// Writes every stream that has something to write, once.
+    /// Writes every stream that has something to write, once. What the host carries it fetches itself.
     pub(super) fn write_dirty(&mut self, turn: &mut Turn<'_>) {
+        if self.carried.is_some() {
+            return;
+        }
         let mut list = core::mem::take(&mut self.dirty);
         for at in list.drain(..) {
             let Some(link) = self.links.get_mut(at) else { continue };
@@ -589,14 +616,17 @@ impl Peers {
     /// Gives up streams whose time has passed, and dials members whose time has come.
     pub(super) fn handle_timers(&mut self, turn: &mut Turn<'_>) {
         let now = turn.now.mono;
+        self.note_time(now);
         if now < self.timer_at || self.closed || self.is_isolated {
             return;
         }
         self.timer_at = Instant::NEVER;
         for at in self.links.numbers() {
+            self.handle_channel_timer(at, now);
             let Some(link) = self.links.get_mut(at) else { continue };
             if now >= link.give_up_at {
                 let why = match link.role {
+                    Role::Open(_) if link.channel.is_some() => "it does not answer",
                     Role::Open(_) => "a record stays half received",
                     _ => "the handshake took too long",
                 };
@@ -658,15 +688,4 @@ impl Peers {
 /// A nonce for one handshake.
 fn nonce() -> io::Result<[u8; 16]> {
     sys::random()
-}
-
-/// Has the kernel find out that a peer's machine is gone, without any timer of ours. Best effort.
-fn set_patience(stream: &TcpStream) {
-    let socket = SockRef::from(stream);
-    let keepalive = TcpKeepalive::new()
-        .with_time(Duration::from_secs(1))
-        .with_interval(Duration::from_secs(1))
-        .with_retries(4);
-    let _ = socket.set_tcp_keepalive(&keepalive);
-    let _ = socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX));
 }

@@ -1,13 +1,17 @@
 //! A connected stream and the bytes that wait to leave on it. One read and one write system call each
-//! per turn at most; what does not fit waits for the next.
+//! per turn at most; what does not fit waits for the next. A stream that the host carries has no system calls:
+//! the host brings what came, and fetches what waits.
 
+use core::time::Duration;
 use std::io::{self, Read};
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
 
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
+use socket2::{SockRef, TcpKeepalive};
 
-use super::limits::KEPT_MAX;
+use super::limits::{KEPT_MAX, UNACKNOWLEDGED_MAX};
 use super::sys;
 
 /// A connected stream.
@@ -17,22 +21,44 @@ pub(super) enum Stream {
     Tcp(TcpStream),
     /// Over a Unix socket.
     Unix(UnixStream),
+    /// The host moves its bytes.
+    Carried,
 }
 
 impl Stream {
-    fn fd(&self) -> RawFd {
+    /// Begins to connect to a peer, over TCP.
+    pub(super) fn connect(address: SocketAddr) -> io::Result<Stream> {
+        let stream = TcpStream::connect(address)?;
+        set_patience(&stream);
+        Ok(Stream::Tcp(stream))
+    }
+
+    fn fd(&self) -> Option<RawFd> {
         match self {
-            Stream::Tcp(stream) => stream.as_raw_fd(),
-            Stream::Unix(stream) => stream.as_raw_fd(),
+            Stream::Tcp(stream) => Some(stream.as_raw_fd()),
+            Stream::Unix(stream) => Some(stream.as_raw_fd()),
+            Stream::Carried => None,
         }
     }
 
-    fn source(&mut self) -> &mut dyn mio::event::Source {
+    fn source(&mut self) -> Option<&mut dyn mio::event::Source> {
         match self {
-            Stream::Tcp(stream) => stream,
-            Stream::Unix(stream) => stream,
+            Stream::Tcp(stream) => Some(stream),
+            Stream::Unix(stream) => Some(stream),
+            Stream::Carried => None,
         }
     }
+}
+
+/// Has the kernel find out that a peer's machine is gone, without any timer of ours. Best effort.
+fn set_patience(stream: &TcpStream) {
+    let socket = SockRef::from(stream);
+    let keepalive = TcpKeepalive::new()
+        .with_time(Duration::from_secs(1))
+        .with_interval(Duration::from_secs(1))
+        .with_retries(4);
+    let _ = socket.set_tcp_keepalive(&keepalive);
+    let _ = socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX));
 }
 
 /// What a read or a write found.
@@ -76,7 +102,8 @@ impl Socket {
 
     /// Puts the stream under the poll's eyes, for both directions at once and for good.
     pub(super) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
-        registry.register(self.stream.source(), token, Interest::READABLE | Interest::WRITABLE)
+        let Some(source) = self.stream.source() else { return Ok(()) };
+        registry.register(source, token, Interest::READABLE | Interest::WRITABLE)
     }
 
     /// Takes an event of the poll.
@@ -97,6 +124,7 @@ impl Socket {
         match &self.stream {
             Stream::Tcp(stream) => stream.take_error().unwrap_or_else(Some),
             Stream::Unix(stream) => stream.take_error().unwrap_or_else(Some),
+            Stream::Carried => None,
         }
     }
 
@@ -106,6 +134,7 @@ impl Socket {
             let result = match &mut self.stream {
                 Stream::Tcp(stream) => stream.read(into),
                 Stream::Unix(stream) => stream.read(into),
+                Stream::Carried => Err(io::ErrorKind::WouldBlock.into()),
             };
             match result {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -143,13 +172,50 @@ impl Socket {
         !self.blocked && self.unsent() > 0
     }
 
+    /// The host of a carried stream can move bytes, or cannot at present.
+    pub(super) fn set_blocked(&mut self, blocked: bool) {
+        self.blocked = blocked;
+    }
+
+    /// The host has ended a carried stream.
+    pub(super) fn hang_up(&mut self) {
+        self.hung_up = true;
+    }
+
+    /// Whether the other side has ended the stream.
+    pub(super) fn has_hung_up(&self) -> bool {
+        self.hung_up
+    }
+
+    /// Whether the host cannot move bytes at present.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.blocked
+    }
+
+    /// The bytes that wait to leave.
+    pub(super) fn waiting(&self) -> &[u8] {
+        &self.out[self.sent..]
+    }
+
+    /// The first of the bytes that wait are gone.
+    pub(super) fn pass(&mut self, length: usize) {
+        self.sent += length;
+        self.compact();
+    }
+
+    /// Moves bytes that wait to leave into a buffer of the host's; returns how many.
+    pub(super) fn write_into(&mut self, into: &mut [u8]) -> usize {
+        let length = self.unsent().min(into.len());
+        into[..length].copy_from_slice(&self.waiting()[..length]);
+        self.pass(length);
+        length
+    }
+
     /// Writes once.
     pub(super) fn write(&mut self) -> Found {
-        if !self.can_write() {
-            return Found::Nothing;
-        }
+        let Some(fd) = self.stream.fd().filter(|_| self.can_write()) else { return Found::Nothing };
         let offered = &self.out[self.sent..];
-        match sys::send(self.stream.fd(), offered) {
+        match sys::send(fd, offered) {
             Ok(length) => {
                 self.blocked = length < offered.len();
                 self.sent += length;

@@ -126,6 +126,14 @@ pub enum Site {
     Unwatch,
     /// `quorate_result_change`
     ResultChange,
+    /// `quorate_net_accept`
+    NetAccept,
+    /// `quorate_net_rx`
+    NetRx,
+    /// `quorate_net_event`
+    NetEvent,
+    /// `quorate_net_tx`
+    NetTx,
     /// The thread that the library runs in mode thread.
     LoopThread,
 }

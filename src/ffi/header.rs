@@ -10,10 +10,10 @@ use std::path::Path;
 use cbindgen::{Builder, Config, DocumentationStyle, ItemType, Language, SortKey, Style};
 
 use super::status::{API_LEVEL, CODES, Constant, FLAGS, VERSION, VERSION_NUMBER};
-use super::{cluster, feed, node, options, requests};
+use super::{cluster, feed, node, options, packet, requests};
 
 /// The files in the order in which their parts stand in the header.
-const FILES: [&str; 12] = [
+const FILES: [&str; 13] = [
     "status.rs",
     "plain.rs",
     "options.rs",
@@ -25,6 +25,7 @@ const FILES: [&str; 12] = [
     "feed.rs",
     "merge.rs",
     "host_loop.rs",
+    "packet.rs",
     "cluster.rs",
 ];
 
@@ -32,7 +33,7 @@ const HEADER: &str = r##"/*
  * quorate: an always-writable, replicated key-value store that a program links.
  *
  * Life of a node: quorate_options_new, quorate_node_open, then quorate_node_start (mode thread) or a loop
- * of yours around quorate_node_step (mode host); requests; quorate_node_stop; the last quorate_reap;
+ * of yours around quorate_node_step (mode host and packet); requests; quorate_node_stop; the last quorate_reap;
  * quorate_node_free. An accepted request has exactly one completion, a refused one has none; a change feed
  * (quorate_watch) has one for each page, marked QUORATE_N_MORE, and exactly one last.
  *
@@ -116,6 +117,7 @@ pub fn all_constants() -> Vec<(&'static str, Vec<Constant>)> {
         ("Nodes", node::constants()),
         ("Requests and completions", requests::constants()),
         ("Change feeds", feed::constants()),
+        ("Bytes that the program moves", packet::constants()),
         ("The cluster", cluster::constants()),
     ]
 }

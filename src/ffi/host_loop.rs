@@ -1,4 +1,4 @@
-//! Mode host: the program's own loop drives the node.
+//! Mode host: the program's own loop drives the node. Mode packet steps it in the same way, and has no descriptor.
 //!
 //! `poll(fd)` alone is sufficient: the descriptor is an epoll that holds the node's sockets, a timer for
 //! the earliest deadline, and an eventfd that stays up while work is left. `more`, a deadline of 0 and a
@@ -27,8 +27,8 @@ pub unsafe extern "C" fn quorate_node_fd(node: *const quorate_node) -> c_int {
         return status;
     }
     entry_or(Site::NodeFd, E_PANIC, || match node {
-        Some(node) if node.is_host_driven() => node.host_fd,
-        _ => E_STATE,
+        Some(node) => node.host_fd,
+        None => E_STATE,
     })
 }
 
@@ -36,7 +36,8 @@ pub unsafe extern "C" fn quorate_node_fd(node: *const quorate_node) -> c_int {
 ///
 /// Arguments: node.
 /// Returns: nanoseconds of CLOCK_MONOTONIC; 0 for now, also while another thread steps; UINT64_MAX for
-/// when the descriptor is readable, and for a node that cannot be stepped.
+/// when the descriptor is readable, and for a node that cannot be stepped. In mode packet there is no
+/// descriptor: it is 0 after each submission, quorate_net_rx and quorate_net_event that give work.
 /// Thread class: C. Blocks: no. Owner: nothing changes hands. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn quorate_node_deadline(node: *const quorate_node) -> u64 {
@@ -57,12 +58,12 @@ pub unsafe extern "C" fn quorate_node_deadline(node: *const quorate_node) -> u64
     })
 }
 
-/// One turn of a node in mode host: reads and writes sockets, takes submitted requests, completes what
-/// has ended. Never waits.
+/// One turn of a node in mode host or packet: reads and writes sockets, takes submitted requests, completes
+/// what has ended. Never waits; in mode packet, with records in memory, it makes no system call.
 ///
 /// Arguments: node; now_ns: CLOCK_MONOTONIC; wall_ms: milliseconds since the Unix epoch; budget: sockets
 /// and requests to handle at most, 0 for no bound; more: may be NULL, receives 1 if work is left, else 0.
-/// Returns: OK; E_NULL; E_STATE in another mode; E_BUSY if another thread steps; E_CLOSED once it is
+/// Returns: OK; E_NULL; E_STATE in mode thread; E_BUSY if another thread steps; E_CLOSED once it is
 /// stopped; E_IO if the loop cannot go on; E_FORKED; E_POISONED; E_PANIC.
 /// Thread class: C. Blocks: no. Owner: nothing changes hands. Since: 0.1.
 #[unsafe(no_mangle)]
@@ -101,7 +102,7 @@ pub unsafe extern "C" fn quorate_node_step(
     }
 }
 
-/// Makes the descriptor of a node readable, or the library's thread turn once.
+/// Makes the descriptor of a node readable, or the library's thread turn once. In mode packet nobody waits.
 ///
 /// Arguments: node; NULL and a forked child's are ignored.
 /// Returns: nothing.

@@ -26,6 +26,7 @@ mod members;
 pub mod merge;
 pub mod node;
 pub mod options;
+pub mod packet;
 pub mod plain;
 pub mod requests;
 pub mod scan;

@@ -69,7 +69,8 @@ pub struct quorate_node {
     driver: Mutex<Driver>,
     pub(super) handle: Handle,
     is_host_driven: bool,
-    /// The descriptor that a host polls.
+    is_packet: bool,
+    /// The descriptor that a host polls in mode host, else E_STATE.
     pub(super) host_fd: RawFd,
     /// Bound addresses: the peer's, then the clients', each as text.
     addresses: Vec<Option<String>>,
@@ -111,6 +112,11 @@ impl quorate_node {
 
     pub(super) fn is_host_driven(&self) -> bool {
         self.is_host_driven
+    }
+
+    /// Whether the host moves the bytes between members, too.
+    pub(super) fn is_packet(&self) -> bool {
+        self.is_packet
     }
 
     pub(super) fn is_running(&self) -> bool {
@@ -179,12 +185,12 @@ fn open(options: &quorate_options) -> Result<quorate_node, (quorate_status, i32,
     let settings = checked(options).map_err(|(status, text)| (status, 0, text))?;
     let opened = caught(Site::LoopThread, || {
         let mut event_loop = EventLoop::open(settings).map_err(|error| of_open_error(&error))?;
-        let host_fd = if options.is_host_driven() {
+        let host_fd = if options.is_host_driven() && !options.is_packet() {
             event_loop
                 .fd()
                 .map_err(|error| (E_NOMEM, error.raw_os_error().unwrap_or(0), error.to_string()))?
         } else {
-            -1
+            E_STATE
         };
         Ok((event_loop, host_fd))
     });
@@ -198,6 +204,7 @@ fn open(options: &quorate_options) -> Result<quorate_node, (quorate_status, i32,
         handle: event_loop.handle(),
         driver: Mutex::new(Driver::Here(Box::new(event_loop))),
         is_host_driven: options.is_host_driven(),
+        is_packet: options.is_packet(),
         host_fd,
         addresses,
         state: AtomicU32::new(STATE_OPEN),
@@ -380,7 +387,8 @@ fn run(mut event_loop: EventLoop, poisoned: &AtomicBool) -> bool {
 /// Stops a node: takes nothing more, ends what is in flight, brings the store to disk. Every accepted
 /// request then has its completion, E_CLOSED (writes with UNCERTAIN) if it had no other; reap them.
 ///
-/// Arguments: node; timeout_ns: how long requests in flight may still take.
+/// Arguments: node; timeout_ns: how long requests in flight may still take; in mode packet they end at once, as
+/// nobody moves bytes meanwhile.
 /// Returns: OK; E_NULL; E_STATE if it is stopped; E_IO if the store could not be brought to disk; E_BUSY
 /// if another thread drives it; E_FORKED; E_PANIC.
 /// Thread class: D. Blocks: yes, for the timeout and a disk sync. Owner: nothing changes hands. Since: 0.1.

@@ -15,7 +15,7 @@ use super::status::{
     API_LEVEL, Constant, E_ARG, E_FORKED, E_NULL, E_PANIC, E_TYPE, E_UNSUPPORTED, OK, quorate_status,
 };
 use crate::driver::{
-    DataDir, EventLoop, NodeOptions, OnProgress, StoreOptions, WaitPolicy, gossip_keys, key_file,
+    DataDir, EventLoop, NodeOptions, OnProgress, StoreOptions, Transport, WaitPolicy, gossip_keys, key_file,
 };
 use crate::proto::config::{Config, MemberSpec, Membership};
 use crate::proto::limits;
@@ -39,6 +39,13 @@ pub struct quorate_options {
 pub const MODE_THREAD: u64 = 0;
 /// The host polls one descriptor and calls quorate_node_step.
 pub const MODE_HOST: u64 = 1;
+/// The host steps the node and moves the bytes between members.
+pub const MODE_PACKET: u64 = 2;
+
+/// The host carries streams that keep their order.
+pub const CARRIER_STREAM: u64 = 0;
+/// The host carries datagrams, which may be lost.
+pub const CARRIER_DATAGRAM: u64 = 1;
 
 /// Members draw random tokens.
 pub const PLACEMENT_TOKENS: u64 = 1;
@@ -79,6 +86,7 @@ const HINT_BYTES: quorate_option = 31;
 const HINT_AGE_S: quorate_option = 32;
 const HINT_RATE: quorate_option = 33;
 const REAP_AFTER_S: quorate_option = 34;
+const CARRIER: quorate_option = 35;
 const DIR: quorate_option = 64;
 const NAME: quorate_option = 65;
 const CLUSTER: quorate_option = 66;
@@ -142,12 +150,13 @@ const YES_NO: &[(&str, u64)] = &[("false", 0), ("true", 1)];
 const ON_OFF: &[(&str, u64)] = &[("off", 0), ("on", 1)];
 const SYNC_WORDS: &[(&str, u64)] = &[("memory", 0), ("interval", 1), ("always", 2)];
 const PLACEMENT_WORDS: &[(&str, u64)] = &[("tokens", PLACEMENT_TOKENS), ("balanced", PLACEMENT_BALANCED)];
-const MODE_WORDS: &[(&str, u64)] = &[("thread", MODE_THREAD), ("host", MODE_HOST)];
+const MODE_WORDS: &[(&str, u64)] = &[("thread", MODE_THREAD), ("host", MODE_HOST), ("packet", MODE_PACKET)];
+const CARRIER_WORDS: &[(&str, u64)] = &[("stream", CARRIER_STREAM), ("datagram", CARRIER_DATAGRAM)];
 
 /// Every option. Numbers are never changed and never used again.
 #[rustfmt::skip]
 const KEYS: &[Key] = &[
-    Key(MODE, "QUORATE_OPT_MODE", "mode", Kind::Number(0, 1, MODE_WORDS), "QUORATE_MODE_...: who drives the node"),
+    Key(MODE, "QUORATE_OPT_MODE", "mode", Kind::Number(0, 2, MODE_WORDS), "QUORATE_MODE_...: who drives the node"),
     Key(N, "QUORATE_OPT_N", "n", Kind::Number(1, 16, &[]), "replicas of each key (3)"),
     Key(R, "QUORATE_OPT_R", "r", Kind::Number(1, 16, &[]), "replicas that must answer a read (a majority)"),
     Key(W, "QUORATE_OPT_W", "w", Kind::Number(1, 16, &[]), "replicas that must acknowledge a write (a majority)"),
@@ -181,6 +190,7 @@ const KEYS: &[Key] = &[
     Key(HINT_AGE_S, "QUORATE_OPT_HINT_AGE_S", "hint-age-s", Kind::Number(1, u32::MAX as u64, &[]), "seconds after which a hint is dropped that no acknowledgement counted (10800)"),
     Key(HINT_RATE, "QUORATE_OPT_HINT_RATE", "hint-rate", Kind::Number(0, u64::MAX, &[]), "bytes a second at most of hints and of what is caught up from the log, less while requests turn slow; 0 for no limit (16777216)"),
     Key(REAP_AFTER_S, "QUORATE_OPT_REAP_AFTER_S", "reap-after-s", Kind::Number(0, u32::MAX as u64, &[]), "seconds after which a deleted or expired key is reaped, on proof that nobody can bring back what it deletes; 0 for never (3600; with a member list 0)"),
+    Key(CARRIER, "QUORATE_OPT_CARRIER", "carrier", Kind::Number(0, 1, CARRIER_WORDS), "QUORATE_CARRIER_...: what the program moves in mode packet (stream)"),
     Key(DIR, "QUORATE_OPT_DIR", "dir", Kind::Text, "the data directory; none keeps records in memory only"),
     Key(NAME, "QUORATE_OPT_NAME", "name", Kind::Text, "this member's name (A)"),
     Key(CLUSTER, "QUORATE_OPT_CLUSTER", "cluster", Kind::Text, "the cluster's name (quorate)"),
@@ -202,6 +212,17 @@ pub fn constants() -> Vec<Constant> {
     all.extend([
         constant("QUORATE_MODE_THREAD", MODE_THREAD, "a thread of the library drives the node"),
         constant("QUORATE_MODE_HOST", MODE_HOST, "the host polls one descriptor and calls quorate_node_step"),
+        constant(
+            "QUORATE_MODE_PACKET",
+            MODE_PACKET,
+            "the host steps the node and moves the bytes between members: quorate_net_rx, quorate_net_tx",
+        ),
+        constant("QUORATE_CARRIER_STREAM", CARRIER_STREAM, "bytes in their order, each once"),
+        constant(
+            "QUORATE_CARRIER_DATAGRAM",
+            CARRIER_DATAGRAM,
+            "datagrams as large as the frames, which may be lost, doubled, overtaken or changed",
+        ),
         constant("QUORATE_PLACEMENT_TOKENS", PLACEMENT_TOKENS, "members draw random tokens"),
         constant(
             "QUORATE_PLACEMENT_BALANCED",
@@ -296,7 +317,12 @@ impl quorate_options {
 
     /// Who drives the node.
     pub(super) fn is_host_driven(&self) -> bool {
-        self.number(MODE) == Some(MODE_HOST)
+        matches!(self.number(MODE), Some(MODE_HOST | MODE_PACKET))
+    }
+
+    /// Whether the host moves the bytes between members.
+    pub(super) fn is_packet(&self) -> bool {
+        self.number(MODE) == Some(MODE_PACKET)
     }
 
     /// What the driver is opened with.
@@ -309,10 +335,17 @@ impl quorate_options {
         let own_address = own.map(|member| member.address.clone()).filter(|address| !address.is_empty());
         let is_alone = core.members.len() == 1;
         let mut options = NodeOptions::new(core);
+        let own_address = own_address.filter(|_| !self.is_packet());
         let peer = self.text(PEER_ADDR)?.map(str::to_owned).or(own_address);
+        if self.is_packet() {
+            options.transport = match self.number(CARRIER) {
+                Some(CARRIER_DATAGRAM) => Transport::Datagrams,
+                _ => Transport::Streams,
+            };
+        }
         options.peer = match peer {
             Some(text) => Some(resolve("peer-addr", &text)?),
-            None if is_alone => None,
+            None if is_alone || self.is_packet() => None,
             None => Some(SocketAddr::from(([127, 0, 0, 1], 0))),
         };
         for text in self.list(CLIENT_ADDR)? {

@@ -13,7 +13,7 @@ fn keys_are_unique_and_their_numbers_stay() {
     assert_eq!((PLACEMENT, MAX_PER_ZONE, WEIGHTS), (24, 25, 98));
     assert_eq!((FOUND, AUTO_COMMIT, DROP_AFTER_S, TRANSFER_BYTES, ZONE, JOIN), (26, 27, 28, 29, 70, 99));
     assert_eq!((CLIENT_ROLE, HINT_BYTES, HINT_AGE_S, HINT_RATE, GOSSIP_KEY_FILE), (30, 31, 32, 33, 100));
-    assert_eq!(REAP_AFTER_S, 34);
+    assert_eq!((REAP_AFTER_S, CARRIER), (34, 35));
 }
 
 #[test]

@@ -276,6 +276,26 @@ pub struct quorate_status_info {
     pub text: *const c_char,
 }
 
+/// An empty frame of the program's, and what the library has filled it with.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct quorate_frame {
+    /// Where to write: the program's, before and after.
+    pub data: *mut u8,
+    /// How many bytes there are, QUORATE_FRAME_MIN at least.
+    pub cap: usize,
+    /// Receives how many were written.
+    pub len: usize,
+    /// Receives the name of the stream.
+    pub peer: u64,
+    /// Receives QUORATE_FRAME_...
+    pub kind: u32,
+    /// Zero.
+    pub flags: u32,
+    /// Zero.
+    pub reserved: [u64; 2],
+}
+
 /// What a completion points into. Opaque.
 pub struct quorate_result {
     /// Declared first, so that nothing points into freed values while this drops.
@@ -355,6 +375,8 @@ unsafe impl Plain for quorate_order {}
 unsafe impl Plain for quorate_cluster {}
 // SAFETY: numbers and raw pointers only.
 unsafe impl Plain for quorate_member {}
+// SAFETY: numbers and raw pointers only.
+unsafe impl Plain for quorate_frame {}
 
 /// Largest struct that a newer header may plausibly pass.
 const STRUCT_SIZE_MAX: usize = 4_096;
@@ -444,6 +466,7 @@ mod tests {
         assert_eq!(size_of::<quorate_order>(), 2 * 4 + 2 * 16 + 8 + 2 * 8);
         assert_eq!(size_of::<quorate_cluster>(), 6 * 8 + 6 * 4 + 2 * 8);
         assert_eq!(size_of::<quorate_member>(), 3 * 16 + 2 * 8 + 8 * 4 + 2 * 8);
+        assert_eq!(size_of::<quorate_frame>(), 4 * 8 + 2 * 4 + 2 * 8);
     }
 
     #[test]

@@ -383,7 +383,8 @@ pub unsafe extern "C" fn quorate_completions_clear(array: *mut quorate_completio
 /// never read it; the library does.
 ///
 /// Arguments: node.
-/// Returns: the descriptor, the same for the node's life; E_NULL or E_FORKED, which are below 0.
+/// Returns: the descriptor, the same for the node's life; E_NULL, E_FORKED, or E_STATE in mode packet, which
+/// has none, all below 0.
 /// Thread class: B. Blocks: no. Owner: the library. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn quorate_completion_fd(node: *const quorate_node) -> c_int {
@@ -393,7 +394,7 @@ pub unsafe extern "C" fn quorate_completion_fd(node: *const quorate_node) -> c_i
         return status;
     }
     entry_or(Site::CompletionFd, super::status::E_PANIC, || {
-        node.map_or(E_NULL, |node| node.handle.completion_fd())
+        node.map_or(E_NULL, |node| node.handle.completion_fd().unwrap_or(E_STATE))
     })
 }
 

@@ -164,6 +164,26 @@ pub const EPOCH_LEASE: u64 = 1 << 20;
 pub const HLC_LEASE_MS: u64 = 4_000;
 /// Largest datagram of membership, in bytes: what crosses any usual path without being cut.
 pub const GOSSIP_DATAGRAM_MAX: usize = 1_400;
+/// Smallest datagram that a peer stream may have to do with, in bytes.
+pub const DATAGRAM_MIN: usize = 512;
+/// Largest datagram that a peer stream makes, however much room there is.
+pub const DATAGRAM_MAX: usize = 16 << 10;
+/// Datagrams of a peer stream that may be under way at first.
+pub const PACKET_CREDITS: usize = 32;
+/// However many arrive.
+pub const PACKET_CREDITS_MAX: usize = 256;
+/// However many are lost.
+pub const PACKET_CREDITS_MIN: usize = 16;
+/// Bytes of a peer stream over datagrams that may have left, or come early, beyond those that came in order.
+pub const PACKET_ROOM: u64 = 1 << 20;
+/// Parts that came early and are held.
+pub const PACKET_HELD_MAX: usize = 4_096;
+/// Runs of bytes that came early which one datagram tells.
+pub const PACKET_RANGES_MAX: usize = 16;
+/// After so long without a datagram of the other end it is asked for one.
+pub const PACKET_PING: Duration = Duration::from_secs(1);
+/// After so long it counts as gone.
+pub const PACKET_SILENCE: Duration = Duration::from_secs(5);
 /// Longest address of a member, in bytes.
 pub const GOSSIP_ADDRESS_MAX: usize = 255;
 /// Seeds of a node.

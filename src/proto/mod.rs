@@ -25,6 +25,7 @@ pub mod message;
 pub mod node;
 pub mod observed;
 mod pace;
+pub mod packet;
 pub mod page_token;
 mod peers;
 pub mod reap;

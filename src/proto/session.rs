@@ -254,6 +254,11 @@ impl Session {
         Session { identity, role: Role::Acceptor, expected: None, nonce, state: State::Hello }
     }
 
+    /// A number that no other stream has: the first half of its nonce, which the other end is told.
+    pub fn number(&self) -> u64 {
+        u64::from_le_bytes(self.nonce[..8].try_into().expect("half of a nonce"))
+    }
+
     /// Whether the handshake is over and records may be sealed.
     pub fn is_established(&self) -> bool {
         matches!(self.state, State::Open { .. })
