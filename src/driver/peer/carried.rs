@@ -260,7 +260,7 @@ impl Peers {
     }
 
     /// Fills a buffer with what the host is to carry or to know next, with as much of one stream as it holds. Streams
-    /// take turns. The buffer holds [`DATAGRAM_MIN`] bytes at least.
+    /// take turns. The buffer holds `DATAGRAM_MIN` bytes at least.
     pub(in crate::driver) fn fill(&mut self, into: &mut [u8]) -> Option<Filled> {
         if let Some(news) = self.carried.as_mut()?.waiting.pop_front() {
             return Some(self.tell(news, into));

@@ -201,16 +201,14 @@ impl Topology {
 
     /// Whether a member has left, as it was asked to, between this topology and a later one of the same history,
     /// as far as the two can tell. The later alone cannot: it says of who left and of who was removed that their
-    /// directories do not return. Who leaves goes with a flip and the end of the transition, or at once with the
-    /// commit if nothing of it moves; to be removed after all takes a staging and another commit before these.
+    /// directories do not return. Who leaves goes with a flip and the end of the transition; to be removed after all
+    /// takes a staging and another commit before these.
     pub fn has_left_by(&self, later: &Topology, id: MemberId, generation: u64) -> bool {
         if later.member(id).is_some() || !later.has_removed(generation) {
             return false;
         }
         let is_sure = self.is_flipped() || later.version < self.version + 4;
-        let name = self.current.slot_of(id).map(|slot| self.current.member(slot).name.clone());
-        let is_staged = name.is_some_and(|name| self.staged.contains(&Change::Leave(name)));
-        (is_sure && self.leaves(id, generation)) || (is_staged && later.base == self.hash)
+        is_sure && self.leaves(id, generation)
     }
 
     /// Who would keep a layout: today's keepers that stay, then others, other zones first.
