@@ -2,8 +2,9 @@
  * quorate: an always-writable, replicated key-value store that a program links.
  *
  * Life of a node: quorate_options_new, quorate_node_open, then quorate_node_start (mode thread) or a loop
- * of yours around quorate_node_step (mode host); requests; quorate_node_stop; the last quorate_reap;
- * quorate_node_free. An accepted request has exactly one completion, a refused one has none.
+ * of yours around quorate_node_step (mode host and packet); requests; quorate_node_stop; the last quorate_reap;
+ * quorate_node_free. An accepted request has exactly one completion, a refused one has none; a change feed
+ * (quorate_watch) has one for each page, marked QUORATE_N_MORE, and exactly one last.
  *
  * Thread classes: A: any thread, any time, also in a forked child. B: any thread, in parallel, on a live
  * node. C: one thread at a time per node; a second one gets E_BUSY. D: once, no other call in flight.
@@ -188,10 +189,12 @@
 #define QUORATE_OPT_HINT_BYTES 31u
 /* seconds after which a hint is dropped that no acknowledgement counted (10800) */
 #define QUORATE_OPT_HINT_AGE_S 32u
-/* bytes a second of hints delivered at most; 0 for no limit (16777216) */
+/* bytes a second at most of hints and of what is caught up from the log, less while requests turn slow; 0 for no limit (16777216) */
 #define QUORATE_OPT_HINT_RATE 33u
 /* seconds after which a deleted or expired key is reaped, on proof that nobody can bring back what it deletes; 0 for never (3600; with a member list 0) */
 #define QUORATE_OPT_REAP_AFTER_S 34u
+/* QUORATE_CARRIER_...: what the program moves in mode packet (stream) */
+#define QUORATE_OPT_CARRIER 35u
 /* the data directory; none keeps records in memory only */
 #define QUORATE_OPT_DIR 64u
 /* this member's name (A) */
@@ -220,6 +223,12 @@
 #define QUORATE_MODE_THREAD 0u
 /* the host polls one descriptor and calls quorate_node_step */
 #define QUORATE_MODE_HOST 1u
+/* the host steps the node and moves the bytes between members: quorate_net_rx, quorate_net_tx */
+#define QUORATE_MODE_PACKET 2u
+/* bytes in their order, each once */
+#define QUORATE_CARRIER_STREAM 0u
+/* datagrams as large as the frames, which may be lost, doubled, overtaken or changed */
+#define QUORATE_CARRIER_DATAGRAM 1u
 /* members draw random tokens */
 #define QUORATE_PLACEMENT_TOKENS 1u
 /* even shares, zones kept apart, fewest moves */
@@ -272,6 +281,10 @@
 #define QUORATE_OP_DELETE 3u
 /* in a completion: an order to the cluster, answered */
 #define QUORATE_OP_CLUSTER 4u
+/* show a page of keys */
+#define QUORATE_OP_SCAN 5u
+/* follow what changes */
+#define QUORATE_OP_WATCH 6u
 /* key, value and context stay until the completion */
 #define QUORATE_OP_BORROW 1u
 /* in pr, pw, dw: explicitly none */
@@ -318,6 +331,34 @@
 #define QUORATE_N_WEAK 1024u
 /* the one sibling was made of several by the view */
 #define QUORATE_N_MERGED 2048u
+/* of a feed: what changed before it cannot be told; scan */
+#define QUORATE_N_GAP 4096u
+/* of a feed: further completions of this tag follow */
+#define QUORATE_N_MORE 8192u
+/* of a scan: partitions moved since the page before */
+#define QUORATE_N_LAYOUT 16384u
+
+/* Change feeds */
+/* to quorate_watch: every partition of which the node holds a copy */
+#define QUORATE_PARTITION_ALL 4294967295u
+
+/* Bytes that the program moves */
+/* the stream that was asked for is connected */
+#define QUORATE_NET_UP 1u
+/* the stream has ended, or could not be connected */
+#define QUORATE_NET_DOWN 2u
+/* bytes of the stream may be given out again */
+#define QUORATE_NET_WRITABLE 3u
+/* no bytes of the stream until it is writable */
+#define QUORATE_NET_FULL 4u
+/* the next bytes of the stream, or one datagram of it */
+#define QUORATE_FRAME_BYTES 1u
+/* connect a stream to the address in data */
+#define QUORATE_FRAME_CONNECT 2u
+/* end the stream, behind its bytes; it has no name any more */
+#define QUORATE_FRAME_CLOSE 3u
+/* bytes that every frame holds at least */
+#define QUORATE_FRAME_MIN 512u
 
 /* The cluster */
 /* say how the cluster is */
@@ -530,7 +571,7 @@ typedef struct quorate_call {
  */
 typedef struct quorate_op {
   /**
-   * QUORATE_OP_GET, QUORATE_OP_PUT or QUORATE_OP_DELETE.
+   * QUORATE_OP_GET, QUORATE_OP_PUT, QUORATE_OP_DELETE, QUORATE_OP_SCAN or QUORATE_OP_WATCH.
    */
   uint32_t kind;
   /**
@@ -542,15 +583,15 @@ typedef struct quorate_op {
    */
   uint64_t tag;
   /**
-   * The key.
+   * The key; the prefix of a scan.
    */
   struct quorate_bytes key;
   /**
-   * The value of a put.
+   * The value of a put; the pattern of a scan.
    */
   struct quorate_bytes value;
   /**
-   * The context of a put or delete; empty for none.
+   * The context of a put or delete, the token of a scan, the place of a feed; empty for none.
    */
   struct quorate_bytes context;
   /**
@@ -558,9 +599,13 @@ typedef struct quorate_op {
    */
   const struct quorate_call *call;
   /**
-   * Zero.
+   * The partition of a feed; else zero.
    */
-  uint64_t reserved[2];
+  uint64_t number;
+  /**
+   * Keys of a page of a scan or a feed, 0 for the default; else zero.
+   */
+  uint64_t limit;
 } quorate_op;
 
 /**
@@ -616,7 +661,7 @@ typedef struct quorate_sibling {
 } quorate_sibling;
 
 /**
- * The end of one accepted request. Exactly one comes for each.
+ * The end of one accepted request. Exactly one comes for each; of a feed, one for each page, and a last one.
  */
 typedef struct quorate_completion {
   /**
@@ -633,7 +678,8 @@ typedef struct quorate_completion {
    */
   const struct quorate_sibling *siblings;
   /**
-   * Opaque causal context, inside result; empty for none.
+   * Opaque causal context, inside result; empty for none. Of a scan the token of the next page, of a feed the place
+   * behind what is shown.
    */
   struct quorate_bytes context;
   /**
@@ -657,7 +703,7 @@ typedef struct quorate_completion {
    */
   uint32_t flags;
   /**
-   * QUORATE_OP_GET, QUORATE_OP_PUT for any write, or QUORATE_OP_CLUSTER.
+   * QUORATE_OP_GET, QUORATE_OP_PUT for any write, QUORATE_OP_SCAN, QUORATE_OP_WATCH or QUORATE_OP_CLUSTER.
    */
   uint32_t kind;
   /**
@@ -691,6 +737,32 @@ typedef struct quorate_completion {
 } quorate_completion;
 
 /**
+ * A key that changed.
+ */
+typedef struct quorate_change {
+  /**
+   * The key; it lies inside the result, as do the siblings.
+   */
+  struct quorate_bytes key;
+  /**
+   * Its values as they are now; none if it is deleted or has expired.
+   */
+  const struct quorate_sibling *siblings;
+  /**
+   * How many siblings.
+   */
+  uint32_t n_siblings;
+  /**
+   * Zero.
+   */
+  uint32_t flags;
+  /**
+   * Zero.
+   */
+  uint64_t reserved[2];
+} quorate_change;
+
+/**
  * Makes one value of count values of a key, at least two: of what concurrent writers left, in the order of their
  * dots. It writes the value to buffer, which has room for cap bytes, sets len to its length, and returns 0. If len is
  * over cap, it is called once more with as much room. Any other result: it cannot, and the siblings are shown.
@@ -704,6 +776,40 @@ typedef int32_t (*quorate_merge)(void *user,
                                  uint8_t *buffer,
                                  size_t cap,
                                  size_t *len);
+
+/**
+ * An empty frame of the program's, and what the library has filled it with.
+ */
+typedef struct quorate_frame {
+  /**
+   * Where to write: the program's, before and after.
+   */
+  uint8_t *data;
+  /**
+   * How many bytes there are, QUORATE_FRAME_MIN at least.
+   */
+  size_t cap;
+  /**
+   * Receives how many were written.
+   */
+  size_t len;
+  /**
+   * Receives the name of the stream.
+   */
+  uint64_t peer;
+  /**
+   * Receives QUORATE_FRAME_...
+   */
+  uint32_t kind;
+  /**
+   * Zero.
+   */
+  uint32_t flags;
+  /**
+   * Zero.
+   */
+  uint64_t reserved[2];
+} quorate_frame;
 
 /**
  * An order to the cluster: to look at it, or to change it.
@@ -1102,7 +1208,8 @@ quorate_status quorate_node_start(struct quorate_node *node,
  * Stops a node: takes nothing more, ends what is in flight, brings the store to disk. Every accepted
  * request then has its completion, E_CLOSED (writes with UNCERTAIN) if it had no other; reap them.
  *
- * Arguments: node; timeout_ns: how long requests in flight may still take.
+ * Arguments: node; timeout_ns: how long requests in flight may still take; in mode packet they end at once, as
+ * nobody moves bytes meanwhile.
  * Returns: OK; E_NULL; E_STATE if it is stopped; E_IO if the store could not be brought to disk; E_BUSY
  * if another thread drives it; E_FORKED; E_PANIC.
  * Thread class: D. Blocks: yes, for the timeout and a disk sync. Owner: nothing changes hands. Since: 0.1.
@@ -1202,7 +1309,7 @@ quorate_status quorate_delete(struct quorate_node *node,
  * Submits a batch, in order, up to the first that is refused.
  *
  * Arguments: node; ops; op_size: sizeof(quorate_op); n: how many; accepted: receives how many were
- * accepted, each of which has one completion.
+ * accepted, each of which has one completion, a feed as quorate_watch says.
  * Returns: OK if all were accepted; else the status of the first that was not, as quorate_put.
  * Thread class: B. Blocks: no. Owner: everything is copied, with or without QUORATE_OP_BORROW. Since: 0.1.
  */
@@ -1246,10 +1353,12 @@ QUORATE_API void quorate_completions_clear(struct quorate_completion *array, siz
  * never read it; the library does.
  *
  * Arguments: node.
- * Returns: the descriptor, the same for the node's life; E_NULL or E_FORKED, which are below 0.
+ * Returns: the descriptor, the same for the node's life; E_NULL, E_FORKED, or E_STATE in mode packet, which
+ * has none, all below 0.
  * Thread class: B. Blocks: no. Owner: the library. Since: 0.1.
  */
-QUORATE_API int quorate_completion_fd(const struct quorate_node *node);
+QUORATE_API
+int quorate_completion_fd(const struct quorate_node *node);
 
 /**
  * Waits until there is a completion.
@@ -1478,6 +1587,130 @@ quorate_status quorate_set_remove_sync(struct quorate_node *node,
                                        size_t size);
 
 /**
+ * Submits a page of a scan through all keys of a keyspace that have a value, as r replicas hold them. A key that is
+ * there throughout is shown once; what comes or goes meanwhile may be shown or not. Nothing is kept between pages, and
+ * any node gives the next one.
+ *
+ * Arguments: node; token: empty to begin, else the context of the page before; prefix: how keys begin, or empty;
+ * pattern: which of these are shown, as Redis has patterns (* ? [a-z] [^a] and a backslash), at most 1,024 bytes, or
+ * empty for all; limit: about how many keys are looked at for the page, at most 1,024, 0 for 10; call: settings, or
+ * NULL, without a ttl, not sloppy; tag: comes back in the completion.
+ * Returns: OK, and one completion follows; E_NULL; E_LIMIT; E_CONTEXT for a token that is none, or of another
+ * keyspace; E_UNSUPPORTED; E_OVERLOADED if the window is full; E_CLOSED; E_FORKED; E_POISONED; E_PANIC.
+ * The completion says OK: quorate_result_keys of its result shows the keys, which may be none before the end, and its
+ * context is the token of the next page, empty if this was the last. QUORATE_N_LAYOUT says that partitions moved
+ * since the page before. Else E_ARG, also for a pattern that takes too many steps; E_QUORUM, E_TIMEOUT, E_OVERLOADED,
+ * E_LAYOUT, E_INCOMPLETE, E_CLOSED or E_POISONED: the same token may be used again.
+ * Thread class: B. Blocks: no. Owner: everything is copied. Since: 0.1.
+ */
+QUORATE_API
+QUORATE_NODISCARD
+quorate_status quorate_scan(struct quorate_node *node,
+                            struct quorate_bytes token,
+                            struct quorate_bytes prefix,
+                            struct quorate_bytes pattern,
+                            uint32_t limit,
+                            const struct quorate_call *call,
+                            uint64_t tag);
+
+/**
+ * Asks for a page and waits for the answer. As quorate_scan.
+ *
+ * Arguments: node; token; prefix; pattern; limit; call: settings, or NULL; out: receives the completion, empty if the
+ * call is refused; size: sizeof(quorate_completion).
+ * Returns: the status of the completion, as quorate_scan; what quorate_scan returns if it is refused; E_STATE
+ * unless the node runs in mode thread.
+ * Thread class: B. Blocks: until the answer, at most to the deadline. Owner: the caller, who gives out
+ * to quorate_completions_clear. Since: 0.1.
+ */
+QUORATE_API
+QUORATE_NODISCARD
+quorate_status quorate_scan_sync(struct quorate_node *node,
+                                 struct quorate_bytes token,
+                                 struct quorate_bytes prefix,
+                                 struct quorate_bytes pattern,
+                                 uint32_t limit,
+                                 const struct quorate_call *call,
+                                 struct quorate_completion *out,
+                                 size_t size);
+
+/**
+ * The keys of a page.
+ *
+ * Arguments: result: of the completion of a scan; keys: receives the first of them, or NULL; n: receives how many.
+ * Returns: OK; E_NULL; E_ARG for the result of another request; E_FORKED; E_PANIC.
+ * Thread class: E, on the result. Blocks: no. Owner: the result; the keys live until quorate_completions_clear.
+ * Since: 0.1.
+ */
+QUORATE_API
+QUORATE_NODISCARD
+quorate_status quorate_result_keys(const struct quorate_result *result,
+                                   const struct quorate_bytes **keys,
+                                   size_t *n);
+
+/**
+ * Follows what changes in this node's copy of a partition, or in all that it holds. Every write that reaches the copy
+ * is told at least once, as its key is when it is told, in the order of the last changes; what is told may be on this
+ * replica alone so far. A value that expires is not told.
+ *
+ * Completions with the tag come until the feed ends, each with QUORATE_N_MORE but the last one, which shows no change.
+ * The context of each is the place behind what it shows: given to another quorate_watch on this node, also after a
+ * restart, the feed goes on from there. QUORATE_N_GAP says that what changed before it cannot be told: the feed begins
+ * now, the place was of another node, the copy was not held throughout, or the follower was away or slow for longer
+ * than the log keeps what changed. What it missed a scan begun after it shows. Nothing is gathered for a follower that
+ * does not reap: one completion waits for it, the next is read from the log when that was reaped.
+ *
+ * Arguments: node; partition: a number, or QUORATE_PARTITION_ALL; place: empty to begin now, else the context of a
+ * completion before; limit: keys of one completion, at most 1,000, 0 for 100; call: settings, of which the
+ * keyspace counts, or NULL, without a ttl; tag: comes back in every completion, and is that of no other feed until the
+ * last one was reaped.
+ * Returns: OK, and completions follow; E_NULL; E_LIMIT; E_ARG for a number that is no partition's, or a tag that
+ * a feed has; E_UNSUPPORTED; E_OVERLOADED if the window has not two places, which a feed takes until its last
+ * completion was reaped; E_CLOSED; E_FORKED; E_POISONED; E_PANIC.
+ * A completion says OK; quorate_result_change of its result shows each change. The last one says E_CANCELLED after
+ * quorate_unwatch; E_ARG if there is no such partition, the node holds no copy of it (any more), or the place was not
+ * given by this cluster for it; E_CLOSED or E_POISONED.
+ * Thread class: B. Blocks: no. Owner: everything is copied. Since: 0.1.
+ */
+QUORATE_API
+QUORATE_NODISCARD
+quorate_status quorate_watch(struct quorate_node *node,
+                             uint32_t partition,
+                             struct quorate_bytes place,
+                             uint32_t limit,
+                             const struct quorate_call *call,
+                             uint64_t tag);
+
+/**
+ * Ends a feed. What was told and not reaped stays, and one last completion follows once that is reaped.
+ *
+ * Arguments: node; tag: of the feed.
+ * Returns: OK; E_ARG if no feed has the tag, or its last completion was reaped; E_NULL; E_FORKED; E_PANIC.
+ * Thread class: B. Blocks: no. Owner: nothing changes hands. Since: 0.1.
+ */
+QUORATE_API
+QUORATE_NODISCARD
+quorate_status quorate_unwatch(struct quorate_node *node,
+                               uint64_t tag);
+
+/**
+ * One change that a completion of a feed shows, in their order.
+ *
+ * Arguments: result: of the completion; index: from 0 on; out: receives the change, or zeroes; size:
+ * sizeof(quorate_change).
+ * Returns: OK; E_NULL; E_ARG if there is no such change, for the result of another request, or a size that cannot be;
+ * E_FORKED; E_PANIC.
+ * Thread class: E, on the result. Blocks: no. Owner: the result; key and siblings live until
+ * quorate_completions_clear. Since: 0.1.
+ */
+QUORATE_API
+QUORATE_NODISCARD
+quorate_status quorate_result_change(const struct quorate_result *result,
+                                     size_t index,
+                                     struct quorate_change *out,
+                                     size_t size);
+
+/**
  * Registers what makes one value of a key's siblings for reads with the view QUORATE_VIEW_HOST + number. The value is
  * a view: nothing is stored until somebody writes it back with the context of the read. A second call with the same
  * number replaces the function. Call it before the node is started; in mode host, between two steps.
@@ -1512,19 +1745,20 @@ int quorate_node_fd(const struct quorate_node *node);
  *
  * Arguments: node.
  * Returns: nanoseconds of CLOCK_MONOTONIC; 0 for now, also while another thread steps; UINT64_MAX for
- * when the descriptor is readable, and for a node that cannot be stepped.
+ * when the descriptor is readable, and for a node that cannot be stepped. In mode packet there is no
+ * descriptor: it is 0 after each submission, quorate_net_rx and quorate_net_event that give work.
  * Thread class: C. Blocks: no. Owner: nothing changes hands. Since: 0.1.
  */
 QUORATE_API
 uint64_t quorate_node_deadline(const struct quorate_node *node);
 
 /**
- * One turn of a node in mode host: reads and writes sockets, takes submitted requests, completes what
- * has ended. Never waits.
+ * One turn of a node in mode host or packet: reads and writes sockets, takes submitted requests, completes
+ * what has ended. Never waits; in mode packet, with records in memory, it makes no system call.
  *
  * Arguments: node; now_ns: CLOCK_MONOTONIC; wall_ms: milliseconds since the Unix epoch; budget: sockets
  * and requests to handle at most, 0 for no bound; more: may be NULL, receives 1 if work is left, else 0.
- * Returns: OK; E_NULL; E_STATE in another mode; E_BUSY if another thread steps; E_CLOSED once it is
+ * Returns: OK; E_NULL; E_STATE in mode thread; E_BUSY if another thread steps; E_CLOSED once it is
  * stopped; E_IO if the loop cannot go on; E_FORKED; E_POISONED; E_PANIC.
  * Thread class: C. Blocks: no. Owner: nothing changes hands. Since: 0.1.
  */
@@ -1537,13 +1771,93 @@ quorate_status quorate_node_step(struct quorate_node *node,
                                  uint32_t *more);
 
 /**
- * Makes the descriptor of a node readable, or the library's thread turn once.
+ * Makes the descriptor of a node readable, or the library's thread turn once. In mode packet nobody waits.
  *
  * Arguments: node; NULL and a forked child's are ignored.
  * Returns: nothing.
  * Thread class: B, and async-signal-safe. Blocks: no. Owner: nothing changes hands. Since: 0.1.
  */
-QUORATE_API void quorate_node_wake(const struct quorate_node *node);
+QUORATE_API
+void quorate_node_wake(const struct quorate_node *node);
+
+/**
+ * Tells a node in mode packet that another member has opened a stream to it. Its bytes follow by
+ * quorate_net_rx, under the name that it is given here. With datagrams, quorate_net_rx asks for it.
+ *
+ * Arguments: node; now_ns, wall_ms: as for quorate_node_step; peer: receives the stream's name, which is
+ * never used again, or 0.
+ * Returns: OK; E_NULL; E_STATE in another mode; E_OVERLOADED if too many streams have not proved
+ * themselves, or the frames that tell of their ends are not fetched; E_CLOSED if the node is stopped or cut
+ * off; E_BUSY; E_FORKED; E_POISONED; E_PANIC. Unless it is OK, end the stream.
+ * Thread class: C. Blocks: no. Owner: nothing changes hands. Since: 0.1.
+ */
+QUORATE_API
+QUORATE_NODISCARD
+quorate_status quorate_net_accept(struct quorate_node *node,
+                                  uint64_t now_ns,
+                                  uint64_t wall_ms,
+                                  uint64_t *peer);
+
+/**
+ * Gives a node in mode packet the next bytes of a stream, or datagrams. The next quorate_node_step works on
+ * what follows from them.
+ *
+ * Arguments: node; peer: the stream's name; with datagrams 0, as each says itself where it belongs; parts,
+ * n_parts: the bytes, in their order, or one datagram each; now_ns, wall_ms: as for quorate_node_step.
+ * Returns: OK, also for datagrams that are nothing of ours or were changed; AGAIN for a datagram that opens a
+ * stream: give it again under a name of quorate_net_accept, and send what has that name to where it came
+ * from (best one datagram a call, as those behind it are not looked at); E_NULL; E_ARG for a length that cannot
+ * be; E_STATE in another mode; E_CLOSED if there is no such stream any more, and the bytes are dropped; E_BUSY;
+ * E_FORKED; E_POISONED; E_PANIC.
+ * Thread class: C. Blocks: no. Owner: the bytes stay the caller's, who may use them again at once. Since: 0.1.
+ */
+QUORATE_API
+QUORATE_NODISCARD
+quorate_status quorate_net_rx(struct quorate_node *node,
+                              uint64_t peer,
+                              const struct quorate_bytes *parts,
+                              size_t n_parts,
+                              uint64_t now_ns,
+                              uint64_t wall_ms);
+
+/**
+ * Tells a node in mode packet what has become of a stream. With datagrams nothing has to be told.
+ *
+ * Arguments: node; peer: the stream's name, which is over with QUORATE_NET_DOWN; event: QUORATE_NET_...;
+ * os_errno: why it is down, or 0; now_ns, wall_ms: as for quorate_node_step.
+ * Returns: OK; E_NULL; E_UNSUPPORTED for an event that is not known; E_STATE in another mode; E_CLOSED if
+ * there is no such stream any more; E_BUSY; E_FORKED; E_POISONED; E_PANIC.
+ * Thread class: C. Blocks: no. Owner: nothing changes hands. Since: 0.1.
+ */
+QUORATE_API
+QUORATE_NODISCARD
+quorate_status quorate_net_event(struct quorate_node *node,
+                                 uint64_t peer,
+                                 uint32_t event,
+                                 int32_t os_errno,
+                                 uint64_t now_ns,
+                                 uint64_t wall_ms);
+
+/**
+ * Fills empty frames with what a node in mode packet has to say: many messages in each, all for one stream.
+ * A frame of datagrams is one, no larger than cap. Call it after each step until it fills less than it was
+ * offered.
+ *
+ * Arguments: node; frames, size, capacity: the frames, sizeof(quorate_frame) and how many there are; filled:
+ * receives how many were filled.
+ * Returns: OK; AGAIN if there is nothing to say; E_NULL; E_ARG for a frame below QUORATE_FRAME_MIN bytes or
+ * a size below that of the first release; E_UNSUPPORTED for a frame that is larger than this library knows
+ * and not zero there; E_STATE in another mode; E_CLOSED once it is stopped; E_BUSY; E_FORKED; E_POISONED;
+ * E_PANIC. The first `filled` frames are filled in any case.
+ * Thread class: C. Blocks: no. Owner: frames and their data stay the caller's. Since: 0.1.
+ */
+QUORATE_API
+QUORATE_NODISCARD
+quorate_status quorate_net_tx(struct quorate_node *node,
+                              struct quorate_frame *frames,
+                              size_t size,
+                              size_t capacity,
+                              size_t *filled);
 
 /**
  * Submits an order: to look at the cluster, or to change it. A change is staged first; a plan says what all
