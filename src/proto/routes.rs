@@ -31,8 +31,6 @@ struct Machine {
     id: MemberId,
     zone: String,
     weight: u32,
-    /// It goes with the end of the change that is under way.
-    is_going: bool,
     /// However that change ends, this directory is a member's.
     stays: bool,
 }
@@ -59,6 +57,8 @@ pub struct Routes {
     meeting_until: Instant,
     /// Machines whose copies are no evidence: their directories are others than reads count on (rule L4).
     unread: Vec<u16>,
+    /// Members that go with the end of the change that is under way.
+    going: Vec<u16>,
     /// Whether this node, with the directory that it has, was let in.
     is_seated: bool,
     /// All members, in the order of the topology.
@@ -131,12 +131,14 @@ impl Routes {
                 unread.push(number(member.id));
             }
         }
+        let goes = |member: &&super::ring::LayoutMember| topology.latest().slot_of(member.id).is_none();
+        let going =
+            topology.current().members().iter().filter(goes).map(|member| number(member.id)).collect();
         let machine = |member: &super::ring::LayoutMember| Machine {
             slot: number(member.id),
             id: member.id,
             zone: member.zone.clone(),
             weight: member.weight,
-            is_going: topology.latest().slot_of(member.id).is_none(),
             stays: topology.stays(member),
         };
         let machines = topology.members().into_iter().map(machine).collect();
@@ -158,6 +160,7 @@ impl Routes {
             is_flipped: topology.is_flipped(),
             meeting_until: Instant::ZERO,
             unread,
+            going,
             machines,
             is_seated: topology.is_seated(own.0, own.1),
             level: topology.is_kept().then(|| topology.level()),
@@ -317,10 +320,12 @@ impl Routes {
 
     /// Those of a key's replicas that are to have it from now on: once reads are on the new layout, those of the old one
     /// only give it away.
-    pub fn heirs(&self, keyspace: u16, partition: u16) -> Vec<u16> {
+    pub fn heirs(&self, keyspace: u16, partition: u16) -> Replicas {
         let replicas = self.replicas(keyspace, partition);
-        let count = if self.is_flipped { replicas.reads.len() } else { replicas.len };
-        replicas.slots[..usize::from(count)].to_vec()
+        if !self.is_flipped {
+            return replicas;
+        }
+        Replicas { len: replicas.reads.len(), also: Ranks::default(), ..replicas }
     }
 
     /// Whether a replica that has a hint of a key on its disk settles it: reads count on its copy, and it stays. What a
@@ -329,22 +334,18 @@ impl Routes {
         if planted!("hint_to_anybody") {
             return self.replicas(keyspace, partition).rank(slot).is_some();
         }
-        let is_going = self.machine(slot).is_none_or(|machine| machine.is_going);
-        !is_going && self.replicas(keyspace, partition).readable().any(|(_, other)| other == slot)
+        !self.going.contains(&slot)
+            && self.replicas(keyspace, partition).readable().any(|(_, other)| other == slot)
     }
 
     /// Whether a member is one with this directory however the change that is under way ends.
     pub fn stays(&self, slot: u16) -> bool {
-        self.machine(slot).is_some_and(|machine| machine.stays)
+        self.machines.iter().any(|machine| machine.slot == slot && machine.stays)
     }
 
     /// Whether a member goes with the end of the change that is under way, which cannot be reverted any more.
     pub fn is_going_for_good(&self, slot: u16) -> bool {
-        self.is_flipped && self.machine(slot).is_some_and(|machine| machine.is_going)
-    }
-
-    fn machine(&self, slot: u16) -> Option<&Machine> {
-        self.machines.iter().find(|machine| machine.slot == slot)
+        self.is_flipped && self.going.contains(&slot)
     }
 
     /// The machines that may stand in for a replica of a partition, the first of them first: see

@@ -67,16 +67,16 @@ impl Cluster {
         let report = |member: &LayoutMember| -> Option<Progress> {
             self.reports.get(&member.id).copied().filter(|report| report.generation == member.generation)
         };
+        let has_done = |member: &LayoutMember, version: u64| {
+            report(member).is_some_and(|report| report.version >= version && report.open == 0)
+        };
         if topology.is_flipped() {
             let follows = |member: &LayoutMember| {
                 report(member).is_some_and(|report| report.version >= topology.flipped_at())
             };
             // Who leaves is asked by nobody afterwards, and may still keep the only copy of a write for another.
-            let has_given = |member: &&LayoutMember| {
-                report(member)
-                    .is_some_and(|report| report.version >= topology.flipped_at() && report.open == 0)
-            };
-            let may_leave = topology.leaving().all(|member| has_given(&member)) || topology.has_lost_one();
+            let may_leave = topology.has_lost_one()
+                || topology.leaving().all(|member| has_done(member, topology.flipped_at()));
             let may_finish =
                 topology.may_finish(config, follows) && (may_leave || planted!("leaves_with_hints"));
             return may_finish.then(|| Step::Finish(topology.version()));
@@ -86,16 +86,14 @@ impl Cluster {
             None => true,
             Some(slot) => {
                 scene.peers.usable(slot)
-                    && (member.id == scene.own
-                        || scene.peers.peer(slot).generation == Some(member.generation)
-                        || member.generation == 0)
+                    && (member.generation == 0
+                        || scene.peers.peer(slot).generation == Some(member.generation))
             }
         };
         let is_ready = |id: &MemberId| {
             let slot = next.slot_of(*id).expect("it is of the layout to come");
             let member = next.member(slot);
-            report(member).is_some_and(|report| report.version >= next.version() && report.open == 0)
-                && is_here(member)
+            has_done(member, next.version()) && is_here(member)
         };
         let may_flip = self.receivers.iter().all(is_ready) || planted!("flip_early");
         may_flip.then(|| Step::Flip(topology.version()))

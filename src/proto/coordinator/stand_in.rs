@@ -222,18 +222,14 @@ impl<S: Store> Turn<'_, S> {
                 self.read_lost(index, rank);
             }
             Phase::Repairing => self.repair_stored(index, rank, false),
-            // So it does here, lest it be asked again for another replica and count twice.
-            Phase::Writing if request.tally.stood.contains(rank) && !planted!("fallback_twice") => {
-                request.tally.standing.remove(rank);
-                self.judge_write(index);
-            }
             Phase::Writing => {
-                request.stand_ins.remove(rank);
-                let tally = &mut self.coordinator.slots[index].tally;
-                tally.standing.remove(rank);
-                if !tally.stood.contains(rank)
-                    && let Some(object) = self.own_object(index)
-                {
+                request.tally.standing.remove(rank);
+                let has_stood = request.tally.stood.contains(rank);
+                // Who has answered stays here too, lest it be asked again for another replica and count twice.
+                if !has_stood || planted!("fallback_twice") {
+                    request.stand_ins.remove(rank);
+                }
+                if !has_stood && let Some(object) = self.own_object(index) {
                     self.hint(index, rank, &object);
                 }
                 self.judge_write(index);

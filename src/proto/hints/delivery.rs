@@ -123,9 +123,7 @@ struct Picked {
 impl<S: Store> Hints<S> {
     /// When [`Hints::deliver`] is due.
     pub fn delivery_deadline(&self, peers: &Peers, routes: &Routes) -> Instant {
-        let leaves = routes.is_going_for_good(peers.own());
-        let goes = |id: MemberId| leaves || peers.slot_of(id).is_some_and(|slot| peers.usable(slot));
-        let reached = self.targets.iter().filter(|(id, _)| goes(**id));
+        let reached = self.targets.iter().filter(|(id, _)| slot_of(peers, routes, **id).is_some());
         reached.map(|(_, delivery)| delivery.next).min().unwrap_or(Instant::NEVER)
     }
 
@@ -134,10 +132,7 @@ impl<S: Store> Hints<S> {
         let due: Vec<MemberId> =
             self.targets.iter().filter(|(_, d)| d.next <= road.now.mono).map(|(id, _)| *id).collect();
         for target in due {
-            let leaves = road.routes.is_going_for_good(road.peers.own());
-            if let Some(slot) = road.peers.slot_of(target)
-                && (leaves || road.peers.usable(slot))
-            {
+            if let Some(slot) = slot_of(road.peers, road.routes, target) {
                 self.deliver_to(road, reaps, (target, slot));
             }
         }
@@ -317,4 +312,10 @@ impl<S: Store> Hints<S> {
             }
         }
     }
+}
+
+/// The slot of a target whose hints can go somewhere: to it, or to another keeper as this node leaves.
+fn slot_of(peers: &Peers, routes: &Routes, target: MemberId) -> Option<u16> {
+    let leaves = routes.is_going_for_good(peers.own());
+    peers.slot_of(target).filter(|&slot| leaves || peers.usable(slot))
 }

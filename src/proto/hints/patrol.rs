@@ -132,7 +132,7 @@ impl<S: Store> Hints<S> {
             let is_old = wall_ms.saturating_sub(weight.newest_ms) > old;
             let heirs = road.routes.heirs(spot.keyspace, partition);
             let target = road.peers.slot_of(spot.target);
-            let is_its = target.is_some_and(|slot| heirs.contains(&slot));
+            let is_its = target.is_some_and(|slot| heirs.rank(slot).is_some());
             let is_known = road.routes.version() > 0;
             let hint =
                 |object| Found { is_counted, name: key.key.to_vec(), item_hash: record.item_hash, object };
@@ -159,7 +159,7 @@ impl<S: Store> Hints<S> {
         let now = road.now;
         let Some(spot) = Spot::of(&hint.name) else { return };
         let partition = self.partition(spot.keyspace, spot.key);
-        for slot in road.routes.heirs(spot.keyspace, partition) {
+        for &slot in road.routes.heirs(spot.keyspace, partition).as_slice() {
             if slot != road.peers.own() {
                 let to = Spot { target: road.peers.peer(slot).id, ..spot };
                 if self.merge(now, &to, object, hint.is_counted).is_err() {
