@@ -5,6 +5,20 @@
 //! something to say, once. So everything that arrived together is one batch: one write to the log, one
 //! record and one system call for each peer, one for each client, however many operations it was.
 
+/// What a turn works with.
+macro_rules! turn {
+    ($event_loop:ident, $now:expr) => {
+        Turn {
+            now: $now,
+            node: &mut $event_loop.node,
+            detector: &mut $event_loop.detector,
+            buffer: &mut $event_loop.buffer,
+            registry: $event_loop.poll.registry(),
+            log: &$event_loop.log,
+        }
+    };
+}
+
 mod carrying;
 
 use core::fmt;
@@ -405,14 +419,7 @@ impl EventLoop {
         {
             hook();
         }
-        let mut turn = Turn {
-            now,
-            node: &mut self.node,
-            detector: &mut self.detector,
-            buffer: &mut self.buffer,
-            registry: self.poll.registry(),
-            log: &self.log,
-        };
+        let mut turn = turn!(self, now);
         let is_isolated = self.host.is_isolated();
         if is_isolated != self.peers.is_isolated {
             let what = if is_isolated { "cut off from all others" } else { "cut off no more" };
@@ -524,14 +531,7 @@ impl EventLoop {
     /// Ends what is still in flight, lets the last replies leave, and closes every socket.
     fn close_core(&mut self, now: Now) {
         self.node.close(now);
-        let mut turn = Turn {
-            now,
-            node: &mut self.node,
-            detector: &mut self.detector,
-            buffer: &mut self.buffer,
-            registry: self.poll.registry(),
-            log: &self.log,
-        };
+        let mut turn = turn!(self, now);
         drain(&mut turn, &mut self.clients, &mut self.peers, &mut self.host, &mut self.marks);
         self.peers.write_dirty(&mut turn);
         self.clients.write_dirty(&mut turn);

@@ -39,14 +39,7 @@ impl EventLoop {
     }
 
     fn with_peers<T>(&mut self, now: Now, work: impl FnOnce(&mut Peers, &mut Turn<'_>) -> T) -> T {
-        let mut turn = Turn {
-            now,
-            node: &mut self.node,
-            detector: &mut self.detector,
-            buffer: &mut self.buffer,
-            registry: self.poll.registry(),
-            log: &self.log,
-        };
+        let mut turn = turn!(self, now);
         work(&mut self.peers, &mut turn)
     }
 }
