@@ -245,10 +245,10 @@ impl Oracle {
 
     /// The same of a partition that one who is let in again gives up: nothing that it acknowledged since counts.
     pub(super) fn forget_promises_of(&mut self, machine: usize, partition: u16) {
-        for key in
-            (0..self.keys.len()).filter(|&key| self.keys[key].partition == partition).collect::<Vec<_>>()
-        {
-            self.forget_promise(machine, machine, key);
+        for key in 0..self.keys.len() {
+            if self.keys[key].partition == partition {
+                self.forget_promise(machine, machine, key);
+            }
         }
     }
 
