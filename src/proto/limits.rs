@@ -146,7 +146,7 @@ pub const SWEEP_RECORDS_MAX: usize = 256;
 pub const SWEEP_BYTES_MAX: usize = 1 << 20;
 /// Pause between two turns of the sweep.
 pub const SWEEP_PAUSE: Duration = Duration::from_millis(10);
-/// How long the sweep waits when the store cannot take a record yet.
+/// How long work that nobody waits for pauses when the store cannot take a record yet.
 pub const SWEEP_WAIT: Duration = Duration::from_millis(100);
 /// How old a tombstone is before it is looked at for reaping.
 pub const REAP_AFTER: Duration = Duration::from_secs(3_600);

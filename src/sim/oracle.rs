@@ -383,10 +383,13 @@ impl Oracle {
         put: &NotedPut,
     ) -> Judged<Held> {
         let candidates = match self.keys[key].kind == Kind::Set {
-            true => self.candidates_of_element(machine, key, object, (sibling, &others))?,
-            false => self.candidates(machine, key, sibling)?,
+            true => self.candidates_of_element(machine, key, object, (sibling, &others)),
+            false => self.candidates(machine, key, sibling),
         };
-        let mut first_refusal = None;
+        let (candidates, mut first_refusal) = match candidates {
+            Ok(ids) => (ids, None),
+            Err(refusal) => (Vec::new(), Some(refusal)),
+        };
         for id in candidates {
             let (past, claims) = self.knowledge(machine, key, object, (id, &others));
             let history = &self.histories[key];
@@ -421,7 +424,7 @@ impl Oracle {
         if sibling.tombstone && self.may_be_mistaken(key) {
             return Ok(self.issue_in_doubt(machine, key, sibling, others, put));
         }
-        Err(first_refusal.expect("there is at least one candidate"))
+        Err(first_refusal.expect("without a candidate there is a refusal"))
     }
 
     /// Whether an earlier tombstone may have been taken for another delete's: there is one that has not been

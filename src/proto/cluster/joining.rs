@@ -11,12 +11,22 @@ use crate::proto::limits;
 use crate::proto::message::Message;
 use crate::proto::peers::Peers;
 use crate::proto::store::{Sequence, Store};
-use crate::proto::time::Now;
+use crate::proto::time::{Instant, Now};
 
 /// What becomes of a copy of a founder that is alone.
 const COPIED_ALONE: &str = "this directory was copied, or moved to another machine or file system, and nobody else is in \
     its cluster to let it in: it serves nothing. Start the original instead, or stop this node and make a directory of \
     this one by `quorate store restore`, which founds the cluster anew";
+
+/// A topology that lets this directory in, until it can be followed.
+#[derive(Debug)]
+pub(super) struct LettingIn {
+    topology: Topology,
+    /// Up to where the log must be on disk before, once there is room.
+    room_at: Option<Sequence>,
+    /// When a store that could not make room is asked again.
+    again_at: Instant,
+}
 
 impl Cluster {
     /// A guest, or a member with another directory, asks to join.
@@ -45,7 +55,7 @@ impl Cluster {
     pub fn disown_past(&mut self, now: Now, generation: u64) {
         self.register.disown_past(generation);
         (self.wants_in, self.repeat_at) = (true, now.mono);
-        (self.letting_in, self.room_at) = (None, None);
+        self.letting_in = None;
     }
 
     /// Takes a topology that is committed. One that lets this directory in is followed once what lies here and is not its
@@ -60,29 +70,35 @@ impl Cluster {
             return;
         }
         let order = |topology: &Topology| (topology.era(), topology.version());
-        if self.letting_in.as_ref().is_none_or(|other| order(other) < order(&topology)) {
-            self.letting_in = Some(topology);
+        if self.letting_in.as_ref().is_none_or(|known| order(&known.topology) < order(&topology)) {
+            // Of another layout other partitions are not ours.
+            self.letting_in = Some(LettingIn { topology, room_at: None, again_at: Instant::ZERO });
         }
         self.be_let_in(scene);
     }
 
     /// Goes on with being let in.
     pub(super) fn be_let_in<S: Store>(&mut self, scene: &mut Scene<'_, S>) {
-        let Some(topology) = &self.letting_in else { return };
-        if self.room_at.is_none() {
-            // A store that cannot is asked again; with nothing put there is nothing to bring to disk.
-            self.room_at = make_room(scene, topology);
-            if self.room_at.is_some() {
-                scene.replica.want_sync();
+        let Some(LettingIn { topology, room_at, again_at }) = &mut self.letting_in else { return };
+        if room_at.is_none() && *again_at <= scene.now.mono {
+            *room_at = make_room(scene, topology);
+            // With nothing put there is nothing to bring to disk.
+            match room_at {
+                Some(_) => scene.replica.want_sync(),
+                None => *again_at = scene.now.mono + limits::SWEEP_WAIT,
             }
         }
-        let Some(room_at) = self.room_at else { return };
-        if scene.replica.store().marks().durable < room_at {
+        if !room_at.is_some_and(|room_at| scene.replica.store().marks().durable >= room_at) {
             return;
         }
-        let topology = self.letting_in.take().expect("it was looked at");
-        self.room_at = None;
+        let topology = self.letting_in.take().expect("it was looked at").topology;
         self.register.learn(scene.replica.store_mut(), &self.topology, topology);
+    }
+
+    /// When a store that could not make room is asked again.
+    pub(super) fn room_deadline(&self) -> Instant {
+        let waits = self.letting_in.as_ref().filter(|letting_in| letting_in.room_at.is_none());
+        waits.map_or(Instant::NEVER, |letting_in| letting_in.again_at)
     }
 
     /// Why we may not join.

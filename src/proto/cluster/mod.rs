@@ -44,7 +44,7 @@ use super::peers::Peers;
 use super::replica::Replica;
 use super::ring::Layout;
 use super::rng::Rng;
-use super::store::{Note, Sequence, Store};
+use super::store::{Note, Store};
 use super::time::{Instant, Now};
 
 /// How often a guest asks to join, and members say how far they have come.
@@ -70,9 +70,8 @@ pub struct Cluster {
     is_behind: bool,
     /// When this keeper may take the next step, if none before it does.
     steward_at: Instant,
-    /// The topology that lets this directory in, and up to where the log must be on disk before it is followed.
-    letting_in: Option<Topology>,
-    room_at: Option<Sequence>,
+    /// The topology that lets this directory in, until it can be followed.
+    letting_in: Option<joining::LettingIn>,
     /// Why this node cannot be what it wants to be, for the operator.
     refusal: Option<String>,
     /// This node was a member and has left, as it was asked to.
@@ -223,7 +222,6 @@ impl Cluster {
             wants_in: config.membership != Membership::Listed,
             steward_at: Instant::NEVER,
             letting_in: None,
-            room_at: None,
             refusal: None,
             has_left: false,
             counters: ClusterCounters::default(),
@@ -579,7 +577,8 @@ impl Cluster {
         let repeats = if waits { self.repeat_at } else { Instant::NEVER };
         // One step at a time: the next is considered when this one has ended.
         let steward_at = if self.register.is_busy() { Instant::NEVER } else { self.steward_at };
-        repeats.min(self.register.deadline(store)).min(self.orders.deadline()).min(steward_at)
+        let steps = self.register.deadline(store).min(self.orders.deadline()).min(steward_at);
+        repeats.min(steps).min(self.room_deadline())
     }
 
     /// How the cluster is.
