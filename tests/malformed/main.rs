@@ -213,8 +213,11 @@ fn check_good_keys(good: &[(Vec<u8>, Vec<u8>)], client: &mut Client) -> io::Resu
     for (key, value) in good {
         let found = client.call(&[b"GET", key])?;
         if found != Value::Bulk(value.clone()) {
+            let held = client.call(&[b"Q.GET", key])?;
             let key = String::from_utf8_lossy(key);
-            return Err(io::Error::other(format!("`{key}` was written and reads back as {found:?}")));
+            let text =
+                format!("`{key}` was written as {value:?} and reads back as {found:?}, held as {held:?}");
+            return Err(io::Error::other(text));
         }
     }
     Ok(())

@@ -131,6 +131,11 @@ impl Questions {
     }
 }
 
+/// Whether a key is one of the good client's: what is answered about it with a good frame would be merged.
+pub fn must_be_found_again(key: &[u8]) -> bool {
+    key.len() > 2
+}
+
 /// Records that the node sent last, with their keys: what is made of them names events of its own.
 #[derive(Debug, Default)]
 pub struct Recent(Mutex<VecDeque<(Vec<u8>, Vec<u8>)>>);
@@ -138,7 +143,7 @@ pub struct Recent(Mutex<VecDeque<(Vec<u8>, Vec<u8>)>>);
 impl Recent {
     /// Notes a record, unless it is one of those that must be found again.
     pub fn note(&self, key: &[u8], object: &[u8]) {
-        if key.len() > 2 {
+        if must_be_found_again(key) {
             return;
         }
         let mut records = self.0.lock().expect("nobody panicked with it");

@@ -10,7 +10,7 @@ use quorate::proto::message::{Envelope, Message, decode_frame, split_frame};
 use quorate::proto::rng::Rng;
 use quorate::proto::session::{Event, RECORD_HEADER, RECORD_MAX, Session};
 
-use super::messages::{Facts, KINDS, Messages, Questions};
+use super::messages::{Facts, KINDS, Messages, Questions, must_be_found_again};
 use super::mutate::{bend, boundary, noise, pick};
 use super::node::{NODE, PATIENCE, ReadOnce, connect, read_once, write_all};
 use super::plan::{Family, Job, Places, Queue, Run, Trouble, family};
@@ -135,7 +135,9 @@ impl Link {
                     run.recent.note(key, object);
                     Questions::note(&mut self.questions.replicates, (request_id, 0));
                 }
-                Message::Fetch { .. } => Questions::note(&mut self.questions.fetches, (request_id, 0)),
+                Message::Fetch { key, .. } if !must_be_found_again(key) => {
+                    Questions::note(&mut self.questions.fetches, (request_id, 0));
+                }
                 Message::Probe { .. } | Message::Probed { .. } => {}
                 Message::Scan(scan) => Questions::note(&mut self.questions.scans, (request_id, scan.from)),
                 Message::Forward(forward) => {
