@@ -29,6 +29,7 @@ stage cpp           15 scripts/cpp.sh
 stage abi           5  scripts/abi.sh
 stage install       20 scripts/install-check.sh
 stage newcomer      10 scripts/newcomer.sh
+stage guide         10 scripts/guide.sh
 stage go            15 scripts/go.sh
 stage simulator     25 scripts/sim.sh
 stage malformed     15 scripts/malformed.sh
