@@ -15,7 +15,7 @@ TREE := $(TARGET)/tree
 INSTALL_DIR := $(DESTDIR)$(PREFIX)
 
 .DEFAULT_GOAL := build
-.PHONY: help build binary library man tree install uninstall dist header abi test lint bench demo soak clean
+.PHONY: help build binary library man tree install uninstall dist header reference abi test lint bench demo soak clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -68,6 +68,10 @@ dist: tree ## Pack a release: the source with all its crates, and the tree of `m
 
 header: ## Write include/quorate.h anew from the source; the tests compare it.
 	@scripts/header.sh
+
+reference: ## Render the reference of quorate.h and the embedding guide as HTML, into target/reference.
+	@rm -rf '$(TARGET)/reference' && mkdir -p '$(TARGET)/reference'
+	@{ cat docs/Doxyfile; echo 'OUTPUT_DIRECTORY = $(TARGET)/reference'; } | doxygen -
 
 abi: ## Check that the header breaks no program of the last release, as abi/ has it.
 	@scripts/abi.sh

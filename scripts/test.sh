@@ -13,12 +13,19 @@ source "$(dirname "$0")/stages.sh"
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
 
 docs() {
-    RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --all-features --document-private-items
+    RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --all-features --document-private-items || return
+    make --no-print-directory reference || return
+    local page name missing=0
+    page=${CARGO_TARGET_DIR:-target}/reference/html/quorate_8h.html
+    for name in $(awk '/^[0-9]/ { print $2 }' abi/symbols.txt); do
+        grep -q ">$name<" "$page" || { printf 'the reference has no %s\n' "$name" >&2; missing=1; }
+    done
+    return $missing
 }
 export -f docs
 
 stage prerequisites 10 scripts/prerequisites.sh gcc g++ redis-server redis-cli redis-benchmark valgrind python3 \
-    mount mkfs.ext4 ip unshare nsenter cmake pkg-config abidiff readelf mandoc go /usr/include/gtest/gtest.h
+    mount mkfs.ext4 ip unshare nsenter cmake pkg-config abidiff readelf mandoc doxygen go /usr/include/gtest/gtest.h
 stage format        2  cargo fmt --check
 stage clippy        20 cargo clippy --all-features --all-targets -- -D warnings
 stage tidy          10 cargo test --all-features --test tidy
