@@ -7,7 +7,8 @@
 //!
 //! The throttle holds hints and records that are caught up to one pace, by what clients' requests feel of them: the
 //! share of the rate falls by half while requests take longer than they do without, and grows step by step while they
-//! do not (Chiu and Jain 1989). It begins at its least, which is above nothing, so what was begun always ends.
+//! do not (Chiu and Jain 1989). It begins at its least, which is above nothing, so what was begun always ends. A record
+//! that takes long at its share is judged while it is paid for: what is left of it costs what the share is by then.
 
 use core::time::Duration;
 
@@ -31,6 +32,14 @@ impl Pace {
     pub fn slow_down(&mut self, now: Now, rate: u64, bytes: u64) {
         if let Some(cost) = bytes.saturating_mul(1_000_000_000).checked_div(rate) {
             self.next_at = self.next_at.max(now.mono) + Duration::from_nanos(cost);
+        }
+    }
+
+    /// What is not paid for yet is paid at another rate from now on.
+    fn change_rate(&mut self, now: Instant, before: u64, after: u64) {
+        let left = self.next_at.since(now).as_nanos() * u128::from(before);
+        if let Some(left) = left.checked_div(u128::from(after)) {
+            self.next_at = now + Duration::from_nanos(u64::try_from(left).unwrap_or(u64::MAX));
         }
     }
 }
@@ -87,9 +96,18 @@ const FELT: Duration = Duration::from_millis(200);
 const JUDGED: Duration = Duration::from_millis(20);
 
 impl Throttle {
-    /// No more may leave before this.
-    pub const fn next_at(&self) -> Instant {
-        self.pace.next_at()
+    /// Whether more may leave now.
+    pub fn is_open(&mut self, now: Now, rate: u64) -> bool {
+        if self.pace.next_at() > now.mono {
+            self.judge(now.mono, rate);
+        }
+        self.pace.next_at() <= now.mono
+    }
+
+    /// When [`Throttle::is_open`] may say something else than it does.
+    pub fn next_at(&self) -> Instant {
+        let may_rise = self.more + 1 < SHARES;
+        if may_rise { self.pace.next_at().min(self.judge_at) } else { self.pace.next_at() }
     }
 
     /// Bytes that may leave in one turn, unless a single record has more: whoever comes next waits for no more than a turn.
@@ -117,21 +135,32 @@ impl Throttle {
     pub fn sent(&mut self, now: Now, rate: u64, bytes: usize) {
         if !self.is_felt(now.mono) {
             (self.more, self.beside, self.judge_at) = (0, self.quiet, now.mono + JUDGED);
-        } else if self.judge_at <= now.mono {
-            // A record that takes long at a low rate is many steps: nobody has felt it.
-            let steps = 1 + now.mono.since(self.judge_at).as_nanos() as u64 / JUDGED.as_nanos() as u64;
-            self.judge_at = now.mono + JUDGED;
-            let usual = self.quiet.late_after();
-            let is_slow = core::mem::take(&mut self.is_heard)
-                && self.beside.late_after() > usual + usual / 2
-                && !planted!("throttle_deaf");
-            self.more = if is_slow { self.more / 2 } else { (self.more + steps).min(SHARES - 1) };
+        } else {
+            self.judge(now.mono, rate);
         }
         self.pace.slow_down(now, self.rate(rate), bytes as u64);
         if self.more == 0 && planted!("throttle_starves") {
             self.pace.next_at = Instant::NEVER;
         }
-        self.busy_until = Some(self.next_at().max(now.mono) + FELT);
+        self.busy_until = Some(self.pace.next_at().max(now.mono) + FELT);
+    }
+
+    /// Changes the share by what was felt since it was judged last, if that is long enough ago.
+    fn judge(&mut self, now: Instant, rate: u64) {
+        if self.judge_at > now {
+            return;
+        }
+        // Who comes late for a record that takes long has missed many steps: nobody has felt it.
+        let steps = 1 + now.since(self.judge_at).as_nanos() as u64 / JUDGED.as_nanos() as u64;
+        self.judge_at = now + JUDGED;
+        let usual = self.quiet.late_after();
+        let is_slow = core::mem::take(&mut self.is_heard)
+            && self.beside.late_after() > usual + usual / 2
+            && !planted!("throttle_deaf");
+        let before = self.rate(rate);
+        self.more = if is_slow { self.more / 2 } else { (self.more + steps).min(SHARES - 1) };
+        self.pace.change_rate(now, before, self.rate(rate));
+        self.busy_until = Some(self.pace.next_at() + FELT);
     }
 
     fn is_felt(&self, now: Instant) -> bool {
@@ -202,9 +231,32 @@ mod tests {
         let mut throttle = Throttle::default();
         throttle.answered(now.mono, Duration::from_millis(1));
         throttle.sent(now, 16_000, 1_000);
-        now.mono = throttle.next_at();
+        now.mono = now.mono + Duration::from_secs(1);
         throttle.sent(now, 16_000, 1);
         assert_eq!(throttle.rate(16_000), 16_000, "for a second nobody felt anything");
+    }
+
+    /// How long nothing more may leave behind a record of 64 seconds at the whole rate, while requests take so long.
+    fn closed_for(after: Duration) -> Duration {
+        const RATE: u64 = 16_000;
+        let mut now = Now { mono: Instant::ZERO, wall: WallTime(0) };
+        let mut throttle = Throttle::default();
+        (0..3_000).for_each(|_| throttle.answered(now.mono, Duration::from_millis(1)));
+        throttle.sent(now, RATE, 64 * RATE as usize);
+        let mut looks = 0;
+        while !throttle.is_open(now, RATE) {
+            (0..20).for_each(|_| throttle.answered(now.mono, after));
+            now.mono = throttle.next_at();
+            looks += 1;
+        }
+        assert!(looks <= 60_000, "{looks}: it spins");
+        now.mono.since(Instant::ZERO)
+    }
+
+    #[test]
+    fn a_large_record_costs_its_least_share_only_while_it_is_felt() {
+        let [usual, slow] = [1, 2].map(|ms| closed_for(Duration::from_millis(ms)).as_secs());
+        assert_eq!((usual, slow), (64, 64 * SHARES));
     }
 
     #[test]

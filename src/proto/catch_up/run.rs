@@ -134,7 +134,7 @@ impl CatchUps {
             }
         }
         let run = self.runs.get_mut(&slot).expect("it runs");
-        if support.throttle.next_at() > now {
+        if !support.throttle.is_open(scene.now, scene.config.hint_rate) {
             return wait(run, support.throttle.next_at());
         }
         if run.wanted.is_empty() { self.walk(scene, support, slot) } else { self.send(scene, support, slot) }

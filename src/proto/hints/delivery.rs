@@ -166,7 +166,7 @@ impl<S: Store> Hints<S> {
             delivery.next = delivery.given_up_at();
             return;
         }
-        if road.throttle.next_at() > now {
+        if !road.throttle.is_open(road.now, road.config.hint_rate) {
             delivery.next = road.throttle.next_at().min(delivery.given_up_at());
             return;
         }
