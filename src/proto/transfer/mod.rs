@@ -22,7 +22,7 @@ use super::message::{Acks, Compare, Compared, DIGEST_BYTES, Message};
 use super::pace::Pace;
 use super::replica::{Refusal, Replica};
 use super::routes::Routes;
-use super::store::{KeyRef, Sequence, Store};
+use super::store::{KeyRef, Note, Sequence, Store};
 use super::time::{Instant, Now};
 use super::wire::WireError;
 
@@ -239,12 +239,14 @@ impl Transfers {
         before != self.progress()
     }
 
-    /// What was fetched counts once it is on disk.
-    fn end_syncing<S: Store>(&mut self, scene: &Scene<'_, S>) {
-        let durable = scene.replica.store().marks().durable;
+    /// What was fetched counts once it is on disk, with the count of reaps that it is known as of.
+    fn end_syncing<S: Store>(&mut self, scene: &mut Scene<'_, S>) {
+        scene.replica.settle_reaps();
+        let store = scene.replica.store();
+        let (durable, is_vouched) = (store.marks().durable, store.is_kept(Note::Reaps));
         let (jobs, done, counters) = (&mut self.jobs, &mut self.done, &mut self.counters);
         self.syncing.retain(|&(safe_at, partition)| {
-            let is_safe = durable >= safe_at;
+            let is_safe = durable >= safe_at && is_vouched;
             if is_safe {
                 jobs.remove(&partition);
                 done.insert(partition);
@@ -511,11 +513,10 @@ impl Transfers {
         if job.kind == Kind::Fetch && reaps > scene.replica.reaps().proven(partition) {
             // Keys were reaped since this copy was last vouched for: what lies here may be what they had deleted, and
             // offers nothing (trap T5). It is fetched as if there were nothing.
-            if scene.replica.drop_partition(now, partition).is_err() {
+            if scene.replica.empty_partition(now, partition, reaps).is_err() {
                 (job.is_asked, job.due) = (false, now.mono + RETRY);
                 return Ok(());
             }
-            scene.replica.prove_reaps(partition, reaps);
             job.met.clear();
             job.restart(routes.partitions(), partition);
             return Ok(());
@@ -577,8 +578,9 @@ impl Transfers {
 
     /// When [`Transfers::carry_on`] is due although nothing else happens.
     pub fn deadline<S: Store>(&self, replica: &Replica<S>) -> Instant {
-        let durable = replica.store().marks().durable;
-        if self.syncing.iter().any(|&(safe_at, _)| durable >= safe_at) {
+        let store = replica.store();
+        let durable = store.marks().durable;
+        if store.is_kept(Note::Reaps) && self.syncing.iter().any(|&(safe_at, _)| durable >= safe_at) {
             return Instant::ZERO;
         }
         let running = self.running.iter().filter_map(|partition| self.jobs.get(partition));
