@@ -264,6 +264,25 @@ impl<S: Store> Replica<S> {
         self.store.keep(Note::Reaps, self.reaps.encode());
     }
 
+    /// Takes out all that is held of a partition, as it may be what was deleted and reaped: what is held from then on is
+    /// known as of this count.
+    ///
+    /// # Errors
+    /// The store's reason.
+    pub fn empty_partition(&mut self, now: Now, partition: u16, count: u64) -> Result<(), StoreError> {
+        self.drop_partition(now, partition)?;
+        self.reaps.empty(partition, count, self.last_put);
+        self.want_sync();
+        Ok(())
+    }
+
+    /// Writes down as of which counts partitions were emptied, once that is on disk.
+    pub fn settle_reaps(&mut self) {
+        if self.reaps.settle(self.store.marks().durable) {
+            self.store.keep(Note::Reaps, self.reaps.encode());
+        }
+    }
+
     /// Whether what was read under this count is from before a reap of the partition (trap T6): it may not be merged.
     pub fn is_stale(&self, partition: u16, count: u64) -> bool {
         count < self.reaps.of(partition) && !planted!("reap_uncounted")

@@ -132,6 +132,11 @@ impl Event {
         self.tombstone || self.expires_ms.is_some()
     }
 
+    /// Whether a machine's store had it when that machine stopped or lost it.
+    pub fn was_on(&self, machine: usize) -> bool {
+        self.reached[Stage::Staged as usize] >> machine & 1 == 1
+    }
+
     /// Whether it was on a machine's disk when that machine stopped or lost it.
     pub fn was_durable_on(&self, machine: usize) -> bool {
         self.reached[Stage::Durable as usize] >> machine & 1 == 1

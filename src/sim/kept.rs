@@ -86,8 +86,14 @@ impl World {
             let info = &mut self.oracle.keys[key];
             // One that came back empty keeps what it is given, though it is no evidence yet.
             info.obliged |= replicas.iter().fold(0, |bits, (machine, _)| bits | 1 << machine);
-            let owners = replicas.into_iter().filter(|(_, is_evidence)| *is_evidence);
-            info.owners = owners.map(|(machine, _)| machine).collect();
+            let (owners, lost): (Vec<_>, Vec<_>) =
+                replicas.into_iter().partition(|(_, is_evidence)| *is_evidence);
+            let numbers =
+                |list: Vec<(usize, bool)>| list.into_iter().map(|(machine, _)| machine).collect::<Vec<_>>();
+            let before = core::mem::replace(&mut info.owners, numbers(owners));
+            if before != self.oracle.keys[key].owners {
+                self.oracle.flipped_to_lost(key, &numbers(lost));
+            }
         }
     }
 
@@ -211,6 +217,22 @@ impl World {
 }
 
 impl Oracle {
+    /// Reads of a key moved to a set of which these machines have lost their disks since they had fetched it, before
+    /// whoever flipped could know. What they alone of the set had is left with the set before: it is handed over when
+    /// the cluster is at rest, and no read is promised it until then. A disk that is lost behind the flip is
+    /// another thing: it goes only if another of the set has what it had.
+    fn flipped_to_lost(&mut self, key: usize, lost: &[usize]) {
+        let owners = self.keys[key].owners.clone();
+        for event in 0..self.histories[key].events.len() {
+            let known = &self.histories[key].events[event];
+            let was_lost = lost.iter().any(|&machine| known.was_on(machine));
+            let has = |&owner: &usize| self.sure(key, owner).is_some_and(|held| held.past.contains(event));
+            if was_lost && !owners.iter().any(has) {
+                self.histories[key].events[event].damaged = true;
+            }
+        }
+    }
+
     /// A machine dropped a partition: whatever it held of it that counts is elsewhere.
     fn dropped(&mut self, machine: usize, partition: u16, sequence: Sequence) -> Judged {
         let view = &mut self.machines[machine];

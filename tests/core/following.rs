@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use quorate::proto::cluster::{Change, Order};
-use quorate::proto::config::{Config, MemberSpec, Membership};
+use quorate::proto::config::{Config, KeyspaceConfig, MemberSpec, Membership};
 use quorate::proto::error::Outcome;
 use quorate::proto::io::{Operation, Options};
 use quorate::proto::limits::{DROP_AFTER, TRANSFER_PAGE};
@@ -18,6 +18,10 @@ use super::{Cluster, put};
 
 /// Members that have founded a cluster that can grow, all connected.
 pub fn founded(count: usize) -> Cluster {
+    founded_with(count, |_| ())
+}
+
+fn founded_with(count: usize, change: impl Fn(&mut Config)) -> Cluster {
     let now = Now { mono: Instant::from_nanos(1), wall: WallTime(1_000_000) };
     let mut random = Rng::new(count as u64);
     let mut member = |at: usize| {
@@ -33,6 +37,7 @@ pub fn founded(count: usize) -> Cluster {
         config.background_read_one_in = 0;
         config.exchange_interval = None;
         config.reap_after = None;
+        change(&mut config);
         Node::new(config, store, super::no_hints(at as u64 + 1), at as u64, now).unwrap()
     };
     Cluster::of(stores.into_iter().enumerate().map(start).collect(), now)
@@ -138,6 +143,46 @@ fn who_lost_its_directory_completes_no_write_until_it_is_let_in() {
     }
     let reply = cluster.ask(0, "k", put("w", None), all);
     assert_eq!((reply.outcome, reply.achieved.acked), (Outcome::Ok, 3));
+}
+
+/// A replica that comes to hold one more keyspace of a partition has missed attempts to reap in it. None of these can have
+/// taken a key out without its word, and reads count on what it holds: it stays there while the rest is fetched.
+#[test]
+fn who_fetches_one_more_keyspace_keeps_what_it_holds() {
+    let mut cluster = founded_with(4, |config| {
+        let few = KeyspaceConfig { n: 1, ..KeyspaceConfig::default() };
+        config.keyspaces = vec![KeyspaceConfig::default(), few];
+    });
+    let keys: Vec<String> = (0..100).map(|number| format!("k{number}")).collect();
+    let all = Options { w: Some(3), ..Options::default() };
+    for key in &keys {
+        assert_eq!(cluster.ask(0, key, put("v", None), all).outcome, Outcome::Ok);
+    }
+    for partition in 0..cluster.nodes[0].topology().current().partitions() as u16 {
+        // By another path each of them has heard of the same attempt.
+        for at in 0..4 {
+            cluster.say((at + 1) % 4, at, &Message::Stale { partition, count: 9 });
+        }
+    }
+    cluster.order(0, Order::Stage(Change::Leave("n3".to_owned())));
+    cluster.begin(0, "", Operation::Cluster(Order::Commit(None)), Options::default());
+    let mut most = [0; 3];
+    for _ in 0..2_000 {
+        while cluster.carry_once() {
+            for (at, most) in most.iter_mut().enumerate() {
+                let holds = cluster.nodes[at].store().len();
+                assert!(holds >= *most, "n{at} had {most} keys and has {holds}");
+                *most = holds;
+            }
+        }
+        cluster.now.mono = cluster.now.mono + Duration::from_millis(10);
+        let now = cluster.now;
+        let due = cluster.nodes.iter_mut().filter(|node| node.deadline() <= now.mono);
+        due.for_each(|node| node.handle_timeout(now));
+    }
+    assert!(cluster.nodes[0].topology().next().is_none(), "the transition does not end");
+    assert!(cluster.counter(0, "partitions_fetched") > 0);
+    assert_eq!(most, [100; 3]);
 }
 
 impl Cluster {

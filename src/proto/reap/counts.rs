@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::proto::store::Sequence;
 use crate::proto::wire::{Reader, WireError};
 
 /// Serial numbers leased at one time.
@@ -17,6 +18,9 @@ const LEASE: u64 = 1 << 16;
 pub struct Counts {
     proven: BTreeMap<u16, u64>,
     heard: BTreeMap<u16, u64>,
+    /// What is proven because the partition was emptied, up to the sequence at which that is on disk. The note says
+    /// so afterwards: otherwise a crash between the two brings the old records back, under a count that vouches for them.
+    emptied: BTreeMap<u16, (Sequence, u64)>,
     /// Serial numbers of attempts of this node: the next one, and the first that is not leased.
     next: u64,
     leased: u64,
@@ -68,7 +72,8 @@ impl Counts {
 
     /// The last that was proven here.
     pub fn proven(&self, partition: u16) -> u64 {
-        self.proven.get(&partition).copied().unwrap_or(0)
+        let emptied = self.emptied.get(&partition).map_or(0, |&(_, count)| count);
+        self.proven.get(&partition).copied().unwrap_or(0).max(emptied)
     }
 
     /// The number of a new attempt at a partition, above this one and all that was heard; `None` if its serial number is
@@ -114,6 +119,25 @@ impl Counts {
         let proven = self.proven.entry(partition).or_default();
         *proven = (*proven).max(count);
     }
+
+    /// Nothing older than this count is held of a partition, as it was emptied; that is on disk up to here.
+    pub fn empty(&mut self, partition: u16, count: u64, at: Sequence) {
+        self.emptied.insert(partition, (at, count));
+    }
+
+    /// So much is on disk. Whether the note says more by that.
+    pub fn settle(&mut self, durable: Sequence) -> bool {
+        let before = self.emptied.len();
+        let proven = &mut self.proven;
+        self.emptied.retain(|&partition, &mut (at, count)| {
+            if at <= durable {
+                let known = proven.entry(partition).or_default();
+                *known = (*known).max(count);
+            }
+            at > durable
+        });
+        self.emptied.len() < before
+    }
 }
 
 #[cfg(test)]
@@ -133,6 +157,20 @@ mod tests {
         let again = Counts::decode(&bytes).unwrap();
         assert_eq!((again.of(3), again.of(4)), (7, 0));
         assert!(Counts::decode(&bytes[1..]).is_err());
+    }
+
+    #[test]
+    fn what_was_emptied_is_proven_on_disk_only_once_that_is() {
+        let mut counts = Counts::default();
+        counts.empty(3, 7, Sequence(5));
+        assert_eq!(counts.proven(3), 7);
+        // Another note that is written meanwhile does not say it, nor is it said too early.
+        counts.prove(4, 1);
+        assert!(!counts.settle(Sequence(4)));
+        let after_a_crash = Counts::decode(&counts.encode()).unwrap();
+        assert_eq!((after_a_crash.proven(3), after_a_crash.proven(4)), (0, 1));
+        assert!(counts.settle(Sequence(5)) && !counts.settle(Sequence(5)));
+        assert_eq!(Counts::decode(&counts.encode()).unwrap().proven(3), 7);
     }
 
     #[test]

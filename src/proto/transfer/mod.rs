@@ -22,7 +22,7 @@ use super::message::{Acks, Compare, Compared, DIGEST_BYTES, Message};
 use super::pace::Pace;
 use super::replica::{Refusal, Replica};
 use super::routes::Routes;
-use super::store::{KeyRef, Sequence, Store};
+use super::store::{KeyRef, Note, Sequence, Store};
 use super::time::{Instant, Now};
 use super::wire::WireError;
 
@@ -46,8 +46,9 @@ enum Step {
 /// What is done with a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// It is new here. What lies here of earlier times is superseded by what is fetched, or was never elsewhere: if no
-    /// key was reaped meanwhile, no old record returns a delete. Otherwise it is dropped first (trap T5).
+    /// It is new here, or some of its keyspaces are. What lies here of earlier times is superseded by what is fetched, or
+    /// was never elsewhere: if no key was reaped meanwhile, no old record returns a delete. Otherwise it is dropped
+    /// first (trap T5), unless it is evidence.
     Fetch,
     /// It is not ours any more, or not of every keyspace: offered, then dropped, unless some of it is.
     HandOver,
@@ -239,12 +240,14 @@ impl Transfers {
         before != self.progress()
     }
 
-    /// What was fetched counts once it is on disk.
-    fn end_syncing<S: Store>(&mut self, scene: &Scene<'_, S>) {
-        let durable = scene.replica.store().marks().durable;
+    /// What was fetched counts once it is on disk, with the count of reaps that it is known as of.
+    fn end_syncing<S: Store>(&mut self, scene: &mut Scene<'_, S>) {
+        scene.replica.settle_reaps();
+        let store = scene.replica.store();
+        let (durable, is_vouched) = (store.marks().durable, store.is_kept(Note::Reaps));
         let (jobs, done, counters) = (&mut self.jobs, &mut self.done, &mut self.counters);
         self.syncing.retain(|&(safe_at, partition)| {
-            let is_safe = durable >= safe_at;
+            let is_safe = durable >= safe_at && is_vouched;
             if is_safe {
                 jobs.remove(&partition);
                 done.insert(partition);
@@ -508,14 +511,16 @@ impl Transfers {
             (job.is_asked, job.due) = (false, Instant::ZERO);
             return Ok(());
         }
-        if job.kind == Kind::Fetch && reaps > scene.replica.reaps().proven(partition) {
+        let is_behind = reaps > scene.replica.reaps().proven(partition);
+        let generation = scene.replica.identity().generation;
+        if job.kind == Kind::Fetch && is_behind && !is_evidence(topology, (scene.own, generation), partition)
+        {
             // Keys were reaped since this copy was last vouched for: what lies here may be what they had deleted, and
             // offers nothing (trap T5). It is fetched as if there were nothing.
-            if scene.replica.drop_partition(now, partition).is_err() {
+            if scene.replica.empty_partition(now, partition, reaps).is_err() {
                 (job.is_asked, job.due) = (false, now.mono + RETRY);
                 return Ok(());
             }
-            scene.replica.prove_reaps(partition, reaps);
             job.met.clear();
             job.restart(routes.partitions(), partition);
             return Ok(());
@@ -577,8 +582,9 @@ impl Transfers {
 
     /// When [`Transfers::carry_on`] is due although nothing else happens.
     pub fn deadline<S: Store>(&self, replica: &Replica<S>) -> Instant {
-        let durable = replica.store().marks().durable;
-        if self.syncing.iter().any(|&(safe_at, _)| durable >= safe_at) {
+        let store = replica.store();
+        let durable = store.marks().durable;
+        if store.is_kept(Note::Reaps) && self.syncing.iter().any(|&(safe_at, _)| durable >= safe_at) {
             return Instant::ZERO;
         }
         let running = self.running.iter().filter_map(|partition| self.jobs.get(partition));
@@ -593,6 +599,15 @@ impl Transfers {
 /// Whether a member is a replica of a partition, of any keyspace.
 fn is_held(layout: &super::ring::Layout, member: MemberId, partition: u16) -> bool {
     layout.slot_of(member).is_some_and(|slot| layout.preference_list(partition).contains(&slot))
+}
+
+/// Whether a directory's copy of a partition is evidence, of any keyspace, as the transition begins. However many attempts to
+/// reap it has not heard of, none of them took a key out: each needs its word. Reads count on what it holds, and what it
+/// holds of keyspaces that are new to it was asked about as well.
+fn is_evidence(topology: &Topology, (member, generation): (MemberId, u64), partition: u16) -> bool {
+    let layout = topology.current();
+    let bound = layout.slot_of(member).map(|slot| layout.member(slot).generation);
+    bound == Some(generation) && is_held(layout, member, partition)
 }
 
 /// Takes keys out of a partition that are of keyspaces of which we hold no copy: as long as they lie here they keep their
