@@ -32,6 +32,11 @@ pub(super) const fn machine_of(machines: usize, place: usize) -> usize {
     if place < machines { place } else { (place - machines) / (2 * machines) }
 }
 
+/// Whether what is at a place stays there until its key's owners have it: an uncounted hint goes by its age (trap T2).
+pub(super) const fn is_lasting(machines: usize, place: usize) -> bool {
+    place < machines || (place - machines) % 2 == 1
+}
+
 /// The place of a hint.
 const fn nook(machines: usize, keeper: usize, target: usize, is_counted: bool) -> usize {
     machines + (keeper * machines + target) * 2 + is_counted as usize

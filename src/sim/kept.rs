@@ -109,7 +109,10 @@ impl World {
         if is_guest && self.profile.reap_after.is_some() {
             self.oracle.forget_promises_of(machine, partition);
         }
-        self.oracle.dropped(machine, partition, sequence)
+        self.oracle.dropped(machine, partition, sequence)?;
+        // Who dropped what was left of an earlier directory, to be given all of it anew, is a replica as before.
+        self.name_owners();
+        Ok(())
     }
 
     /// Whether a machine's directory was removed: it may not know, and its operator has said that it is dead, so

@@ -62,7 +62,7 @@ impl Oracle {
     }
 
     /// Whether every write in the record that a machine holds is also durable on another machine that
-    /// runs: only then may a fault take the record.
+    /// runs, and stays there: only then may a fault take the record.
     pub fn may_lose(&self, machine: usize, key: usize) -> bool {
         let history = &self.histories[key];
         let Some(held) = history.top(machine) else { return true };
@@ -71,6 +71,7 @@ impl Oracle {
         held.past.iter().all(|event| {
             (0..self.machines.len()).any(|other| {
                 hinted::machine_of(self.physical, other) != own
+                    && hinted::is_lasting(self.physical, other)
                     && (!self.is_kept || owners.contains(&other))
                     && self.machines[other].down.is_none()
                     // On disk, and not about to go from there.
