@@ -26,7 +26,7 @@ SET_BUGS=(set_remove_all set_merge_keeps)
 SCAN_BUGS=(scan_one_replica scan_last_bound scan_first_copy scan_unknown_list)
 FEED_BUGS=(feed_skips feed_removal_untold if_seen_one)
 AWAY_BUGS=(cursor_undurable cursor_unsynced cursor_generation cursor_young)
-EVERYTHING_BUGS=(reap_rests leaves_with_hints)
+EVERYTHING_BUGS=(reap_rests)
 STORE_BUGS=(replay_order tombstone_rule checksum_seed manifest_order)
 ALL_BUGS=("${BUGS[@]}" "${STORE_BUGS[@]}" "${MEMBERSHIP_BUGS[@]}" "${SLOPPY_BUGS[@]}" "${EXCHANGE_BUGS[@]}" "${COUNTER_BUGS[@]}"
     "${REAP_BUGS[@]}" "${SET_BUGS[@]}" "${SCAN_BUGS[@]}" "${FEED_BUGS[@]}" "${AWAY_BUGS[@]}" "${EVERYTHING_BUGS[@]}")

@@ -59,7 +59,7 @@ impl Cluster {
     }
 
     /// Carries everything but what is kept back, from, to and what.
-    fn run_without(
+    pub fn run_without(
         &mut self,
         is_kept_back: impl Fn(usize, usize, &Message<'_>) -> bool,
     ) -> Vec<(usize, usize, Vec<u8>)> {

@@ -351,6 +351,44 @@ fn hints_of_a_member_that_is_removed_go_to_those_who_own_the_key_then() {
     assert_eq!((&all.outcome, values(&all)), (&Outcome::Ok, vec!["milk".to_owned()]));
 }
 
+/// A leaver is asked by nobody once it has left, so it stays as long as an acknowledgement stands on what it keeps.
+#[test]
+fn who_leaves_stays_until_what_it_keeps_is_with_others() {
+    let mut cluster = super::following::founded(5);
+    let (replicas, others) = placed(&cluster);
+    let away = replicas[2];
+    cluster.isolate(away);
+    assert_eq!(cluster.ask(replicas[0], KEY, set("milk"), sloppy(3)).outcome, Outcome::Ok);
+    let keeps = |at: &usize| cluster.nodes[*at].hints().figures().counted == 1;
+    let leaver = others.into_iter().find(keeps).expect("one of the others stands in");
+    for at in (0..5).filter(|at| ![away, leaver].contains(at)) {
+        cluster.meet_one(away, at);
+    }
+    for order in [Order::Stage(Change::Leave(format!("n{leaver}"))), Order::Commit(None)] {
+        let reply = cluster.ask(replicas[0], "", Operation::Cluster(order), Options::default());
+        assert_eq!(reply.outcome, Outcome::Ok);
+    }
+    // It has its data handed over, and nobody takes its hint.
+    let cut = cluster.cut.clone();
+    for _ in 0..400 {
+        cluster.run_without(|from, to, message| {
+            cut.contains(&(from, to)) || from == leaver && matches!(message, Message::Hint(_))
+        });
+        cluster.now.mono = cluster.now.mono + Duration::from_millis(50);
+        let now = cluster.now;
+        let due = cluster.nodes.iter_mut().filter(|node| node.deadline() <= now.mono);
+        due.for_each(|node| node.handle_timeout(now));
+    }
+    let topology = cluster.nodes[replicas[0]].topology();
+    assert!(topology.is_flipped() && topology.next().is_some(), "it has left, and its hint with it");
+    for _ in 0..400 {
+        cluster.advance(Duration::from_millis(50));
+    }
+    assert!(cluster.nodes[replicas[0]].topology().next().is_none(), "the transition does not end");
+    assert_eq!(cluster.nodes[leaver].hints().figures().counted, 0);
+    assert_eq!(cluster.own_values(away), ["milk"]);
+}
+
 #[test]
 fn a_fallback_that_went_and_came_back_counts_once() {
     let mut cluster = Cluster::new(5, |_| {}, 0);
