@@ -24,6 +24,7 @@ stage placement    120 env QUORATE_LAYOUTS=1000000 \
     cargo test --profile sim --test placement -- --nocapture
 stage loom         120 scripts/loom.sh --full
 stage upgrade      60 scripts/upgrade.sh
+stage sanitizers   30 scripts/sanitizers.sh
 stage dist         60 scripts/dist-check.sh
 stage faults       120 env QUORATE_FAULTS_ROUNDS=20 scripts/faults.sh
 stage flapping     30 env QUORATE_FLAP_ROUNDS=20 \

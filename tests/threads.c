@@ -105,8 +105,13 @@ static void *parallel(void *of)
         EXPECT(quorate_node_isolate(node, round % 2) == QUORATE_OK);
         EXPECT(quorate_unwatch(node, 1) == QUORATE_E_ARG);
         quorate_node_wake(node);
+#ifdef __SANITIZE_THREAD__
+        (void)end;
+#else
+        /* A reply is handed over by a Mutex and a Condvar of Rust's standard library, in which it sees nothing. */
         if (round % 16 == 0 && taken(quorate_put_sync(node, bytes("k"), bytes("v"), none, &call, &end, sizeof end)))
             quorate_completions_clear(&end, sizeof end, 1);
+#endif
     }
     return NULL;
 }
