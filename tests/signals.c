@@ -204,6 +204,7 @@ static void life(uint64_t mode, const char *folder, const char *path, quorate_by
     int is_host = mode == QUORATE_MODE_HOST;
     quorate_options *options = NULL;
     quorate_node *node = NULL;
+    uint64_t until;
     int round;
 
     EXPECT(QUORATE_OPTIONS_CREATE(&options) == QUORATE_OK);
@@ -227,6 +228,11 @@ static void life(uint64_t mode, const char *folder, const char *path, quorate_by
         put(node, is_host, "big", big);
         clients_that_go(node, is_host, path);
         put(node, is_host, "small", bytes("still served"));
+    }
+    if (!is_host) {
+        /* A wait that a signal interrupts goes on. */
+        until = now_ns(CLOCK_MONOTONIC) + 50000000;
+        EXPECT(quorate_wait(node, 50000000) == QUORATE_AGAIN && now_ns(CLOCK_MONOTONIC) >= until);
     }
     /* The log has a thread of its own, and so has mode thread. */
     EXPECT(library_threads() >= (is_host ? 1 : 2));
