@@ -12,6 +12,9 @@
  *
  * After fork every call of class B to E but the _free functions returns E_FORKED in the child.
  *
+ * From a function of the host that a loop calls (quorate_merge_register) every call with a node that has a status
+ * returns E_REENTRANT, whatever its comment says: it would wait for the loop, and the loop waits for the function.
+ *
  * Generated from src/ffi by scripts/header.sh; edit there.
  */
 #ifndef QUORATE_H
@@ -1243,13 +1246,15 @@ quorate_status quorate_node_figure(const struct quorate_node *node,
 
 /**
  * Frees a node, stopping it at once if it runs. NULL is allowed. In a forked child nothing that is
- * shared with the parent is touched; the child's copy of the memory stays with the child.
+ * shared with the parent is touched; the child's copy of the memory stays with the child. From a hook it does
+ * nothing: the node is still to be freed.
  *
  * Arguments: node: not used afterwards.
  * Returns: nothing.
  * Thread class: D. Blocks: yes, for a disk sync. Owner: the library takes it. Since: 0.1.
  */
-QUORATE_API void quorate_node_free(struct quorate_node *node);
+QUORATE_API
+void quorate_node_free(struct quorate_node *node);
 
 /**
  * Submits a read.

@@ -70,3 +70,6 @@ planted breaks 'an error renumbered' 's/^#define QUORATE_E_TYPE .*/#define QUORA
 planted breaks 'a struct grown behind its reserve' '/^typedef struct quorate_call {/,/^}/ s/^  uint64_t reserved\[2\];/&\n  uint64_t planted;/'
 planted breaks 'a member in the place of a reserve' '/^typedef struct quorate_call {/,/^}/ s/^  uint64_t reserved\[2\];/  uint64_t planted;\n  uint64_t reserved[1];/'
 planted keeps 'a function more' 's/^#endif \/\* QUORATE_H \*\//int quorate_planted(int);\n&/'
+
+# The breaks of everything else that is promised wait for the soak.
+scripts/breaks.sh --check

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The C side: the header under every standard, the examples and the C tests built with warnings as errors,
-# run, and run again under valgrind. `scripts/c-examples.sh --release` uses the optimised library.
+# The C side: the header under every standard, the examples built with warnings as errors, run, and run again under
+# valgrind. The C tests are scripts/c-tests.sh's. `scripts/c-examples.sh --release` uses the optimised library.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -43,11 +43,6 @@ diff "$scratch/listed" "$scratch/exported" || { echo 'symbols: abi/symbols.txt a
 printf 'symbols: %d exported, as listed\n' "$(wc -l <"$scratch/listed")"
 
 make -C c-examples --always-make --no-print-directory LIB="$(realpath "$target")/$profile" OUT="$(realpath -m "$out")"
-for test in fork open; do
-    cc -std=c99 -Wall -Wextra -Wpedantic -Werror -D_POSIX_C_SOURCE=200809L -g -Iinclude \
-        -o "$out/$test" "tests/$test.c" "$target/$profile/libquorate.a" -lpthread -ldl -lm
-done
-
 # checked PROGRAM ARGUMENT…: under valgrind, where any error or leak is a failure.
 checked() {
     valgrind --quiet --leak-check=full --error-exitcode=9 --trace-children=no "$out/$1" "${@:2}" >/dev/null
@@ -64,9 +59,6 @@ checked() {
 "$out/packet_memory"
 "$out/packet_udp"
 "$out/cluster_admin" >/dev/null
-"$out/fork"
-mkdir "$scratch/one" "$scratch/two"
-"$out/open" "$scratch/one"
 checked hello
 checked async
 checked conflict
@@ -77,4 +69,3 @@ checked watch
 checked packet_memory
 checked packet_udp
 checked cluster_admin
-checked open "$scratch/two"

@@ -32,6 +32,7 @@ stage tidy          10 cargo test --all-features --test tidy
 stage tests         20 cargo test --all-features --no-fail-fast -- --skip malformed_input_does_no_harm
 stage docs          10 bash -c docs
 stage c-examples    15 scripts/c-examples.sh
+stage c-tests       15 scripts/c-tests.sh
 stage cpp           15 scripts/cpp.sh
 stage abi           5  scripts/abi.sh
 stage install       20 scripts/install-check.sh

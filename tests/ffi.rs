@@ -20,10 +20,16 @@ mod cluster;
 mod counters;
 #[path = "ffi/feed.rs"]
 mod feed;
+#[path = "ffi/history.rs"]
+mod history;
 #[path = "ffi/merge.rs"]
 mod merge;
+#[path = "ffi/once.rs"]
+mod once;
 #[path = "ffi/packet.rs"]
 mod packet;
+#[path = "ffi/scalars.rs"]
+mod scalars;
 #[path = "ffi/scan.rs"]
 mod scan;
 #[path = "ffi/sets.rs"]
@@ -361,31 +367,42 @@ fn a_batch_stops_at_its_first_refusal() {
 
 /// One step on the real clock.
 fn step(node: &Node) {
+    step_by(node, 0);
+}
+
+/// One step on the real clock, of so many sockets and requests; 0 for all.
+fn step_by(node: &Node, budget: u32) {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: a place for a timespec, and a live node.
     unsafe {
         libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now);
         let now_ns = now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64;
-        assert_eq!(quorate_node_step(node.0, now_ns, 1_700_000_000_000, 0, null_mut()), OK);
+        assert_eq!(quorate_node_step(node.0, now_ns, 1_700_000_000_000, budget, null_mut()), OK);
     }
 }
 
 /// Two members that know each other's port, both driven by the test.
 fn pair() -> [Node; 2] {
-    let open = |name: &str| {
+    let Ok(nodes) = cluster_of(&["A", "B"]).try_into() else { unreachable!("two names are two nodes") };
+    nodes
+}
+
+/// Members that know each other's port, all driven by the test.
+fn cluster_of(names: &[&str]) -> Vec<Node> {
+    let open = |name: &&str| {
         let (o, mut node) = (options(), null_mut());
         // SAFETY: valid options and a place for the result.
         unsafe {
             assert_eq!(quorate_options_set_u64(o, OPT_MODE, MODE_HOST), OK);
             assert_eq!(quorate_options_set_bytes(o, 65, bytes(name)), OK);
-            assert_eq!(quorate_options_set_bytes(o, 96, bytes("A,B")), OK);
+            assert_eq!(quorate_options_set_bytes(o, 96, bytes(&names.join(","))), OK);
             assert_eq!(quorate_node_open(o, &mut node, null_mut()), OK);
             quorate_options_free(o);
         }
         Node(node)
     };
-    let nodes = [open("A"), open("B")];
-    for (node, name) in nodes.iter().zip(["A", "B"]) {
+    let nodes: Vec<_> = names.iter().map(open).collect();
+    for (node, name) in nodes.iter().zip(names) {
         let (mut text, mut len) = ([0_u8; 64], 0);
         // SAFETY: live nodes and a buffer of 64.
         unsafe {
@@ -395,7 +412,7 @@ fn pair() -> [Node; 2] {
             for other in &nodes {
                 assert_eq!(quorate_node_meet(other.0, bytes(name), address), OK);
             }
-            assert_eq!(quorate_node_meet(node.0, bytes("C"), bytes("127.0.0.1:1")), E_ARG);
+            assert_eq!(quorate_node_meet(node.0, bytes("nobody"), bytes("127.0.0.1:1")), E_ARG);
             assert_eq!(quorate_node_isolate(node.0, 2), E_ARG);
         }
     }

@@ -1,5 +1,6 @@
 //! A panic at the entry of each function of the C interface, and on the library's thread: the caller gets
-//! a code, the node is poisoned, what was in flight ends, freeing works, and nothing is printed.
+//! a code, the node is poisoned, what was in flight ends, freeing works, and nothing is printed. And each of these
+//! functions called back from a hook.
 //!
 //! One test, as what is armed is armed for the whole process.
 #![cfg(feature = "test-hooks")]
@@ -233,8 +234,101 @@ fn a_panic_never_leaves_and_poisons_its_node() {
     }
     assert_eq!(sites + 1, LOOP_THREAD);
     on_the_loop_thread();
+    called_back_from_a_hook();
     in_the_middle_of_a_turn();
     assert_eq!(PRINTED.load(Ordering::SeqCst), 0, "a caught panic is nobody's business on stderr");
+}
+
+/// What a hook calls, and what that came to.
+struct CalledBack {
+    node: *mut quorate_node,
+    options: *mut quorate_options,
+    told: Vec<(&'static str, Option<quorate_status>)>,
+}
+
+/// Calls every function of the list.
+unsafe extern "C" fn call_back(
+    user: *mut c_void,
+    _: quorate_bytes,
+    _: *const quorate_bytes,
+    _: usize,
+    _: *mut u8,
+    _: usize,
+    _: *mut usize,
+) -> i32 {
+    // SAFETY: what was registered, which outlives the node; live node and options.
+    unsafe {
+        let back = &mut *user.cast::<CalledBack>();
+        let names = include_str!("../abi/symbols.txt").lines().filter(|line| !line.starts_with(['#', '0']));
+        for name in names.map(|row| row.split_whitespace().nth(1).unwrap_or_default()) {
+            let status = match name {
+                "quorate_node_free" => {
+                    quorate_node_free(back.node);
+                    None
+                }
+                // Another node is no matter of this one.
+                "quorate_node_open" => continue,
+                // Those that answer with a number tell the truth.
+                "quorate_node_state" => Some(quorate_node_state(back.node) as i32),
+                "quorate_node_deadline" => Some((quorate_node_deadline(back.node) == u64::MAX).into()),
+                "quorate_node_wake" => {
+                    quorate_node_wake(back.node);
+                    None
+                }
+                name => call(name, back.node, back.options),
+            };
+            back.told.push((name, status));
+        }
+    }
+    1
+}
+
+/// A hook that calls every function back, on the library's thread and in a step of the host.
+fn called_back_from_a_hook() {
+    let table =
+        ["quorate_status_table", "quorate_options_free", "quorate_node_free", "quorate_completions_clear"];
+    for mode in [MODE_THREAD, MODE_HOST] {
+        let (node, options) = (open(mode), options(mode));
+        let mut back = CalledBack { node, options, told: Vec::new() };
+        // SAFETY: live node and options, and valid places for the results.
+        unsafe {
+            let user = (&raw mut back).cast();
+            assert_eq!(quorate_merge_register(node, 0, Some(call_back), user, None), OK);
+            let view = quorate_call { struct_size: size_of::<quorate_call>() as u32, view: 16, ..zeroed() };
+            for tag in 0..2 {
+                assert_eq!(quorate_put(node, bytes("k"), bytes("v"), NONE, null(), tag), OK);
+            }
+            assert_eq!(quorate_get(node, bytes("k"), &view, 2), OK);
+            if mode == MODE_THREAD {
+                assert_eq!(quorate_node_start(node, null_mut()), OK);
+            }
+            let (mut end, mut n, mut ends) = (zeroed::<quorate_completion>(), 0, Vec::new());
+            while ends.len() < 3 {
+                if mode == MODE_HOST {
+                    assert_eq!(quorate_node_step(node, 1, 1, 0, null_mut()), OK);
+                }
+                if quorate_reap(node, &mut end, SIZE, 1, &mut n) == OK {
+                    ends.push((end.tag, end.status));
+                    quorate_completions_clear(&mut end, SIZE, 1);
+                }
+            }
+            assert_eq!(ends, [(0, OK), (1, OK), (2, OK)], "the node goes on");
+            assert_eq!(quorate_node_stop(node, 0), OK);
+            quorate_node_free(node);
+            quorate_options_free(options);
+        }
+        assert!(back.told.len() > 50, "the hook was not called");
+        for (name, status) in back.told {
+            let has_no_node = name.starts_with("quorate_options_") || name.starts_with("quorate_result_");
+            match status {
+                None => assert!(table.contains(&name) || name == "quorate_node_wake", "{name}"),
+                Some(status) if name == "quorate_node_state" => assert_eq!(status, 2),
+                Some(status) if name == "quorate_node_deadline" => assert_eq!(status, 1),
+                Some(status) if has_no_node => assert_ne!(status, E_REENTRANT, "{name}"),
+                Some(status) => assert_eq!(status, E_REENTRANT, "{name}"),
+            }
+        }
+    }
 }
 
 /// The library's own thread panics as it starts, with a request in flight.

@@ -64,8 +64,35 @@ static int other_process(const char *directory)
     return failures == 0 && status == QUORATE_E_BUSY && node == NULL ? 0 : 1;
 }
 
+/* An opening that fails once the directory is locked: its log of hints cannot be read. */
+static void fails_behind_the_lock(const char *folder)
+{
+    char directory[300], hints[320], away[320];
+    quorate_options *options;
+    quorate_node *node = NULL;
+    int i, fds, threads;
+
+    snprintf(directory, sizeof directory, "%s/locked", folder);
+    snprintf(hints, sizeof hints, "%s/hints", directory);
+    snprintf(away, sizeof away, "%s/away", folder);
+    options = options_for(directory);
+    EXPECT(quorate_node_open(options, &node, NULL) == QUORATE_OK);
+    quorate_node_free(node);
+    EXPECT(rename(hints, away) == 0 && fclose(fopen(hints, "w")) == 0);
+    fds = entries("/proc/self/fd");
+    threads = entries("/proc/self/task");
+    for (i = 0; i < 20; i++)
+        EXPECT(quorate_node_open(options, &node, NULL) == QUORATE_E_IO && node == NULL);
+    EXPECT(entries("/proc/self/fd") == fds && entries("/proc/self/task") == threads);
+    EXPECT(remove(hints) == 0 && rename(away, hints) == 0);
+    EXPECT(quorate_node_open(options, &node, NULL) == QUORATE_OK);
+    quorate_node_free(node);
+    quorate_options_free(options);
+}
+
 int main(int argc, char **argv)
 {
+    char directory[300];
     quorate_options *options, *wrong;
     quorate_node *node = NULL, *second = NULL;
     quorate_completion end;
@@ -79,7 +106,9 @@ int main(int argc, char **argv)
         return 64;
     memset(&error, 0, sizeof error);
     error.struct_size = sizeof error;
-    options = options_for(argv[1]);
+    fails_behind_the_lock(argv[1]);
+    snprintf(directory, sizeof directory, "%s/data", argv[1]);
+    options = options_for(directory);
     EXPECT(quorate_node_open(options, &node, &error) == QUORATE_OK);
     if (node == NULL) {
         fprintf(stderr, "%s\n", error.text);
@@ -88,10 +117,10 @@ int main(int argc, char **argv)
 
     /* The same process, and another one. */
     EXPECT(quorate_node_open(options, &second, &error) == QUORATE_E_BUSY && second == NULL);
-    EXPECT(error.status == QUORATE_E_BUSY && strstr(error.text, argv[1]) != NULL);
+    EXPECT(error.status == QUORATE_E_BUSY && strstr(error.text, directory) != NULL);
     child = fork();
     if (child == 0) {
-        execl(argv[0], argv[0], "--other", argv[1], (char *)NULL);
+        execl(argv[0], argv[0], "--other", directory, (char *)NULL);
         _exit(127);
     }
     EXPECT(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0);

@@ -167,6 +167,11 @@ pub(super) fn in_hook<T>(hook: impl FnOnce() -> T) -> T {
     result
 }
 
+/// Whether a hook of the host is calling.
+pub(super) fn is_in_hook() -> bool {
+    IN_HOOK.get()
+}
+
 /// Runs `body`; `None` if it panicked.
 pub(super) fn caught<T>(site: Site, body: impl FnOnce() -> T) -> Option<T> {
     /// Leaves even when unwinding.
@@ -243,7 +248,7 @@ pub(super) unsafe fn with_any_node(
     if EventLoop::was_forked() {
         return E_FORKED;
     }
-    if IN_HOOK.get() {
+    if is_in_hook() {
         return E_REENTRANT;
     }
     // SAFETY: NULL or, by the caller's promise, a live node.

@@ -43,6 +43,9 @@ const HEADER: &str = r##"/*
  *
  * After fork every call of class B to E but the _free functions returns E_FORKED in the child.
  *
+ * From a function of the host that a loop calls (quorate_merge_register) every call with a node that has a status
+ * returns E_REENTRANT, whatever its comment says: it would wait for the loop, and the loop waits for the function.
+ *
  * Generated from src/ffi by scripts/header.sh; edit there.
  */
 #ifndef QUORATE_H

@@ -12,12 +12,12 @@ use std::os::fd::RawFd;
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::thread::JoinHandle;
 
-use super::boundary::{Site, caught, entry_or, explain, with_any_node, with_node};
+use super::boundary::{Site, caught, entry_or, explain, is_in_hook, with_any_node, with_node};
 use super::options::{checked, quorate_options, resolve};
 use super::plain::{quorate_bytes, quorate_error, write_if};
 use super::status::{
     AGAIN, Constant, E_ARG, E_BUSY, E_FOREIGN, E_FORKED, E_IO, E_NET, E_NOMEM, E_NULL, E_PANIC, E_POISONED,
-    E_STATE, E_UNSUPPORTED, OK, quorate_status,
+    E_REENTRANT, E_STATE, E_UNSUPPORTED, OK, quorate_status,
 };
 use crate::driver::{EventLoop, Figure, Handle, OpenError};
 
@@ -455,7 +455,8 @@ pub unsafe extern "C" fn quorate_node_figure(
 }
 
 /// Frees a node, stopping it at once if it runs. NULL is allowed. In a forked child nothing that is
-/// shared with the parent is touched; the child's copy of the memory stays with the child.
+/// shared with the parent is touched; the child's copy of the memory stays with the child. From a hook it does
+/// nothing: the node is still to be freed.
 ///
 /// Arguments: node: not used afterwards.
 /// Returns: nothing.
@@ -464,6 +465,10 @@ pub unsafe extern "C" fn quorate_node_figure(
 pub unsafe extern "C" fn quorate_node_free(node: *mut quorate_node) {
     if node.is_null() || EventLoop::was_forked() {
         // Dropping a loop writes to eventfds and removes socket files that are the parent's.
+        return;
+    }
+    if is_in_hook() {
+        // The loop would wait for the hook, and this for the loop.
         return;
     }
     // SAFETY: not NULL, so made by Box::into_raw in this file and not freed, by the contract.
@@ -485,6 +490,9 @@ pub unsafe extern "C" fn quorate_node_free(node: *mut quorate_node) {
 pub(super) fn refuses(node: Option<&quorate_node>) -> Option<quorate_status> {
     if EventLoop::was_forked() {
         return Some(E_FORKED);
+    }
+    if is_in_hook() {
+        return Some(E_REENTRANT);
     }
     if node.is_none() { Some(E_NULL) } else { None }
 }

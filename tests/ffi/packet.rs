@@ -68,8 +68,8 @@ enum Carried {
     Event(u32, i32),
 }
 
-struct Net {
-    nodes: Vec<Node>,
+pub struct Net {
+    pub nodes: Vec<Node>,
     now: u64,
     streams: BTreeMap<End, End>,
     flying: VecDeque<(End, Carried)>,
@@ -95,7 +95,7 @@ impl Net {
         Net::of(seed, 0)
     }
 
-    fn of(seed: u64, carrier: u64) -> Net {
+    pub fn of(seed: u64, carrier: u64) -> Net {
         let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
         // SAFETY: a place for a timespec.
         unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
@@ -128,7 +128,7 @@ impl Net {
     }
 
     /// One millisecond: what flies arrives, every node turns, and what it has to say flies.
-    fn turn(&mut self) {
+    pub fn turn(&mut self) {
         self.now += 1_000_000;
         for _ in 0..self.flying.len() {
             let (end, what) = self.flying.pop_front().unwrap();
