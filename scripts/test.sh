@@ -23,6 +23,8 @@ stage format        2  cargo fmt --check
 stage clippy        20 cargo clippy --all-features --all-targets -- -D warnings
 stage tidy          10 cargo test --all-features --test tidy
 stage tests         20 cargo test --all-features --no-fail-fast -- --skip malformed_input_does_no_harm
+# What a host drives, in bites of one socket or request.
+stage budget        20 env QUORATE_STEP_BUDGET=1 cargo test --all-features --no-fail-fast --test ffi --test driver
 stage docs          10 bash -c docs
 stage c-examples    15 scripts/c-examples.sh
 stage cpp           15 scripts/cpp.sh
