@@ -42,6 +42,9 @@ awk '!/^#/ { print $2 }' abi/symbols.txt | sort >"$scratch/listed"
 diff "$scratch/listed" "$scratch/exported" || { echo 'symbols: abi/symbols.txt and the library differ' >&2; exit 1; }
 printf 'symbols: %d exported, as listed\n' "$(wc -l <"$scratch/listed")"
 
+libuv=
+[ ! -f /usr/include/uv.h ] || libuv=1
+[ -n "$libuv" ] || echo 'libuv is not here, and what needs it is left out (apt-get install libuv1-dev)'
 make -C c-examples --always-make --no-print-directory LIB="$(realpath "$target")/$profile" OUT="$(realpath -m "$out")"
 for test in fork open; do
     cc -std=c99 -Wall -Wextra -Wpedantic -Werror -D_POSIX_C_SOURCE=200809L -g -Iinclude \
@@ -60,6 +63,8 @@ checked() {
 "$out/stock"
 "$out/merge_hook"
 "$out/poll_loop"
+"$out/epoll_server"
+[ -z "$libuv" ] || "$out/libuv_loop"
 "$out/watch"
 "$out/packet_memory"
 "$out/packet_udp"
@@ -73,6 +78,8 @@ checked conflict
 checked stock
 checked merge_hook
 checked poll_loop
+checked epoll_server
+[ -z "$libuv" ] || checked libuv_loop
 checked watch
 checked packet_memory
 checked packet_udp

@@ -18,7 +18,8 @@ docs() {
 export -f docs
 
 stage prerequisites 10 scripts/prerequisites.sh gcc g++ redis-server redis-cli redis-benchmark valgrind python3 \
-    mount mkfs.ext4 ip unshare nsenter cmake pkg-config abidiff readelf mandoc go /usr/include/gtest/gtest.h
+    mount mkfs.ext4 ip unshare nsenter cmake pkg-config abidiff readelf mandoc go /usr/include/gtest/gtest.h \
+    /usr/include/uv.h
 stage format        2  cargo fmt --check
 stage clippy        20 cargo clippy --all-features --all-targets -- -D warnings
 stage tidy          10 cargo test --all-features --test tidy
