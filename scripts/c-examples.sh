@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # The C side: the header under every standard, the examples and the C tests built with warnings as errors,
-# run, and run again under valgrind. `scripts/c-examples.sh --release` uses the optimised library.
+# run, and run again under valgrind. `scripts/c-examples.sh --release` uses the optimised library; `--loops` builds the
+# same and runs nothing but tests/loops.c, with QUORATE_LOOP_STEPS in each loop.
 set -eu
 cd "$(dirname "$0")/.."
 
 profile=debug
-[ "${1:-}" = --release ] && profile=release
+case ${1:-} in --release | --loops) profile=release ;; esac
 target=${CARGO_TARGET_DIR:-target}
 out=$target/c-examples
 scratch=$(mktemp -d)
@@ -46,10 +47,24 @@ libuv=
 [ ! -f /usr/include/uv.h ] || libuv=1
 [ -n "$libuv" ] || echo 'libuv is not here, and what needs it is left out (apt-get install libuv1-dev)'
 make -C c-examples --always-make --no-print-directory LIB="$(realpath "$target")/$profile" OUT="$(realpath -m "$out")"
+# test_program NAME OPTION…: builds a C test.
+test_program() {
+    cc -std=c99 -Wall -Wextra -Wpedantic -Werror -D_POSIX_C_SOURCE=200809L -g -Iinclude -o "$out/$1" "tests/$1.c" \
+        "$target/$profile/libquorate.a" "${@:2}" -lpthread -ldl -lm
+}
 for test in fork open; do
-    cc -std=c99 -Wall -Wextra -Wpedantic -Werror -D_POSIX_C_SOURCE=200809L -g -Iinclude \
-        -o "$out/$test" "tests/$test.c" "$target/$profile/libquorate.a" -lpthread -ldl -lm
+    test_program "$test"
 done
+if [ -n "$libuv" ]; then
+    test_program loops -DWITH_LIBUV -luv
+else
+    test_program loops
+fi
+# In memory where that can be: a disk that takes a second for a sync is no stall of ours.
+loops=$(mktemp -d -p /dev/shm 2>/dev/null || mktemp -d)
+trap 'rm -rf "$scratch" "$loops"' EXIT
+"$out/loops" "$loops" "${QUORATE_LOOP_STEPS:-10000}"
+[ "${1:-}" != --loops ] || exit 0
 
 # checked PROGRAM ARGUMENT…: under valgrind, where any error or leak is a failure.
 checked() {

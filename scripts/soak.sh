@@ -9,7 +9,7 @@ source "$(dirname "$0")/stages.sh"
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
 
 stage prerequisites 10 scripts/prerequisites.sh gcc g++ redis-server redis-cli redis-benchmark valgrind python3 \
-    mount mkfs.ext4 ip unshare nsenter readelf
+    mount mkfs.ext4 ip unshare nsenter readelf /usr/include/uv.h
 stage simulator    600 scripts/sim.sh soak
 stage kill         120 env QUORATE_KILL_ROUNDS=100 cargo test --release --test processes kill -- --nocapture
 stage malformed    120 env QUORATE_MALFORMED=1000000 scripts/malformed.sh
@@ -25,6 +25,7 @@ stage placement    120 env QUORATE_LAYOUTS=1000000 \
 stage loom         120 scripts/loom.sh --full
 stage upgrade      60 scripts/upgrade.sh
 stage dist         60 scripts/dist-check.sh
+stage loops        240 env QUORATE_LOOP_STEPS=1000000 scripts/c-examples.sh --loops
 stage faults       120 env QUORATE_FAULTS_ROUNDS=20 scripts/faults.sh
 stage flapping     30 env QUORATE_FLAP_ROUNDS=20 \
     cargo test --release --test processes flapping::a_network -- --nocapture
