@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 profile=debug
-[ "${1:-}" = --release ] && profile=release
+case ${1:-} in --release) profile=release ;; esac
 target=${CARGO_TARGET_DIR:-target}
 out=$target/c-examples
 scratch=$(mktemp -d)
@@ -42,6 +42,9 @@ awk '!/^#/ { print $2 }' abi/symbols.txt | sort >"$scratch/listed"
 diff "$scratch/listed" "$scratch/exported" || { echo 'symbols: abi/symbols.txt and the library differ' >&2; exit 1; }
 printf 'symbols: %d exported, as listed\n' "$(wc -l <"$scratch/listed")"
 
+libuv=
+[ ! -f /usr/include/uv.h ] || libuv=1
+[ -n "$libuv" ] || echo 'libuv is not here, and what needs it is left out (apt-get install libuv1-dev)'
 make -C c-examples --always-make --no-print-directory LIB="$(realpath "$target")/$profile" OUT="$(realpath -m "$out")"
 # checked PROGRAM ARGUMENT…: under valgrind, where any error or leak is a failure.
 checked() {
@@ -55,6 +58,8 @@ checked() {
 "$out/stock"
 "$out/merge_hook"
 "$out/poll_loop"
+"$out/epoll_server"
+[ -z "$libuv" ] || "$out/libuv_loop"
 "$out/watch"
 "$out/packet_memory"
 "$out/packet_udp"
@@ -65,6 +70,8 @@ checked conflict
 checked stock
 checked merge_hook
 checked poll_loop
+checked epoll_server
+[ -z "$libuv" ] || checked libuv_loop
 checked watch
 checked packet_memory
 checked packet_udp

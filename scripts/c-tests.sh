@@ -2,6 +2,8 @@
 # What only a C program can show of the library, each of tests/*.c built with warnings as errors and run.
 #
 #   scripts/c-tests.sh [NAME…]    all of them, or those named
+#
+# QUORATE_LOOP_STEPS is how many steps `loops` takes in each loop (10,000).
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -10,11 +12,12 @@ out=$target/c-tests
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 mkdir -p "$out"
-[ $# -gt 0 ] || set -- fork open signals threads nulls
+[ $# -gt 0 ] || set -- fork open signals threads loops nulls
 
+# built NAME OPTION…
 built() {
     cc -std=c99 -Wall -Wextra -Wpedantic -Werror -D_POSIX_C_SOURCE=200809L -g -Iinclude \
-        -o "$out/$1" "tests/$1.c" "$target/debug/libquorate.a" -lpthread -ldl -lm
+        -o "$out/$1" "tests/$1.c" "$target/debug/libquorate.a" "${@:2}" -lpthread -ldl -lm
 }
 
 cargo build --no-default-features --lib
@@ -39,6 +42,18 @@ for name; do
         "$out/open" "$scratch/open"
         valgrind --quiet --leak-check=full --error-exitcode=9 --trace-children=no \
             "$out/open" "$scratch/open again"
+        ;;
+    loops)
+        if [ -f /usr/include/uv.h ]; then
+            built loops -DWITH_LIBUV -luv
+        else
+            echo 'libuv is not here, and its loop is left out (apt-get install libuv1-dev)'
+            built loops
+        fi
+        # In memory where that can be: a disk that takes a second for a sync is no stall of ours.
+        memory=$(mktemp -d -p /dev/shm 2>/dev/null || mktemp -d)
+        trap 'rm -rf "$scratch" "$memory"' EXIT
+        "$out/loops" "$memory" "${QUORATE_LOOP_STEPS:-10000}"
         ;;
     *)
         built "$name"

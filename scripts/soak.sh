@@ -9,7 +9,8 @@ source "$(dirname "$0")/stages.sh"
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
 
 stage prerequisites 10 scripts/prerequisites.sh gcc g++ redis-server redis-cli redis-benchmark valgrind python3 \
-    mount mkfs.ext4 ip unshare nsenter cmake pkg-config abidiff readelf mandoc go /usr/include/gtest/gtest.h
+    mount mkfs.ext4 ip unshare nsenter cmake pkg-config abidiff readelf mandoc go /usr/include/gtest/gtest.h \
+    /usr/include/uv.h
 stage simulator    600 scripts/sim.sh soak
 stage kill         120 env QUORATE_KILL_ROUNDS=100 cargo test --release --test processes kill -- --nocapture
 stage malformed    120 env QUORATE_MALFORMED=1000000 scripts/malformed.sh
@@ -27,6 +28,7 @@ stage upgrade      60 scripts/upgrade.sh
 stage sanitizers   30 scripts/sanitizers.sh
 stage breaks       240 scripts/breaks.sh
 stage dist         60 scripts/dist-check.sh
+stage loops        240 env QUORATE_LOOP_STEPS=1000000 scripts/c-tests.sh loops
 stage faults       120 env QUORATE_FAULTS_ROUNDS=20 scripts/faults.sh
 stage flapping     30 env QUORATE_FLAP_ROUNDS=20 \
     cargo test --release --test processes flapping::a_network -- --nocapture

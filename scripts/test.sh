@@ -25,11 +25,14 @@ docs() {
 export -f docs
 
 stage prerequisites 10 scripts/prerequisites.sh gcc g++ redis-server redis-cli redis-benchmark valgrind python3 \
-    mount mkfs.ext4 ip unshare nsenter cmake pkg-config abidiff readelf mandoc doxygen go /usr/include/gtest/gtest.h
+    mount mkfs.ext4 ip unshare nsenter cmake pkg-config abidiff readelf mandoc doxygen go /usr/include/gtest/gtest.h \
+    /usr/include/uv.h
 stage format        2  cargo fmt --check
 stage clippy        20 cargo clippy --all-features --all-targets -- -D warnings
 stage tidy          10 cargo test --all-features --test tidy
 stage tests         20 cargo test --all-features --no-fail-fast -- --skip malformed_input_does_no_harm
+# What a host drives, in bites of one socket or request.
+stage budget        20 env QUORATE_STEP_BUDGET=1 cargo test --all-features --no-fail-fast --test ffi --test driver
 stage docs          10 bash -c docs
 stage c-examples    15 scripts/c-examples.sh
 stage c-tests       15 scripts/c-tests.sh

@@ -365,20 +365,39 @@ fn a_batch_stops_at_its_first_refusal() {
     assert_eq!(tags, [102, 101]);
 }
 
-/// One step on the real clock.
-fn step(node: &Node) {
-    step_by(node, 0);
+/// What a node takes for the time of day.
+const WALL_MS: u64 = 1_700_000_000_000;
+
+fn mono_ns() -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: a place for a timespec.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
-/// One step on the real clock, of so many sockets and requests; 0 for all.
+/// One step on the real clock, of so many sockets and requests.
 fn step_by(node: &Node, budget: u32) {
-    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: a place for a timespec, and a live node.
-    unsafe {
-        libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now);
-        let now_ns = now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64;
-        assert_eq!(quorate_node_step(node.0, now_ns, 1_700_000_000_000, budget, null_mut()), OK);
+    // SAFETY: a live node.
+    assert_eq!(unsafe { quorate_node_step(node.0, mono_ns(), WALL_MS, budget, null_mut()) }, OK);
+}
+
+/// One step without a bound; with QUORATE_STEP_BUDGET as many as it takes, each of no more than that.
+fn step_at(node: &Node, now_ns: u64) {
+    let budget = std::env::var("QUORATE_STEP_BUDGET").map_or(0, |budget| budget.parse().expect("a number"));
+    for _ in 0..1_000_000 {
+        let mut more = 7;
+        // SAFETY: a live node.
+        assert_eq!(unsafe { quorate_node_step(node.0, now_ns, WALL_MS, budget, &mut more) }, OK);
+        if budget == 0 || more == 0 {
+            return;
+        }
     }
+    panic!("steps of {budget} come to no end");
+}
+
+/// The same on the real clock.
+fn step(node: &Node) {
+    step_at(node, mono_ns());
 }
 
 /// Two members that know each other's port, both driven by the test.
@@ -528,6 +547,32 @@ fn two_threads_that_drive_one_node_are_told() {
     assert_eq!(node.reap().len(), 1);
 }
 
+/// What its links would have to be dialled for is no work while they are cut.
+#[test]
+fn a_node_that_is_cut_off_has_nothing_to_do() {
+    let [node, other] = pair();
+    let mut ends = Vec::new();
+    while ends.last().is_none_or(|end: &(u64, quorate_status, u32)| end.1 != OK) {
+        assert_eq!(node.put(1), OK);
+        while node.reap_into(&mut ends) == 0 {
+            step(&node);
+            step(&other);
+        }
+    }
+    // SAFETY: a live node.
+    assert_eq!(unsafe { quorate_node_isolate(node.0, 1) }, OK);
+    step(&node);
+    // Until after the time at which it would dial again.
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    let left = (0..20).filter(|_| {
+        let mut more = 7;
+        // SAFETY: a live node.
+        assert_eq!(unsafe { quorate_node_step(node.0, mono_ns(), WALL_MS, 0, &mut more) }, OK);
+        more == 1
+    });
+    assert!(left.count() < 20, "it wants to be stepped without end");
+}
+
 #[test]
 fn a_full_window_refuses_before_any_work() {
     let node = Node::open(&[(OPT_MODE, MODE_HOST), (OPT_WINDOW, 4)]);
@@ -608,14 +653,8 @@ fn a_host_that_steps_with_a_budget_of_one_gets_everywhere() {
         let mut poll = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
         // SAFETY: one valid entry.
         assert_eq!(unsafe { libc::poll(&mut poll, 1, -1) }, 1, "the descriptor alone must be enough");
-        let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        // SAFETY: a place for a timespec, and a live node.
-        let status = unsafe {
-            libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now);
-            let now_ns = now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64;
-            quorate_node_step(node.0, now_ns, 1_700_000_000_000, 1, &mut more)
-        };
-        assert_eq!(status, OK);
+        // SAFETY: a live node.
+        assert_eq!(unsafe { quorate_node_step(node.0, mono_ns(), WALL_MS, 1, &mut more) }, OK);
         // SAFETY: a live node.
         let deadline = unsafe { quorate_node_deadline(node.0) };
         assert!(more == 0 || deadline < u64::MAX, "work is left, so a step is due");

@@ -219,7 +219,9 @@ impl Peers {
 
     /// When [`Peers::handle_timers`] has something to do.
     pub(super) fn deadline(&self) -> Instant {
-        self.accept_at.min(self.timer_at)
+        // While every link is cut nothing is dialled, and its time is nobody's to wait for.
+        let timer_at = if self.is_isolated { Instant::NEVER } else { self.timer_at };
+        self.accept_at.min(timer_at)
     }
 
     /// Accepts what waits, and reads up to `budget` streams once each. Returns how many it read.
@@ -648,7 +650,7 @@ impl Peers {
     /// Cuts every link to others, or lets them come back.
     pub(super) fn isolate(&mut self, on: bool, turn: &mut Turn<'_>) {
         self.is_isolated = on;
-        self.timer_at = if on { Instant::NEVER } else { Instant::ZERO };
+        self.timer_at = Instant::ZERO;
         for at in self.links.numbers().into_iter().filter(|_| on) {
             if let Some(link) = self.links.take(at) {
                 self.drop_link(at, link, Cause::broke("it was cut off for a test"), turn);

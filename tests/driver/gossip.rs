@@ -19,7 +19,7 @@ use quorate::proto::node::MemberStatus;
 use quorate::proto::ring::Mode as Placement;
 use quorate::proto::time::{Instant, Now};
 
-use crate::nodes::{Lines, options};
+use crate::nodes::{Lines, budget, options};
 
 const SECOND: Duration = Duration::from_secs(1);
 const NAMES: [&str; 3] = ["a", "b", "c"];
@@ -83,7 +83,7 @@ impl Hall {
             let before = steps;
             for (at, node) in self.nodes.iter_mut().enumerate() {
                 let Some(node) = node.as_mut().filter(|_| !self.stalled.contains(&at)) else { continue };
-                while node.step(self.now, 0).unwrap().more {
+                while node.step(self.now, budget()).unwrap().more {
                     steps += 1;
                 }
             }

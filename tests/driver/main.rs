@@ -12,7 +12,7 @@ use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use nodes::{Client, Cluster, loopback, options, wait_readable};
+use nodes::{Client, Cluster, budget, loopback, options, wait_readable};
 use quorate::driver::{
     DataDir, EventLoop, Handle, NodeOptions, OpenError, OwnedOperation, OwnedRequest, Refusal, Wait,
     WaitPolicy,
@@ -413,7 +413,7 @@ fn a_hosts_descriptor_tells_deadlines_too() {
     let mut node = EventLoop::open(options).unwrap();
     let fd = node.fd().unwrap();
     for _ in 0..5 {
-        while node.step(node.now(), 0).unwrap().more {}
+        while node.step(node.now(), budget()).unwrap().more {}
         assert_ne!(node.deadline(), Instant::NEVER);
         assert!(wait_readable(fd, Duration::from_secs(20)));
     }
@@ -439,7 +439,7 @@ impl ByHand {
 
     /// Steps until nothing is left to do now.
     fn settle(&mut self) {
-        while self.node.step(self.now, 0).unwrap().more {}
+        while self.node.step(self.now, budget()).unwrap().more {}
     }
 
     /// Steps until the stream has something to read, then reads once.

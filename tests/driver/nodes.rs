@@ -20,6 +20,11 @@ pub fn loopback() -> SocketAddr {
     "127.0.0.1:0".parse().unwrap()
 }
 
+/// How much one step of a host may do, 0 for no bound: QUORATE_STEP_BUDGET.
+pub fn budget() -> u32 {
+    std::env::var("QUORATE_STEP_BUDGET").map_or(0, |budget| budget.parse().expect("a number"))
+}
+
 /// A node of the cluster `test`, in memory, on ports of the system's choice.
 pub fn options(name: &str, members: &[&str]) -> NodeOptions {
     let mut core = Config::new(name);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use quorate::driver::EventLoop;
 
-use crate::nodes::{Lines, options};
+use crate::nodes::{Lines, budget, options};
 
 const NAMES: [&str; 3] = ["a", "b", "c"];
 
@@ -30,7 +30,7 @@ fn nodes_of_two_releases_serve_one_cluster() {
     let end = now.mono + Duration::from_secs(30);
     while now.mono < end {
         for node in &mut nodes {
-            while node.step(now, 0).unwrap().more {}
+            while node.step(now, budget()).unwrap().more {}
         }
         std::thread::sleep(Duration::from_micros(200));
         now.mono = now.mono + Duration::from_millis(20);

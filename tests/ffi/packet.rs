@@ -16,7 +16,6 @@ const WRITABLE: u32 = 3;
 const FULL: u32 = 4;
 const FRAME_MIN: usize = 512;
 const FRAME_SIZE: usize = size_of::<quorate_frame>();
-const WALL_MS: u64 = 1_700_000_000_000;
 
 /// Every pointer of these functions that may not be NULL.
 pub fn nulls(check: &mut impl FnMut(&'static str, quorate_status)) {
@@ -96,12 +95,9 @@ impl Net {
     }
 
     pub fn of(seed: u64, carrier: u64) -> Net {
-        let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        // SAFETY: a place for a timespec.
-        unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
         Net {
             nodes: (0..3).map(|number| member(number, carrier)).collect(),
-            now: now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64,
+            now: mono_ns(),
             streams: BTreeMap::new(),
             flying: VecDeque::new(),
             addresses: BTreeMap::new(),
@@ -151,9 +147,7 @@ impl Net {
             self.drop_in(from, to, datagram);
         }
         for at in 0..self.nodes.len() {
-            // SAFETY: a live node.
-            let status = unsafe { quorate_node_step(self.nodes[at].0, self.now, WALL_MS, 0, null_mut()) };
-            assert_eq!(status, OK);
+            step_at(&self.nodes[at], self.now);
             self.fetch(at);
         }
     }
@@ -615,8 +609,7 @@ fn connections_that_nobody_fetched_are_not_told_twice() {
     let mut now = Net::new(1).now;
     for _ in 0..600 {
         now += 100_000_000;
-        // SAFETY: a live node.
-        assert_eq!(unsafe { quorate_node_step(node.0, now, WALL_MS, 0, null_mut()) }, OK);
+        step_at(&node, now);
     }
     let (mut room, mut filled, mut kinds) = ([0; FRAME_MIN], 0, Vec::new());
     // SAFETY: a live node, one frame and its buffer.
