@@ -105,9 +105,16 @@ impl World {
         // One that is about to be let in again was asked by nobody when keys were reaped.
         let topology = self.machines[machine].node.as_ref().map(|node| node.topology());
         let generation = self.oracle.machines[machine].generation;
-        let is_guest = topology.is_some_and(|topology| !topology.is_seated(self.ids[machine], generation));
-        if is_guest && self.profile.reap_after.is_some() {
-            self.oracle.forget_promises_of(machine, partition);
+        let id = self.ids[machine];
+        let is_guest = topology.is_some_and(|topology| !topology.is_seated(id, generation));
+        // One that has just been let in begins anew as well. What it held as a guest may be all that crashes have left of a
+        // write, but then that was not durable.
+        let is_new = topology.is_some_and(|topology| {
+            let seat = topology.current().slot_of(id).map(|slot| topology.current().member(slot));
+            !topology.is_flipped() && seat.is_none_or(|seat| seat.generation != generation)
+        });
+        if (is_guest || is_new) && self.profile.reap_after.is_some() {
+            self.oracle.forget_promises_of(machine, partition, is_guest);
         }
         self.oracle.dropped(machine, partition, sequence)?;
         // Who dropped what was left of an earlier directory, to be given all of it anew, is a replica as before.

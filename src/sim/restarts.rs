@@ -245,9 +245,10 @@ impl Oracle {
     }
 
     /// The same of a partition that one who is let in again gives up: nothing that it acknowledged since counts.
-    pub(super) fn forget_promises_of(&mut self, machine: usize, partition: u16) {
+    pub(super) fn forget_promises_of(&mut self, machine: usize, partition: u16, is_durable_too: bool) {
         for key in 0..self.keys.len() {
-            if self.keys[key].partition == partition {
+            let counts = is_durable_too || self.keys[key].durability != Durability::Always;
+            if self.keys[key].partition == partition && counts {
                 self.forget_promise(machine, machine, key);
             }
         }
