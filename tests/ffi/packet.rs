@@ -82,7 +82,7 @@ pub struct Net {
     woken: u64,
     rng: u64,
     /// Of 1,000 frames, how many are met by an accident.
-    accidents: u64,
+    pub accidents: u64,
     /// Bytes of a frame, beside those of the smallest, at most.
     room: u64,
     carried: u64,
