@@ -563,13 +563,14 @@ impl<S: Store> Node<S> {
     fn check_past(&mut self, now: Now, seen: Option<Seen>) {
         let identity = *self.replica.identity();
         let Some(seen) = seen.filter(|seen| seen.generation == identity.generation) else { return };
-        let later =
-            seen.opens > identity.opens || (seen.opens == identity.opens && seen.boot != identity.nonce);
         let further = seen.opens.checked_add(1) == Some(identity.opens)
             && seen.sequence > identity.recovered.0
             && identity.clean;
-        if !later && !further {
-            return self.replica.confirm_past();
+        match identity.had_opening(seen.opens, seen.boot) {
+            Some(true) if !further => return self.replica.confirm_past(),
+            // Forgotten here, it proves nothing.
+            None if !further => return,
+            _ => {}
         }
         self.counters.rollbacks += 1;
         let generation = self.keys.hash.hash64(&[

@@ -137,6 +137,9 @@ impl fmt::Display for StoreError {
 
 impl std::error::Error for StoreError {}
 
+/// How many openings before the present one a store remembers.
+pub const OPENINGS_KEPT: usize = 32;
+
 /// What a store knows of its own past, fixed when it was opened (traps T3, T19).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
@@ -146,6 +149,8 @@ pub struct Identity {
     pub opens: u64,
     /// Drawn at this opening; part of every epoch it issues.
     pub nonce: u64,
+    /// What was drawn at the openings before it, the last one first; 0 where that is not known.
+    pub earlier: [u64; OPENINGS_KEPT],
     /// Whether the last stop left the marker that is written after the last successful sync. True for a
     /// new directory.
     pub clean: bool,
@@ -157,6 +162,18 @@ pub struct Identity {
     /// The highest hybrid timestamp that may have been issued before; after a clean stop, the highest that was.
     /// 0 for a new directory.
     pub hlc_bound: u64,
+}
+
+impl Identity {
+    /// Whether an opening that somebody remembers is one of this directory, which else went back in time; `None` if it is
+    /// too long ago. The number alone does not tell: an old copy that is opened a few times before it meets anybody
+    /// overtakes what was remembered of it.
+    pub fn had_opening(&self, opens: u64, nonce: u64) -> Option<bool> {
+        let Some(back) = self.opens.checked_sub(opens) else { return Some(false) };
+        let mut nonces = core::iter::once(self.nonce).chain(self.earlier);
+        let ours = nonces.nth(usize::try_from(back).ok()?)?;
+        (ours != 0).then_some(ours == nonce)
+    }
 }
 
 /// What is remembered of another member (traps T3, T17).

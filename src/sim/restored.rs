@@ -5,7 +5,7 @@
 //!            what comes back                          who notices
 //!  backup    the log, without whose it was            the opening: a new generation
 //!  copy      all files, in another directory          the opening: a new generation
-//!  snapshot  all files and hints, in the same place   the first peer that remembers a later opening
+//!  snapshot  all files and hints, in the same place   the first peer that remembers an opening it had not
 //! ```
 //!
 //! Where members change such a machine counts for nothing until it has what the others have (traps T3 and T5, rule L4).

@@ -3,7 +3,7 @@
 //! ```text
 //!  LOCK       held by the one opener                       (file)
 //!  FORMAT     version, partitions, cluster, directory id   written once
-//!  identity   generation, opens, leases, floor, place      replaced at each opening and lease
+//!  identity   generation, openings, leases, floor, place   replaced at each opening and lease
 //!  members    what is remembered of other members          replaced on change
 //!  topology   what the core keeps: the latest topology    replaced on change
 //!  votes      what the core keeps: its votes as a keeper  replaced on change
@@ -33,7 +33,7 @@ use super::record::{Mark, u64_at};
 use super::segment;
 use crate::proto::keys::Key;
 use crate::proto::limits::{MEMBERS_MAX, NAME_MAX};
-use crate::proto::store::{MemberMemory, Sequence};
+use crate::proto::store::{MemberMemory, OPENINGS_KEPT, Sequence};
 
 /// Name of the file that says what the directory is.
 pub const FORMAT: &str = "FORMAT";
@@ -50,7 +50,9 @@ pub const MANIFEST: &str = "manifest";
 pub const VERSION: u32 = 2;
 
 const FORMAT_TITLE: &str = "quorate data directory";
-const IDENTITY_LENGTH: usize = 88;
+const IDENTITY_LENGTH: usize = IDENTITY_LENGTH_2 + 8 * OPENINGS_KEPT;
+/// Length before it knew its earlier openings.
+const IDENTITY_LENGTH_2: usize = 88;
 /// Length before it had a floor of sequences.
 const IDENTITY_LENGTH_1: usize = 80;
 const CLEAN_LENGTH: usize = 32;
@@ -260,13 +262,15 @@ pub struct IdentityRecord {
     pub sequence_floor: u64,
     /// Where it was when this was written.
     pub place: Place,
+    /// What was drawn at the last openings, this one first; 0 where that is not known.
+    pub nonces: [u64; OPENINGS_KEPT],
 }
 
 impl IdentityRecord {
     /// The content of the identity file.
     pub fn bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(IDENTITY_LENGTH);
-        bytes.extend_from_slice(b"qrt.id2\n");
+        bytes.extend_from_slice(b"qrt.id3\n");
         let Leases { epoch_end, sequence_end, hlc_bound } = self.leases;
         let Place { machine, inode } = self.place;
         let numbers = [
@@ -280,7 +284,7 @@ impl IdentityRecord {
             inode,
             self.sequence_floor,
         ];
-        for number in numbers {
+        for number in numbers.into_iter().chain(self.nonces) {
             bytes.extend_from_slice(&number.to_le_bytes());
         }
         with_checksum(bytes)
@@ -288,10 +292,14 @@ impl IdentityRecord {
 
     /// Reads the identity file.
     pub(super) fn read(bytes: &[u8]) -> Option<IdentityRecord> {
-        let (body, has_floor) = match checked(bytes, b"qrt.id2\n", IDENTITY_LENGTH - 8) {
-            Some(body) => (body, true),
-            None => (checked(bytes, b"qrt.id1\n", IDENTITY_LENGTH_1 - 8)?, false),
-        };
+        let forms = [
+            (b"qrt.id3\n", IDENTITY_LENGTH),
+            (b"qrt.id2\n", IDENTITY_LENGTH_2),
+            (b"qrt.id1\n", IDENTITY_LENGTH_1),
+        ];
+        let body = forms.into_iter().find_map(|(magic, length)| checked(bytes, magic, length - 8))?;
+        let (has_floor, has_nonces) =
+            (body.len() > IDENTITY_LENGTH_1 - 8, body.len() > IDENTITY_LENGTH_2 - 8);
         let number = |at: usize| u64_at(body, 8 + at * 8);
         Some(IdentityRecord {
             generation: number(0),
@@ -301,6 +309,7 @@ impl IdentityRecord {
             // Who does not know it tells everybody that there is a gap.
             sequence_floor: if has_floor { number(8) } else { number(2) },
             place: Place { machine: number(6), inode: number(7) },
+            nonces: core::array::from_fn(|at| if has_nonces { number(9 + at) } else { 0 }),
         })
     }
 }

@@ -14,7 +14,7 @@ use super::notes::Notes;
 use crate::proto::merkle::{self, Digest, FANOUT, Forest, NodeName};
 use crate::proto::store::{
     Change, ChangeCursor, Changes, Durability, Identity, KeyRef, LocalPart, Lookup, Marks, MemberMemory,
-    NewRecord, Note, PartitionStats, Record, Sequence, Store, StoreError, StoreStatus, Ticket,
+    NewRecord, Note, OPENINGS_KEPT, PartitionStats, Record, Sequence, Store, StoreError, StoreStatus, Ticket,
 };
 
 /// Order of keys. Two keys in one place are as good as impossible, but not quite: see [`Held`].
@@ -90,6 +90,7 @@ impl MemoryStore {
                 generation: random(),
                 opens: 1,
                 nonce: random(),
+                earlier: [0; OPENINGS_KEPT],
                 clean: true,
                 epoch_floor: 0,
                 recovered: Sequence(0),

@@ -6,7 +6,7 @@
 //! for: it only keeps a wall clock that went back over a restart from being believed.
 
 use crate::proto::limits::{EPOCH_LEASE, HLC_LEASE_MS};
-use crate::proto::store::{Identity, Sequence};
+use crate::proto::store::{Identity, OPENINGS_KEPT, Sequence};
 use crate::store::directory::Leases;
 use crate::store::directory::{Contents, IdentityRecord};
 use crate::store::disk::{Disk, Place};
@@ -45,10 +45,16 @@ pub(super) fn identify<F>(
     // lost its tail: once below the floor, an epoch stays there.
     let epoch_floor =
         if recovered.is_clean { before.map_or(0, |before| before.epoch_floor) } else { leases.epoch_end };
+    let nonce = random();
+    let earlier = before.map_or([0; OPENINGS_KEPT], |before| before.nonces);
+    let mut nonces = earlier;
+    nonces.rotate_right(1);
+    nonces[0] = nonce;
     let identity = Identity {
         generation,
         opens,
-        nonce: random(),
+        nonce,
+        earlier,
         clean: recovered.is_clean,
         epoch_floor,
         recovered: recovered.last,
@@ -67,7 +73,7 @@ pub(super) fn identify<F>(
     let sequence_floor =
         if recovered.is_clean { before.map_or(0, |before| before.sequence_floor) } else { next_sequence };
     let place = contents.place;
-    (identity, IdentityRecord { generation, opens, leases, epoch_floor, sequence_floor, place })
+    (identity, IdentityRecord { generation, opens, leases, epoch_floor, sequence_floor, place, nonces })
 }
 
 /// Whether a directory lies elsewhere than it did. What has no name is not compared.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::disk::TestDisk;
 use super::*;
+use crate::proto::store::OPENINGS_KEPT;
 use crate::store::FileDisk;
 
 const SEGMENT: &str = "log/0000000000000001.seg";
@@ -63,6 +64,29 @@ fn a_good_directory_opens_and_is_private() {
     for file in files(&path).keys() {
         assert_eq!(fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600, "{}", file.display());
     }
+}
+
+#[test]
+fn an_old_copy_that_was_opened_more_often_than_it_is_remembered_is_known() {
+    let (_home, path) = made(8);
+    let before = files(&path);
+    let met = open_seeded(&path, 9).unwrap().identity();
+    let later = open_seeded(&path, 10).unwrap().identity();
+    assert_eq!(later.had_opening(met.opens, met.nonce), Some(true));
+    // A snapshot of the disk comes back, and nobody is met until it was opened twice.
+    for file in files(&path).into_keys().filter(|file| !before.contains_key(file)) {
+        fs::remove_file(file).unwrap();
+    }
+    before.iter().for_each(|(file, content)| fs::write(file, content).unwrap());
+    open_seeded(&path, 11).unwrap();
+    let old = open_seeded(&path, 12).unwrap().identity();
+    assert_eq!((old.generation, old.opens), (later.generation, later.opens));
+    assert_eq!(old.had_opening(met.opens, met.nonce), Some(false));
+    assert_eq!(old.had_opening(old.opens, old.nonce), Some(true));
+    // What is longer ago than is kept nobody can tell.
+    let past = OPENINGS_KEPT as u64 + 2;
+    let identity = (0..past).map(|seed| open_seeded(&path, 20 + seed).unwrap().identity()).last().unwrap();
+    assert_eq!(identity.had_opening(met.opens, met.nonce), None);
 }
 
 /// How many segments of a directory this process has a descriptor of.
