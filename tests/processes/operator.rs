@@ -168,8 +168,13 @@ fn a_log_that_is_cut_under_a_running_node_is_reported_and_the_node_goes_on() {
     for number in 0..50 {
         client.call(&["SET", &format!("key:{number}"), &value]);
     }
-    for entry in fs::read_dir(cluster.data(0).join("log")).expect("there is a log") {
-        let segment = fs::File::options().write(true).open(entry.expect("an entry").path());
+    let entries = fs::read_dir(cluster.data(0).join("log")).expect("there is a log");
+    let mut segments: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    segments.sort();
+    // The last one is the spare: were it cut as well, a look at it before the next write came would call that lost, too.
+    segments.pop();
+    for path in segments {
+        let segment = fs::File::options().write(true).open(path);
         segment.and_then(|segment| segment.set_len(0)).expect("a segment can be cut");
     }
     for number in 0..50 {
