@@ -7,9 +7,10 @@ export QUORATE=$PWD
 scratch=$(mktemp -d)
 trap 'chmod -R u+w "$scratch"; rm -rf "$scratch"' EXIT
 
-# A home is empty, but what would be fetched again for it is not.
+# A home is empty, but what would be fetched again for it is not. Go's cache remembers where a library lay, and this one
+# goes away.
 export CARGO_HOME=${CARGO_HOME:-$HOME/.cargo} RUSTUP_HOME=${RUSTUP_HOME:-$HOME/.rustup}
-export GOCACHE=$(go env GOCACHE) GOMODCACHE=$(go env GOMODCACHE) GOFLAGS=-mod=mod
+export GOCACHE=$scratch/go GOMODCACHE=$(go env GOMODCACHE) GOFLAGS=-mod=mod
 export CARGO_TARGET_DIR=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 export HOME=$scratch/home MAKEFLAGS='--no-print-directory MAN_FEATURES=--all-features'
 mkdir "$HOME" "$scratch/empty"
