@@ -440,19 +440,24 @@ fn cluster_of(names: &[&str]) -> Vec<Node> {
     nodes
 }
 
-/// Requests that a stop finds waiting for another member, and those that come too late.
-#[test]
-fn each_accepted_request_ends_once_also_on_stop() {
-    let [node, other] = pair();
+/// Drives both until a write of one is answered by the other, too.
+fn meet(node: &Node, other: &Node) {
     let mut ends = Vec::new();
     while ends.last().is_none_or(|end: &(u64, quorate_status, u32)| end.1 != OK) {
         assert_eq!(node.put(1), OK);
         while node.reap_into(&mut ends) == 0 {
-            step(&node);
-            step(&other);
+            step(node);
+            step(other);
         }
         assert!(matches!(ends.last().unwrap().1, OK | E_QUORUM), "{ends:?}");
     }
+}
+
+/// Requests that a stop finds waiting for another member, and those that come too late.
+#[test]
+fn each_accepted_request_ends_once_also_on_stop() {
+    let [node, other] = pair();
+    meet(&node, &other);
     // From here on the other member does not answer.
     for tag in 10..20 {
         assert_eq!(node.put(tag), OK);

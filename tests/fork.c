@@ -5,7 +5,7 @@
  * Exits with 0 if all holds. Run by scripts/c-tests.sh.
  */
 #define _DEFAULT_SOURCE /* vfork */
-#include <quorate.h>
+#include "expect.h"
 
 #include <dirent.h>
 #include <poll.h>
@@ -15,24 +15,6 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-
-static int failures;
-
-#define EXPECT(condition)                                                        \
-    do {                                                                         \
-        if (!(condition)) {                                                      \
-            fprintf(stderr, "fork.c:%d: not so: %s\n", __LINE__, #condition);    \
-            failures++;                                                          \
-        }                                                                        \
-    } while (0)
-
-static quorate_bytes bytes(const char *text)
-{
-    quorate_bytes out;
-    out.data = (const uint8_t *)text;
-    out.len = strlen(text);
-    return out;
-}
 
 /* Every function, in the child. */
 static void refused(quorate_options *options, quorate_node *node)

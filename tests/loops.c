@@ -10,7 +10,7 @@
  * Edge triggered is not supported: quorate_node_step leaves the descriptor readable while work is left, which is no
  * edge. A loop with the deadline as its timeout gets everywhere all the same.
  *
- * Arguments: an empty directory, and how many steps each loop makes (10000). Run by scripts/c-examples.sh, which
+ * Arguments: an empty directory, and how many steps each loop makes (10000). Run by scripts/c-tests.sh, which
  * defines WITH_LIBUV where libuv is. Linux, as the library.
  */
 #include <quorate.h>

@@ -1,8 +1,8 @@
 /*
  * Opening: one node for a directory, in this process and on the machine; a failure says why and leaves
- * nothing behind. The argument is an empty directory. Run by scripts/c-examples.sh.
+ * nothing behind. The argument is an empty directory. Run by scripts/c-tests.sh.
  */
-#include <quorate.h>
+#include "expect.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -13,24 +13,6 @@
 #include <unistd.h>
 
 #define FAILURES 1000
-
-static int failures;
-
-#define EXPECT(condition)                                                        \
-    do {                                                                         \
-        if (!(condition)) {                                                      \
-            fprintf(stderr, "open.c:%d: not so: %s\n", __LINE__, #condition);    \
-            failures++;                                                          \
-        }                                                                        \
-    } while (0)
-
-static quorate_bytes bytes(const char *text)
-{
-    quorate_bytes out;
-    out.data = (const uint8_t *)text;
-    out.len = strlen(text);
-    return out;
-}
 
 /* Entries of a folder below /proc/self. */
 static int entries(const char *path)

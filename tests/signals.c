@@ -3,7 +3,7 @@
  * changed, the library's threads have every signal blocked, and a storm of them disturbs nothing. Each holds in mode
  * thread and in mode host. The argument is an empty directory. Run by scripts/c-tests.sh.
  */
-#include <quorate.h>
+#include "expect.h"
 
 #include <dirent.h>
 #include <netinet/in.h>
@@ -21,24 +21,7 @@
 #define SIGNALS 65
 #define BIG (4 << 20)
 
-static int failures;
 static volatile sig_atomic_t alarms;
-
-#define EXPECT(condition)                                                        \
-    do {                                                                         \
-        if (!(condition)) {                                                      \
-            fprintf(stderr, "signals.c:%d: not so: %s\n", __LINE__, #condition); \
-            failures++;                                                          \
-        }                                                                        \
-    } while (0)
-
-static quorate_bytes bytes(const char *text)
-{
-    quorate_bytes out;
-    out.data = (const uint8_t *)text;
-    out.len = strlen(text);
-    return out;
-}
 
 static uint64_t now_ns(clockid_t clock)
 {

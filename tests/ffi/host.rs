@@ -6,14 +6,7 @@ use super::*;
 #[test]
 fn two_threads_that_drive_one_node_are_told() {
     let [node, other] = pair();
-    let mut ends = Vec::new();
-    while ends.last().is_none_or(|end: &(u64, quorate_status, u32)| end.1 != OK) {
-        assert_eq!(node.put(1), OK);
-        while node.reap_into(&mut ends) == 0 {
-            step(&node);
-            step(&other);
-        }
-    }
+    meet(&node, &other);
     // A write that the other member never answers keeps the stop inside the loop.
     assert_eq!(node.put(2), OK);
     step(&node);
@@ -44,23 +37,16 @@ fn two_threads_that_drive_one_node_are_told() {
 #[test]
 fn a_node_that_is_cut_off_has_nothing_to_do() {
     let [node, other] = pair();
-    let mut ends = Vec::new();
-    while ends.last().is_none_or(|end: &(u64, quorate_status, u32)| end.1 != OK) {
-        assert_eq!(node.put(1), OK);
-        while node.reap_into(&mut ends) == 0 {
-            step(&node);
-            step(&other);
-        }
-    }
+    meet(&node, &other);
     // SAFETY: a live node.
     assert_eq!(unsafe { quorate_node_isolate(node.0, 1) }, OK);
     step(&node);
-    // Until after the time at which it would dial again.
-    std::thread::sleep(std::time::Duration::from_millis(200));
+    // After the time at which it would dial again.
+    let now_ns = mono_ns() + 200_000_000;
     let left = (0..20).filter(|_| {
         let mut more = 7;
         // SAFETY: a live node.
-        assert_eq!(unsafe { quorate_node_step(node.0, mono_ns(), WALL_MS, 0, &mut more) }, OK);
+        assert_eq!(unsafe { quorate_node_step(node.0, now_ns, WALL_MS, 0, &mut more) }, OK);
         more == 1
     });
     assert!(left.count() < 20, "it wants to be stepped without end");
