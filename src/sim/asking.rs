@@ -53,7 +53,7 @@ impl World {
                 issued.client, issued.id
             )
         });
-        self.oracle.submitted(issued);
+        self.oracle.submitted(machine, issued);
         let timeout = issued.options.timeout.unwrap_or(self.profile.client_deadline);
         let deadline = now.mono + timeout;
         let writes = issued.action.writes() && !matches!(issued.action, Action::Wrong(_));

@@ -85,6 +85,8 @@ pub(super) struct MachineView {
 #[derive(Clone, Debug)]
 pub(super) struct Tracked {
     pub(super) issued: Issued,
+    /// The machine whose node has it.
+    pub(super) asked: usize,
     /// How many replies had been given when it was submitted.
     pub(super) started: u64,
     pub(super) event: Option<usize>,
@@ -203,10 +205,11 @@ impl Oracle {
         self.operations.get(&id).map_or(0, |tracked| tracked.issued.client)
     }
 
-    /// A request is submitted.
-    pub fn submitted(&mut self, issued: &Issued) {
+    /// A request is submitted to a machine's node.
+    pub fn submitted(&mut self, machine: usize, issued: &Issued) {
         let tracked = Tracked {
             issued: issued.clone(),
+            asked: machine,
             started: self.replies,
             event: None,
             is_told: false,

@@ -446,6 +446,13 @@ impl Oracle {
             return Ok(());
         }
         let info = &self.keys[key];
+        // Who runs on an old copy and has met nobody since follows the topology of that copy, though it had
+        // acknowledged later ones. Its own copy, R = 1, may be of a set that is the key's no more, and no
+        // W of the present set meets that. Whoever counts anybody else has met somebody and was told.
+        let asked = self.operations[&id].asked;
+        if self.machines[asked].is_old && r == 1 && !info.owners.contains(&asked) {
+            return Ok(());
+        }
         let n = info.n;
         // What moves is reconciled as the keyspace's defaults ask for: who asks for less has less (trap T8).
         let w_least = if self.is_kept { info.w } else { 0 };
