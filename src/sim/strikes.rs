@@ -10,7 +10,7 @@ use super::watched::{Glance, KeyName, RealStore, WatchedStore};
 use super::world::{Event, World};
 use crate::proto::node::Node;
 use crate::proto::ring;
-use crate::proto::store::{KeyRef, Store};
+use crate::proto::store::{KeyRef, Sequence, Store};
 use crate::proto::version::Hlc;
 use crate::store::LogOptions;
 
@@ -448,12 +448,22 @@ impl World {
         Ok(())
     }
 
+    /// Whether a machine removed what it had under a key after this record.
+    fn was_removed(&self, machine: usize, name: &KeyName, after: Sequence) -> bool {
+        let key = self.oracle.key_number(name).expect("a fault struck it");
+        self.oracle.histories[key].held[machine].iter().any(|held| held.is_gone && held.sequence > after)
+    }
+
     /// Shows the oracle what a store came back with.
     fn judge_opened(&mut self, machine: usize, store: &mut WatchedStore) -> Judged {
         // A record that could not be read, or an older one, may be all that a crash left of a key.
         for (name, &lost) in &self.machines[machine].damaged {
             let found = store.peek(&self.key_ref(name)).ok().flatten().map(|record| record.sequence);
-            if found.is_none_or(|found| found <= lost) {
+            let is_unread = match found {
+                Some(found) => found <= lost,
+                None => !self.was_removed(machine, name, lost),
+            };
+            if is_unread {
                 store.damage(name.clone());
             }
         }
