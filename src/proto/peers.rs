@@ -6,6 +6,7 @@ use super::io::MemberId;
 use super::latency::Latency;
 use super::limits;
 use super::message::{Envelope, LEVEL, LEVEL_OF_REAPS, Message};
+use super::time::Instant;
 
 /// One peer.
 #[derive(Debug)]
@@ -38,6 +39,8 @@ pub struct Peer {
     pub version: u64,
     /// The highest version that it was told of on this connection.
     pub told: u64,
+    /// From when it is told of that one again, if it is still behind: a datagram may be lost.
+    pub told_again_at: Instant,
     outbox: Vec<u8>,
 }
 
@@ -58,6 +61,7 @@ impl Peer {
             said: LEVEL,
             version: 0,
             told: 0,
+            told_again_at: Instant::NEVER,
             outbox: Vec::new(),
         }
     }

@@ -87,6 +87,20 @@ impl Cluster {
 }
 
 #[test]
+fn who_is_behind_is_told_again_where_a_datagram_was_lost() {
+    let mut cluster = founded(4);
+    cluster.order(0, Order::Stage(Change::Leave("n3".into())));
+    let commit = Operation::Cluster(Order::Commit(None));
+    cluster.begin(0, "", commit, Options::default());
+    let lost = cluster.run_without_topologies(&[1, 2]);
+    assert!(!lost.is_empty() && cluster.version(1) < cluster.version(0), "what was to be told is lost");
+    for _ in 0..4 {
+        cluster.advance(Duration::from_secs(1));
+    }
+    assert_eq!(cluster.version(1), cluster.version(0));
+}
+
+#[test]
 fn who_follows_late_is_asked_again_at_once() {
     let mut cluster = founded(5);
     let keys: Vec<String> = (0..40).map(|number| format!("k{number}")).collect();

@@ -534,14 +534,15 @@ impl Cluster {
         }
     }
 
-    /// Tells a peer of the topology in force, if it is behind and was not told yet.
+    /// Tells a peer of the topology in force, if it is behind and was not told of it lately.
     pub fn push_to<S: Store>(&self, scene: &mut Scene<'_, S>, slot: u16, bytes: Option<&[u8]>) {
-        let version = self.topology.version();
+        let (version, now) = (self.topology.version(), scene.now.mono);
         let peer = scene.peers.peer_mut(slot);
-        if !peer.connected || peer.version >= version || peer.told >= version || !self.topology.is_kept() {
+        let is_told = peer.told >= version && now < peer.told_again_at;
+        if !peer.connected || peer.version >= version || is_told || !self.topology.is_kept() {
             return;
         }
-        peer.told = version;
+        (peer.told, peer.told_again_at) = (version, now + REPEAT);
         match bytes {
             Some(bytes) => scene.peers.send(slot, 0, &Message::Topology(bytes)),
             None => scene.peers.send(slot, 0, &Message::Topology(&self.topology.encode())),
