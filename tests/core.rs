@@ -39,6 +39,8 @@ mod hints;
 mod merged;
 #[path = "core/observed.rs"]
 mod observed;
+#[path = "core/past.rs"]
+mod past;
 #[path = "core/probes.rs"]
 mod probes;
 #[path = "core/read_only.rs"]
