@@ -532,20 +532,21 @@ fn the_memory_of_a_member_never_goes_back() {
     let envelope =
         Envelope { layout_version: 1, cluster_id: node.keys().cluster_id, request_id: 0, reaps: 0 };
     let layout_hash = node.layout().hash();
-    let mut introduce = |opens, boot, sequence| {
-        let hello = Hello { boot, generation: 7, opens, sequence, layout_hash, seen: None, answer: false };
+    let mut introduce = |opens, boot, sequence, answer| {
+        let hello = Hello { boot, generation: 7, opens, sequence, layout_hash, seen: None, answer };
         let mut frame = Vec::new();
         Message::Hello(hello).encode(&envelope, &mut frame);
         node.handle_frames(now, from, &frame).unwrap();
         let memory = &node.store().members()[0];
         (memory.opens, memory.boot, memory.sequence.0)
     };
-    assert_eq!(introduce(5, 50, 900), (5, 50, 900));
-    assert_eq!(introduce(5, 50, 950), (5, 50, 950));
-    assert_eq!(introduce(5, 50, 800), (5, 50, 950), "a late copy");
-    assert_eq!(introduce(5, 51, 990), (5, 50, 950), "the same opening twice: an older directory");
-    assert_eq!(introduce(6, 60, 940), (5, 50, 950), "a later opening that found less");
-    assert_eq!(introduce(7, 70, 960), (7, 70, 960));
+    assert_eq!(introduce(5, 50, 900, true), (5, 50, 900));
+    assert_eq!(introduce(5, 50, 950, true), (5, 50, 950));
+    assert_eq!(introduce(5, 50, 800, false), (5, 50, 950), "a late copy");
+    assert_eq!(introduce(5, 51, 990, false), (5, 50, 950), "the same opening twice: an older directory");
+    assert_eq!(introduce(6, 60, 940, false), (5, 50, 950), "a later opening that found less");
+    assert_eq!(introduce(7, 70, 960, true), (5, 50, 950), "it may have gone back, and has not been told");
+    assert_eq!(introduce(7, 70, 960, false), (7, 70, 960), "it has heard it, and goes on");
 }
 
 #[test]

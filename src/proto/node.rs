@@ -540,16 +540,17 @@ impl<S: Store> Node<S> {
             boot: hello.boot,
             sequence: Sequence(hello.sequence),
         };
-        // Less than is remembered of the same directory is a late copy, a lost tail, or a directory that
-        // went back in time. What proves that must outlast this contact, in case it does not arrive.
+        // Less than is remembered of the same directory is a late copy, a lost tail, or a directory that went back in time;
+        // so may more be. What proves that is kept until it has arrived: only an answer tells.
         let known = self.replica.store().members().iter().find(|known| known.name == memory.name);
-        let goes_back = known.is_some_and(|known| {
-            known.generation == memory.generation
-                && (known.opens > memory.opens
-                    || (known.opens == memory.opens && known.boot != memory.boot)
-                    || known.sequence > memory.sequence)
+        let same = known.filter(|known| known.generation == memory.generation);
+        let is_untold = hello.answer && same.is_some_and(|known| known.boot != memory.boot);
+        let goes_back = same.is_some_and(|known| {
+            known.opens > memory.opens
+                || (known.opens == memory.opens && known.boot != memory.boot)
+                || known.sequence > memory.sequence
         });
-        if !goes_back && known != Some(&memory) {
+        if !goes_back && !is_untold && known != Some(&memory) {
             self.replica.store_mut().remember(memory);
         }
         if is_anew {

@@ -17,7 +17,7 @@ pub struct Hello {
     pub layout_hash: u64,
     /// What the sender remembers of the receiver.
     pub seen: Option<Seen>,
-    /// Whether the receiver is asked to introduce itself too.
+    /// Whether the receiver is asked to introduce itself too; if not, the sender has heard what it remembers.
     pub answer: bool,
 }
 

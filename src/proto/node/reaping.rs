@@ -56,9 +56,10 @@ impl<S: Store> Node<S> {
                 self.reaping.prove(field!(self, now), from, question);
                 self.carry_on_reaping(now);
             }
-            // It knows us by an earlier boot, of which an introduction came late.
+            // It knows us by an earlier boot, of which an introduction came late. It may not have told us yet what it
+            // remembers, so this is no answer.
             Message::Prove(question) if question.boot != self.replica.identity().nonce => {
-                self.send_hello(from, false);
+                self.send_hello(from, true);
             }
             Message::Proved(proof) if is_present => self.reaping.proved(field!(self, now), from, proof),
             Message::Reap(question)
