@@ -1,0 +1,127 @@
+//! How two nodes introduce themselves: which directory each has, what each remembers of the other's, and what that
+//! proves of a directory that went back in time (rule L4).
+
+use super::Node;
+use crate::proto::io::{Met, Output};
+use crate::proto::message::{Hello, Message, Seen};
+use crate::proto::store::{MemberMemory, Sequence, Store};
+use crate::proto::time::{Instant, Now};
+
+impl<S: Store> Node<S> {
+    /// Introduces this node; the peer does so in turn if `answer` asks it to.
+    pub(super) fn send_hello(&mut self, slot: u16, answer: bool) {
+        let identity = *self.replica.identity();
+        let member = self.topology().member(self.peers.peer(slot).id);
+        let known = self.replica.store().members().iter();
+        let memory = member.and_then(|member| known.clone().find(|memory| memory.name == member.name));
+        let hello = Hello {
+            boot: identity.nonce,
+            generation: identity.generation,
+            opens: identity.opens,
+            sequence: self.replica.sequence().0,
+            layout_hash: self.topology().hash(),
+            seen: memory.map(|memory| Seen {
+                generation: memory.generation,
+                opens: memory.opens,
+                boot: memory.boot,
+                sequence: memory.sequence.0,
+            }),
+            answer,
+        };
+        self.peers.send(slot, 0, &Message::Hello(hello));
+    }
+
+    pub(super) fn take_hello(&mut self, now: Now, from: u16, version: u64, hello: &Hello) {
+        let (ours, hash) = (self.topology().version(), self.topology().hash());
+        let peer = self.peers.peer_mut(from);
+        if !peer.connected || (peer.generation == Some(hello.generation) && hello.opens < peer.opens) {
+            return;
+        }
+        let Hello { generation, opens, boot, .. } = *hello;
+        self.news.push_back(Output::Met(Met { member: peer.id, generation, opens, boot }));
+        if version == ours && hello.layout_hash != hash {
+            peer.other_layout = true;
+            peer.greeted = false;
+            self.counters.other_layout += 1;
+            return;
+        }
+        let is_anew = !peer.greeted || peer.boot != hello.boot;
+        // Within one connection only who has disowned its past has another directory. Or this is a late copy, and the
+        // peer has to say anew which it has.
+        let is_doubtful = peer.greeted && peer.generation != Some(hello.generation);
+        peer.greeted = true;
+        peer.other_layout = false;
+        peer.boot = hello.boot;
+        peer.opens = hello.opens;
+        peer.generation = Some(hello.generation);
+        if self.peers.slots().all(|slot| !self.peers.peer(slot).connected || self.peers.usable(slot)) {
+            self.hello_at = Instant::NEVER;
+        }
+        self.check_past(now, hello.seen);
+        // Answered before it is remembered: the peer must hear what was known of it before this contact.
+        if hello.answer || is_doubtful {
+            self.send_hello(from, is_doubtful);
+        }
+        self.note_version(now, from, version);
+        // Who is no member yet may be remembered when it is one.
+        let Some(member) = self.topology().member(self.peers.peer(from).id) else { return };
+        let memory = MemberMemory {
+            name: member.name.clone(),
+            generation: hello.generation,
+            opens: hello.opens,
+            boot: hello.boot,
+            sequence: Sequence(hello.sequence),
+        };
+        // Less than is remembered of the same directory is a late copy, a lost tail, or a directory that went back in time;
+        // so may more be. What proves that is kept until it has arrived: only an answer tells.
+        let known = self.replica.store().members().iter().find(|known| known.name == memory.name);
+        let same = known.filter(|known| known.generation == memory.generation);
+        let is_untold = hello.answer && same.is_some_and(|known| known.boot != memory.boot);
+        let goes_back = same.is_some_and(|known| {
+            known.opens > memory.opens
+                || (known.opens == memory.opens && known.boot != memory.boot)
+                || known.sequence > memory.sequence
+        });
+        if !goes_back && !is_untold && known != Some(&memory) {
+            self.replica.store_mut().remember(memory);
+        }
+        if is_anew {
+            self.meet_again(now, from, goes_back);
+        }
+    }
+
+    /// Trap T3: a peer that remembers more of our directory than the directory does proves that it went
+    /// back in time; one that remembers it, and no more, lets its past be continued. After an unclean stop
+    /// a lost tail looks the same, and nothing is continued anyway.
+    fn check_past(&mut self, now: Now, seen: Option<Seen>) {
+        let identity = *self.replica.identity();
+        let Some(seen) = seen.filter(|seen| seen.generation == identity.generation) else { return };
+        let further = seen.opens.checked_add(1) == Some(identity.opens)
+            && seen.sequence > identity.recovered.0
+            && identity.clean;
+        match identity.had_opening(seen.opens, seen.boot) {
+            Some(true) if !further => return self.replica.confirm_past(),
+            // Forgotten here, it proves nothing.
+            None if !further => return,
+            _ => {}
+        }
+        self.counters.rollbacks += 1;
+        let generation = self.keys.hash.hash64(&[
+            &identity.generation.to_le_bytes(),
+            &identity.nonce.to_le_bytes(),
+            &self.rng.next_u64().to_le_bytes(),
+        ]);
+        self.replica.disown_past(generation);
+        self.hints.discard(now);
+        if planted!("rollback_stays") {
+            return;
+        }
+        // What it holds is no evidence from here on, and it says so to everybody (trap T5).
+        self.cluster.disown_past(now, generation);
+        self.transfers.start_over();
+        self.adopt(now);
+        for slot in self.peers.slots().filter(|&slot| self.peers.peer(slot).connected).collect::<Vec<_>>() {
+            self.send_hello(slot, false);
+        }
+    }
+}
