@@ -50,7 +50,8 @@ fn a_peer_that_remembers_more_openings_than_there_can_be_is_heard() {
 fn a_late_introduction_of_an_earlier_directory_is_asked_about() {
     let mut cluster = Cluster::new(2, |_| {}, 0);
     let layout_hash = cluster.nodes[0].layout().hash();
-    let late = Hello { boot: 1, generation: 7, opens: 4, sequence: 1, layout_hash, seen: None, answer: false };
+    let late =
+        Hello { boot: 1, generation: 7, opens: 4, sequence: 1, layout_hash, seen: None, answer: false };
     cluster.say(1, 0, &Message::Hello(late));
     let remembered = cluster.nodes[0].store().members()[0].generation;
     assert_eq!(remembered, cluster.nodes[1].store().identity().generation);
