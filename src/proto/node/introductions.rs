@@ -7,6 +7,17 @@ use crate::proto::message::{Hello, Message, Seen};
 use crate::proto::store::{MemberMemory, Sequence, Store};
 use crate::proto::time::{Instant, Now};
 
+/// What a peer's introduction is beside what is remembered of its directory.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Known {
+    /// By now the same.
+    Same,
+    /// Another opening, that may not have heard yet which one is remembered.
+    Untold,
+    /// Less than is remembered.
+    WentBack,
+}
+
 impl<S: Store> Node<S> {
     /// Introduces this node; the peer does so in turn if `answer` asks it to.
     pub(super) fn send_hello(&mut self, slot: u16, answer: bool) {
@@ -59,12 +70,23 @@ impl<S: Store> Node<S> {
         }
         self.check_past(now, hello.seen);
         // Answered before it is remembered: the peer must hear what was known of it before this contact.
-        if hello.answer || is_doubtful {
-            self.send_hello(from, is_doubtful);
+        if hello.answer {
+            self.send_hello(from, false);
         }
         self.note_version(now, from, version);
+        let known = self.remember(from, hello);
+        if is_doubtful || (is_anew && known == Some(Known::Untold)) {
+            self.send_hello(from, true);
+        }
+        if let Some(known) = known.filter(|_| is_anew) {
+            self.meet_again(now, from, known == Known::WentBack);
+        }
+    }
+
+    /// Remembers a peer's directory. What proves that it went back in time is kept until the peer has heard it.
+    fn remember(&mut self, from: u16, hello: &Hello) -> Option<Known> {
         // Who is no member yet may be remembered when it is one.
-        let Some(member) = self.topology().member(self.peers.peer(from).id) else { return };
+        let member = self.topology().member(self.peers.peer(from).id)?;
         let memory = MemberMemory {
             name: member.name.clone(),
             generation: hello.generation,
@@ -72,22 +94,25 @@ impl<S: Store> Node<S> {
             boot: hello.boot,
             sequence: Sequence(hello.sequence),
         };
-        // Less than is remembered of the same directory is a late copy, a lost tail, or a directory that went back in time;
-        // so may more be. What proves that is kept until it has arrived: only an answer tells.
         let known = self.replica.store().members().iter().find(|known| known.name == memory.name);
         let same = known.filter(|known| known.generation == memory.generation);
-        let is_untold = hello.answer && same.is_some_and(|known| known.boot != memory.boot);
+        // Less than is remembered of the same directory is a late copy, a lost tail, or a directory that went back in time;
+        // so may more be, and only an answer tells that the peer has heard what is remembered.
         let goes_back = same.is_some_and(|known| {
             known.opens > memory.opens
                 || (known.opens == memory.opens && known.boot != memory.boot)
                 || known.sequence > memory.sequence
         });
-        if !goes_back && !is_untold && known != Some(&memory) {
+        if goes_back {
+            return Some(Known::WentBack);
+        }
+        if hello.answer && same.is_some_and(|known| known.boot != memory.boot) {
+            return Some(Known::Untold);
+        }
+        if known != Some(&memory) {
             self.replica.store_mut().remember(memory);
         }
-        if is_anew {
-            self.meet_again(now, from, goes_back);
-        }
+        Some(Known::Same)
     }
 
     /// Trap T3: a peer that remembers more of our directory than the directory does proves that it went
