@@ -278,7 +278,7 @@ fn set(value: &str) -> Operation<'_> {
 
 fn values(reply: &Reply) -> Vec<String> {
     let mut values: Vec<_> =
-        reply.siblings.iter().map(|sibling| String::from_utf8(sibling.value.clone()).unwrap()).collect();
+        reply.siblings.iter().map(|sibling| String::from_utf8(sibling.value.to_vec()).unwrap()).collect();
     values.sort();
     values
 }

@@ -16,6 +16,7 @@ use super::queue::{self, Completer, Intake, Reaper, Signal, Submitter, Wake, Win
 use super::subscriptions::{Following, Last, PLACES, Subscription, Subscriptions};
 use super::sys::{self, EventFd};
 use super::watch::{Figure, Figures};
+use crate::proto::buffer::Buffer;
 use crate::proto::cluster::Order;
 use crate::proto::glob::Selection;
 use crate::proto::io::{Add, Blind, Edit, Operation, Options, Reply, Request, RequestId};
@@ -30,7 +31,7 @@ pub struct OwnedRequest {
     /// Number of the keyspace; 0 is `default`.
     pub keyspace: u16,
     /// The key.
-    pub key: Vec<u8>,
+    pub key: Buffer,
     /// What to do.
     pub operation: OwnedOperation,
     /// Settings.
@@ -45,9 +46,9 @@ pub enum OwnedOperation {
     /// Write a value.
     Put {
         /// The value.
-        value: Vec<u8>,
+        value: Buffer,
         /// A context token; what it covers is replaced.
-        context: Option<Vec<u8>>,
+        context: Option<Buffer>,
         /// What a missing context means.
         blind: Blind,
         /// Absolute expiry, in milliseconds of wall time.
@@ -56,7 +57,7 @@ pub enum OwnedOperation {
     /// Write a tombstone.
     Delete {
         /// A context token; what it covers is deleted.
-        context: Option<Vec<u8>>,
+        context: Option<Buffer>,
         /// What a missing context means.
         blind: Blind,
     },
@@ -373,20 +374,19 @@ impl Handle {
         })
     }
 
-    /// Moves up to `max` completions to the end of `into`; returns how many. Never waits.
+    /// Hands up to `max` completions to `take`; returns how many. Never waits.
     ///
     /// # Errors
     /// Another thread is reaping.
-    pub fn reap(&self, into: &mut Vec<Completion>, max: usize) -> Result<usize, Busy> {
+    pub fn reap(&self, max: usize, mut take: impl FnMut(Completion)) -> Result<usize, Busy> {
         let mut reaper = match self.shared.reaper.try_lock() {
             Ok(reaper) => reaper,
             // Reaping moves values only; a panic in between leaves nothing half done.
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return Err(Busy),
         };
-        let (first, mut places, mut is_page_read) = (into.len(), 0, false);
-        let count = reaper.reap(max, |completion| into.push(completion));
-        for completion in &into[first..] {
+        let (mut places, mut is_page_read) = (0, false);
+        let count = reaper.reap(max, |completion| {
             places += match completion.asked {
                 Asked::Feed { is_last: true, .. } => {
                     self.shared.followed().remove(&completion.tag);
@@ -399,7 +399,8 @@ impl Handle {
                 }
                 _ => 1,
             };
-        }
+            take(completion);
+        });
         self.shared.window.leave(places);
         if is_page_read {
             self.wake();

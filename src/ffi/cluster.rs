@@ -10,6 +10,7 @@ use super::plain::{
 use super::requests::{call_sync, submit};
 use super::status::{Constant, E_ARG, E_NULL, E_UNSUPPORTED, OK, quorate_status};
 use crate::driver::{OwnedOperation, OwnedRequest};
+use crate::proto::buffer::Buffer;
 use crate::proto::cluster::{Change, MemberView, Order, Overview, Phase, why_not};
 use crate::proto::config::name_is_valid;
 use crate::proto::error::Outcome;
@@ -208,7 +209,7 @@ unsafe fn read_order(order: *const quorate_order) -> Result<OwnedRequest, quorat
         _ => Order::Revert,
     };
     let operation = OwnedOperation::Cluster(order);
-    Ok(OwnedRequest { keyspace: 0, key: Vec::new(), operation, options: Options::default() })
+    Ok(OwnedRequest { keyspace: 0, key: Buffer::default(), operation, options: Options::default() })
 }
 
 /// What a result tells of the cluster.

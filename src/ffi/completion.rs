@@ -1,5 +1,7 @@
 //! The end of a request as C sees it.
 
+use core::cell::RefCell;
+
 use super::cluster::Told;
 use super::node::quorate_node;
 use super::plain::{
@@ -14,9 +16,39 @@ use super::status::{
     quorate_status,
 };
 use crate::driver::Asked;
+use crate::proto::buffer::Buffer;
 use crate::proto::error::Outcome;
-use crate::proto::io::{ChangePage, Kind, Reply, SiblingView};
+use crate::proto::io::{ChangePage, Kind, Reply, Siblings};
 use crate::proto::page_token::PageToken;
+
+/// Results that a thread keeps, and siblings that such a one has room for.
+const RESULTS_KEPT: usize = 256;
+const SIBLINGS_KEPT: usize = 16;
+
+thread_local! {
+    /// Results that were cleared on this thread, for the next completions that need one.
+    #[expect(clippy::vec_box, reason = "it goes to C and comes back by its address")]
+    static RESULTS: RefCell<Vec<Box<quorate_result>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Takes back what a completion owned, to be used again.
+pub(super) fn give_up(mut result: Box<quorate_result>) {
+    let quorate_result { views, values, context, told, page, changes } = &mut *result;
+    views.clear();
+    values.clear();
+    changes.clear();
+    (*context, *told, *page) = (Buffer::default(), None, None);
+    if views.capacity() > SIBLINGS_KEPT || changes.capacity() > 0 {
+        return;
+    }
+    // A thread that ends has freed what it kept, and keeps no more.
+    let _ = RESULTS.try_with(|results| {
+        let mut results = results.borrow_mut();
+        if results.len() < RESULTS_KEPT {
+            results.push(result);
+        }
+    });
+}
 
 /// How a request ended: its status and flags. What a stopping or poisoned node left open says so.
 fn ending(node: &quorate_node, reply: Option<&Reply>, asked: &Asked) -> (quorate_status, u32) {
@@ -128,9 +160,8 @@ pub(super) fn completion(
     {
         return out;
     }
-    let told = told.map(Box::new);
-    let (views, values, changes) = (Vec::new(), Vec::new(), Vec::new());
-    let mut result = Box::new(quorate_result { views, values, context, told, page, changes });
+    let mut result = RESULTS.try_with(|kept| kept.borrow_mut().pop()).ok().flatten().unwrap_or_default();
+    (result.context, result.told, result.page) = (context, told.map(Box::new), page);
     out.n_siblings = result.show(siblings).len() as u32;
     if out.n_siblings > 0 {
         out.siblings = result.views.as_ptr();
@@ -153,13 +184,13 @@ fn show_page(asked: &Asked, reply: &mut Reply) -> Option<Page> {
         return None;
     }
     let (keyspace, layout_version, next) = (asked.keyspace, page.layout_version, page.next);
-    reply.context = (next != 0).then(|| PageToken { keyspace, layout_version, next }.to_bytes());
+    reply.context = (next != 0).then(|| PageToken { keyspace, layout_version, next }.to_bytes().into());
     Some(Page::new(core::mem::take(&mut page.keys)))
 }
 
 impl quorate_result {
     /// Shows siblings behind those that are shown, and says where they are. Nothing may point at views before.
-    fn show(&mut self, siblings: Vec<SiblingView>) -> core::ops::Range<usize> {
+    fn show(&mut self, siblings: Siblings) -> core::ops::Range<usize> {
         let first = self.views.len();
         for sibling in siblings {
             self.views.push(quorate_sibling {
@@ -177,7 +208,7 @@ impl quorate_result {
     }
 
     fn show_changes(&mut self, page: ChangePage) {
-        self.context = page.next;
+        self.context = page.next.into();
         for changed in page.changed {
             let siblings = self.show(changed.siblings);
             self.changes.push(Change { key: changed.key, siblings });

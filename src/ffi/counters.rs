@@ -27,7 +27,7 @@ pub(super) unsafe fn request(
     }
     Ok(OwnedRequest {
         keyspace: call.keyspace,
-        key: key.to_vec(),
+        key: key.into(),
         operation: operation()?,
         options: call.options,
     })

@@ -3,7 +3,7 @@
 //! Rules it keeps, for every exported function: no panic leaves it (`boundary`), every pointer is
 //! checked, a forked child is told so, outputs are empty before anything can fail, and a request that
 //! was accepted has exactly one completion. There is no state of the process but the page that tells a
-//! forked child, the registry of open directories and the panic hook.
+//! forked child, the registry of open directories, the panic hook, and memory that each thread uses again.
 //!
 //! The header is generated from these files and committed; `tests/header.rs` compares. A function stands
 //! in `abi/symbols.txt`, from which its tests are made. Nothing in here knows the protocol: it translates

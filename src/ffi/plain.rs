@@ -5,6 +5,7 @@ use core::ffi::c_char;
 
 use super::cluster::Told;
 use super::status::{E_ARG, E_NULL, E_UNSUPPORTED, quorate_status};
+use crate::proto::buffer::Buffer;
 
 /// Bytes by value. Never NUL-terminated; data may be NULL if len is 0.
 #[repr(C)]
@@ -297,11 +298,12 @@ pub struct quorate_frame {
 }
 
 /// What a completion points into. Opaque.
+#[derive(Default)]
 pub struct quorate_result {
     /// Declared first, so that nothing points into freed values while this drops.
     pub(super) views: Vec<quorate_sibling>,
-    pub(super) values: Vec<Vec<u8>>,
-    pub(super) context: Vec<u8>,
+    pub(super) values: Vec<Buffer>,
+    pub(super) context: Buffer,
     /// Of an order to the cluster.
     pub(super) told: Option<Box<Told>>,
     /// Of a scan.

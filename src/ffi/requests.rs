@@ -6,7 +6,7 @@ use core::time::Duration;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::boundary::{Answer, Site, entry_or, with_any_node, with_node};
-use super::completion::{EMPTY, check_completion_size, completion, write_completion};
+use super::completion::{EMPTY, check_completion_size, completion, give_up, write_completion};
 use super::node::{quorate_node, refuses};
 use super::plain::{quorate_bytes, quorate_call, quorate_completion, quorate_op, read_sized, write_if};
 use super::status::{
@@ -155,11 +155,11 @@ unsafe fn request(
     if key.len() > limits::KEY_MAX || value.len() > limits::VALUE_MAX || context.len() > limits::CONTEXT_MAX {
         return Err(E_LIMIT);
     }
-    let context = (!context.is_empty()).then(|| context.to_vec());
+    let context = (!context.is_empty()).then(|| context.into());
     let operation = match kind {
         OP_GET if value.is_empty() && context.is_none() => OwnedOperation::Get,
         OP_PUT => OwnedOperation::Put {
-            value: value.to_vec(),
+            value: value.into(),
             context,
             blind: call.blind,
             expires_ms: call.expires_ms,
@@ -168,7 +168,7 @@ unsafe fn request(
         OP_GET | OP_DELETE => return Err(E_ARG),
         _ => return Err(E_UNSUPPORTED),
     };
-    Ok(OwnedRequest { keyspace: call.keyspace, key: key.to_vec(), operation, options: call.options })
+    Ok(OwnedRequest { keyspace: call.keyspace, key: key.into(), operation, options: call.options })
 }
 
 pub(super) fn of_refusal(refusal: Refusal) -> quorate_status {
@@ -340,18 +340,18 @@ pub unsafe extern "C" fn quorate_reap(
             if node.is_poisoned() {
                 node.give_up_loop();
             }
-            let mut taken: Vec<Completion> = Vec::new();
-            node.handle.reap(&mut taken, capacity).map_err(|_| E_BUSY)?;
-            if taken.is_empty() {
-                let is_over = node.is_poisoned() && node.handle.in_flight() == 0;
-                return if is_over { Err(E_POISONED) } else { Ok(AGAIN) };
-            }
-            for (index, end) in taken.into_iter().enumerate() {
+            let mut taken = 0;
+            let write = |end: Completion| {
                 let value = completion(node, end.tag, &end.asked, end.reply);
-                write_completion(array, size, index, value);
-                n.write(index + 1);
+                write_completion(array, size, taken, value);
+                taken += 1;
+                n.write(taken);
+            };
+            if node.handle.reap(capacity, write).map_err(|_| E_BUSY)? > 0 {
+                return Ok(OK);
             }
-            Ok(OK)
+            let is_over = node.is_poisoned() && node.handle.in_flight() == 0;
+            if is_over { Err(E_POISONED) } else { Ok(AGAIN) }
         })
     }
 }
@@ -373,7 +373,7 @@ pub unsafe extern "C" fn quorate_completions_clear(array: *mut quorate_completio
             let result = core::mem::replace(element, EMPTY).result;
             if !result.is_null() {
                 // SAFETY: made by Box::into_raw in `completion`, and not freed: clearing empties it.
-                drop(unsafe { Box::from_raw(result) });
+                give_up(unsafe { Box::from_raw(result) });
             }
         }
     });

@@ -6,6 +6,7 @@ use super::plain::{quorate_bytes, quorate_call, quorate_completion, quorate_resu
 use super::requests::{call_sync, read_call, submit};
 use super::status::{E_ARG, E_CONTEXT, E_LIMIT, E_NULL, E_UNSUPPORTED, OK, quorate_status};
 use crate::driver::{OwnedOperation, OwnedRequest, PageAsked};
+use crate::proto::buffer::Buffer;
 use crate::proto::glob::Selection;
 use crate::proto::limits;
 use crate::proto::page_token::PageToken;
@@ -42,7 +43,7 @@ pub(super) unsafe fn request(
     let page = Box::new(PageAsked { keyspace: call.keyspace, token, selection });
     let limit = limit.min(limits::SCAN_PAGE_MAX.into()) as u32;
     let operation = OwnedOperation::Scan { limit, page };
-    Ok(OwnedRequest { keyspace: call.keyspace, key: Vec::new(), operation, options: call.options })
+    Ok(OwnedRequest { keyspace: call.keyspace, key: Buffer::default(), operation, options: call.options })
 }
 
 /// Submits a page of a scan through all keys of a keyspace that have a value, as r replicas hold them. A key that is

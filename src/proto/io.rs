@@ -2,8 +2,10 @@
 
 use core::time::Duration;
 
+use super::buffer::Buffer;
 use super::cluster::{Order, Overview};
 use super::error::Outcome;
+use super::few::Few;
 use super::limits;
 use super::store::Durability;
 use super::version::{Dot, Hlc};
@@ -345,7 +347,7 @@ pub enum Kind {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SiblingView {
     /// The value.
-    pub value: Vec<u8>,
+    pub value: Buffer,
     /// What it is. Replies that were forwarded do not tell.
     pub kind: Kind,
     /// Its dot; of a counter, that of the latest event in it.
@@ -355,6 +357,9 @@ pub struct SiblingView {
     /// Absolute expiry in wall-clock milliseconds.
     pub expires_ms: Option<u64>,
 }
+
+/// Versions that no other supersedes: most keys have one.
+pub type Siblings = Few<SiblingView>;
 
 /// A part of a change feed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -375,7 +380,7 @@ pub struct Changed {
     /// The key.
     pub key: Vec<u8>,
     /// Its live siblings as they are now; none, if it is deleted or has expired.
-    pub siblings: Vec<SiblingView>,
+    pub siblings: Siblings,
 }
 
 /// A page of a scan.
@@ -399,9 +404,9 @@ pub struct Reply {
     /// Live siblings: of a read, or an edit that changed nothing, all that the view shows; of an edit that
     /// wrote, the newest value it met; of an increment, the value after it. A set is one for each element; an edit that
     /// changed its elements shows none.
-    pub siblings: Vec<SiblingView>,
+    pub siblings: Siblings,
     /// A context token, if it was asked for and the key has (or had) a version.
-    pub context: Option<Vec<u8>>,
+    pub context: Option<Buffer>,
     /// The dot a write was given; set as soon as one was issued, even if the write was not acknowledged.
     pub dot: Option<Dot>,
     /// Of an edit: whether it wrote.
@@ -430,7 +435,7 @@ impl Reply {
         Reply {
             outcome,
             achieved: Achieved::default(),
-            siblings: Vec::new(),
+            siblings: Siblings::None,
             context: None,
             dot: None,
             applied: false,
@@ -448,6 +453,10 @@ impl Reply {
 
 /// What the core wants done, drained by `poll_output`.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are replies, and a box of its own would be an allocation each"
+)]
 pub enum Output {
     /// Answer a client.
     Reply {

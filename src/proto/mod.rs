@@ -4,6 +4,7 @@
 //! own. A host calls `handle_*(now, …)`, then drains `poll_output()` until it is empty, and comes back
 //! at `deadline()`. That contract is the same for the event loop, the C library and the simulator.
 
+pub mod buffer;
 pub mod catch_up;
 pub mod cluster;
 mod compare;
@@ -12,6 +13,7 @@ mod coordinator;
 mod effect;
 pub mod error;
 pub mod exchange;
+pub mod few;
 pub mod glob;
 pub mod gossip;
 pub mod hints;

@@ -173,7 +173,7 @@ impl Shape {
 /// The elements come sorted.
 fn memberships(writer: &mut Writer<'_>, reply: &Reply, asked: &[Vec<u8>]) {
     for member in asked {
-        let found = reply.siblings.binary_search_by(|element| element.value.cmp(member));
+        let found = reply.siblings.binary_search_by(|element| (*element.value).cmp(member));
         writer.integer(i64::from(found.is_ok()));
     }
 }

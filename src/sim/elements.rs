@@ -127,7 +127,7 @@ impl Oracle {
         let events = &self.histories[key].events;
         let expected: BTreeSet<&[u8]> =
             self.elements_of(key, &covered).into_iter().map(|event| events[event].value.as_slice()).collect();
-        let shown: Vec<&[u8]> = reply.siblings.iter().map(|element| element.value.as_slice()).collect();
+        let shown: Vec<&[u8]> = reply.siblings.iter().map(|element| &*element.value).collect();
         if !shown.iter().copied().eq(expected.iter().copied()) {
             let (shown, expected) = (shown.len(), expected.len());
             let text =

@@ -312,7 +312,7 @@ impl Oracle {
         }
         let partial = has_dots || claims.first_missing_in(&covered).is_some();
         claims.keep(&covered);
-        Ok(Some(SeenToken { token: token.clone(), past, claims, partial, number: None }))
+        Ok(Some(SeenToken { token: token.to_vec(), past, claims, partial, number: None }))
     }
 
     /// What a token covers, and whether it names single events beside its clock: those a write with it
@@ -349,7 +349,7 @@ impl Oracle {
                 tombstone: false,
                 expires_ms: view.expires_ms,
                 element: false,
-                value: view.value.as_slice().into(),
+                value: view.value[..].into(),
             };
             match self.histories[key].find(&sibling) {
                 Ok(event) if self.is_buried(key, event) => {
@@ -428,7 +428,7 @@ impl Oracle {
             self.judge_quorums(id, key, started, r, &past)?;
         }
         let partial = partial || has_dots;
-        Ok(Some(SeenToken { token: token.clone(), past, claims, partial, number: None }))
+        Ok(Some(SeenToken { token: token.to_vec(), past, claims, partial, number: None }))
     }
 
     /// A strict read quorum meets every write that was acknowledged by a quorum before it began, unless

@@ -107,7 +107,7 @@ fn a_function_of_the_host_sees_siblings_by_their_dots() {
     let mut dots = cluster.get(0, "k").siblings;
     dots.sort_by_key(|sibling| sibling.dot);
     let by_dot: Vec<String> =
-        dots.iter().map(|sibling| String::from_utf8(sibling.value.clone()).unwrap()).collect();
+        dots.iter().map(|sibling| String::from_utf8(sibling.value.to_vec()).unwrap()).collect();
     assert_eq!(merged[0], [format!("k+{}", by_dot.join("+"))]);
     write_all(&mut cluster, "k", &["bad"]);
     let reply = cluster.ask(1, "k", Operation::Get, host);

@@ -282,9 +282,9 @@ fn one_client_too_many_is_told() {
 fn put(key: &str) -> OwnedRequest {
     OwnedRequest {
         keyspace: 0,
-        key: key.as_bytes().to_vec(),
+        key: key.as_bytes().into(),
         operation: OwnedOperation::Put {
-            value: b"value".to_vec(),
+            value: b"value"[..].into(),
             context: None,
             blind: Blind::Siblings,
             expires_ms: None,
@@ -315,7 +315,7 @@ fn other_threads_submit_and_reap() {
     let mut completions = Vec::new();
     while completions.len() < 4_000 {
         assert!(handle.wait(Some(Duration::from_secs(20))));
-        handle.reap(&mut completions, 64).unwrap();
+        handle.reap(64, |end| completions.push(end)).unwrap();
     }
     for submitter in submitters {
         submitter.join().unwrap();
@@ -341,7 +341,7 @@ fn the_window_bounds_what_is_not_reaped() {
     let mut completions = Vec::new();
     while completions.len() < 8 {
         assert!(handle.wait(Some(Duration::from_secs(20))));
-        handle.reap(&mut completions, 3).unwrap();
+        handle.reap(3, |end| completions.push(end)).unwrap();
     }
     handle.submit(put("k"), 8).unwrap();
 }
@@ -358,7 +358,7 @@ fn everything_accepted_is_completed_when_the_node_stops() {
     drop(node);
     let mut completions = Vec::new();
     while handle.wait(Some(Duration::ZERO)) {
-        handle.reap(&mut completions, 1_000).unwrap();
+        handle.reap(1_000, |end| completions.push(end)).unwrap();
     }
     assert_eq!(completions.len(), accepted);
     assert!(completions.iter().all(|done| done.reply.as_ref().is_none_or(|r| r.outcome != Outcome::Ok)));
@@ -392,7 +392,7 @@ fn a_host_may_drive_three_nodes_by_their_descriptors_alone() {
                     handle.submit(put(&format!("key {submitted}")), submitted).unwrap();
                     submitted += 1;
                 }
-                handle.reap(&mut completions, usize::MAX).unwrap();
+                handle.reap(usize::MAX, |end| completions.push(end)).unwrap();
             }
         }
         assert!(completions.iter().all(|done| done.reply.as_ref().unwrap().outcome == Outcome::Ok));

@@ -250,7 +250,7 @@ impl Commands<'_> {
             context.dots.push(sibling_dot(rng, self.facts));
         }
         let mac_key = &self.facts.keys.token;
-        let mut token = context.token(mac_key, 0, key, rng.one_in(2));
+        let mut token = context.token(mac_key, 0, key, rng.one_in(2)).to_vec();
         match rng.below(8) {
             0..=4 => {}
             5 | 6 => {

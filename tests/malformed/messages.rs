@@ -368,12 +368,12 @@ impl Messages<'_> {
         reply.weak = rng.one_in(2);
         reply.length = boundary(rng);
         reply.dot = rng.one_in(2).then(|| sibling_dot(rng, self.facts));
-        reply.context = rng.one_in(2).then(|| noise(rng, 30));
+        reply.context = rng.one_in(2).then(|| noise(rng, 30).into());
         for _ in 0..pick(rng, 3) {
             let (dot, hlc) = (sibling_dot(rng, self.facts), Hlc(boundary(rng)));
             let expires_ms = rng.one_in(2).then(|| boundary(rng));
             reply.siblings.push(SiblingView {
-                value: noise(rng, 9),
+                value: noise(rng, 9).into(),
                 kind: Kind::Bytes,
                 dot,
                 hlc,

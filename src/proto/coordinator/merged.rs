@@ -65,8 +65,13 @@ impl MergeFunctions {
             }
         };
         let expires_ms = rows.iter().filter_map(|row| row.expires_ms).min();
-        let view =
-            SiblingView { value, dot: newest.dot, hlc: newest.hlc, expires_ms, ..SiblingView::default() };
+        let view = SiblingView {
+            value: value.into(),
+            dot: newest.dot,
+            hlc: newest.hlc,
+            expires_ms,
+            ..SiblingView::default()
+        };
         Some(view).filter(|view| view.value.len() <= bytes_max)
     }
 }

@@ -39,6 +39,7 @@ pub use self::shown::views_of;
 use self::stand_in::StandIns;
 use self::tally::WriteTally;
 use self::timer::Timer;
+use super::buffer::Buffer;
 use super::config::Config;
 use super::error::Outcome;
 use super::hints::Hints;
@@ -128,7 +129,7 @@ struct Slot {
     /// What a write has found out for its reply.
     reply: Option<Box<Reply>>,
     dot: Option<Dot>,
-    token: Option<Vec<u8>>,
+    token: Option<Buffer>,
     /// What its answer is kept by.
     once: Option<Once>,
 }

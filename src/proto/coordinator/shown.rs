@@ -2,8 +2,10 @@
 
 use super::Turn;
 use super::read::Reading;
+use crate::proto::buffer::Buffer;
 use crate::proto::error::Outcome;
-use crate::proto::io::{Achieved, Kind, Reply, SiblingView, View};
+use crate::proto::few::Few;
+use crate::proto::io::{Achieved, Kind, Reply, SiblingView, Siblings, View};
 use crate::proto::routes::RANKS_MAX;
 use crate::proto::store::Store;
 use crate::proto::version::{Context, Dot, Element, Object, Row};
@@ -41,9 +43,9 @@ impl<S: Store> Turn<'_, S> {
         };
         let no_majority = majority == Some(Majority::None);
         let live = rows.iter().filter(|row| row.is_live);
-        let shown: Vec<&Row<'_>> = match (&majority, slot.options.view) {
+        let shown: Few<&Row<'_>> = match (&majority, slot.options.view) {
             (Some(Majority::Row(row)), _) => Some(row).filter(|row| row.is_live).into_iter().collect(),
-            (Some(Majority::Nothing), _) => Vec::new(),
+            (Some(Majority::Nothing), _) => Few::None,
             (_, View::Latest) => live.max_by_key(|row| row.age()).into_iter().collect(),
             (..) => live.collect(),
         };
@@ -70,8 +72,7 @@ impl<S: Store> Turn<'_, S> {
             _ => None,
         };
         reply.merged = merged.is_some();
-        reply.siblings =
-            merged.map_or_else(|| shown.into_iter().flat_map(views_of).collect(), |view| vec![view]);
+        reply.siblings = merged.map_or_else(|| shown.into_iter().flat_map(views_of).collect(), Siblings::One);
         // An edit that changed nothing is a read that succeeded.
         if slot.reading.unchanged && reply.outcome == Outcome::NotFound {
             reply.outcome = Outcome::Ok;
@@ -88,9 +89,9 @@ fn context_of(
     majority: Option<&Majority>,
     shown: &[&Row<'_>],
 ) -> Context {
-    let covered: Vec<Dot> = match majority {
+    let covered: Few<Dot> = match majority {
         Some(Majority::Row(row)) => sorted(row.dots()),
-        Some(Majority::Nothing) => Vec::new(),
+        Some(Majority::Nothing) => Few::None,
         Some(Majority::None) | None => {
             let dead = rows.iter().filter(|row| !row.is_live);
             sorted(shown.iter().copied().chain(dead).flat_map(Row::dots))
@@ -133,17 +134,17 @@ fn majority(reading: &Reading, n: u8, wall_ms: u64) -> Majority {
     newest.map_or(Majority::None, |(_, row)| Majority::Row(row.clone().into_owned()))
 }
 
-fn sorted(dots: impl Iterator<Item = Dot>) -> Vec<Dot> {
-    let mut dots: Vec<Dot> = dots.collect();
+fn sorted(dots: impl Iterator<Item = Dot>) -> Few<Dot> {
+    let mut dots: Few<Dot> = dots.collect();
     dots.sort_unstable();
     dots
 }
 
 /// A live row as a caller sees it: one value, or each element of a set.
-pub fn views_of(row: &Row<'_>) -> Vec<SiblingView> {
+pub fn views_of(row: &Row<'_>) -> Siblings {
     if row.is_set() {
         let view = |element: &Element<'_>| SiblingView {
-            value: element.value.to_vec(),
+            value: Buffer::from(&*element.value),
             kind: Kind::Element,
             dot: element.dot,
             hlc: element.hlc,
@@ -151,11 +152,11 @@ pub fn views_of(row: &Row<'_>) -> Vec<SiblingView> {
         };
         return row.members().map(view).collect();
     }
-    vec![SiblingView {
-        value: row.value.to_vec(),
+    Siblings::One(SiblingView {
+        value: Buffer::from(&*row.value),
         kind: if row.counts.is_empty() { Kind::Bytes } else { Kind::Counter },
         dot: row.dot,
         hlc: row.hlc,
         expires_ms: row.expires_ms,
-    }]
+    })
 }

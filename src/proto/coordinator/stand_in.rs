@@ -8,6 +8,7 @@
 use super::write::acks;
 use super::{Origin, Phase, Ranks, Turn};
 use crate::proto::effect::{Effect, Written};
+use crate::proto::few::Few;
 use crate::proto::hints::Spot;
 use crate::proto::io::{MemberId, Operation};
 use crate::proto::message::{Acks, FetchHint, Fetched, Hint, Hinted, LEVEL_OF_HINTS, Message, Stored};
@@ -76,7 +77,7 @@ impl<S: Store> Turn<'_, S> {
         order.into_iter().filter(|&fallback| self.can_keep(fallback)).count().min(RANKS_MAX) as u8
     }
 
-    fn targets(&self, index: usize) -> Vec<MemberId> {
+    fn targets(&self, index: usize) -> Few<MemberId> {
         self.replicas(index).as_slice().iter().map(|&slot| self.peers.peer(slot).id).collect()
     }
 
@@ -87,7 +88,7 @@ impl<S: Store> Turn<'_, S> {
         let tally = &self.coordinator.slots[index].tally;
         let missing = replicas.as_slice().iter().enumerate();
         let missing = missing.filter(|(rank, slot)| down(**slot) && !tally.failed.contains(*rank));
-        let missing: Vec<usize> = missing.map(|(rank, _)| rank).collect();
+        let missing: Few<usize> = missing.map(|(rank, _)| rank).collect();
         if missing.is_empty() {
             return;
         }

@@ -116,7 +116,7 @@ impl<S: Store> Turn<'_, S> {
         reply.applied = true;
         reply.length = value.len() as u64;
         if matches!(edit, Edit::AddFloat(_)) {
-            reply.siblings.push(SiblingView { value: value.clone(), ..SiblingView::default() });
+            reply.siblings.push(SiblingView { value: value[..].into(), ..SiblingView::default() });
         } else {
             reply.siblings.extend(live.iter().flat_map(views_of));
         }
@@ -189,7 +189,7 @@ impl<S: Store> Turn<'_, S> {
         slot.phase = Phase::Writing;
         slot.dot = Some(written.dot);
         if let Some(value) = written.value {
-            let (value, dot) = (value.to_string().into_bytes(), written.dot);
+            let (value, dot) = (value.to_string().into_bytes().into(), written.dot);
             let mut reply = Reply::bare(Outcome::Ok);
             reply.applied = true;
             reply.siblings.push(SiblingView { value, kind: Kind::Counter, dot, ..SiblingView::default() });

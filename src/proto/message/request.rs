@@ -3,6 +3,7 @@
 use core::time::Duration;
 use std::borrow::Cow;
 
+use crate::proto::buffer::Buffer;
 use crate::proto::error::Outcome;
 use crate::proto::io::{
     Achieved, Add, Blind, Edit, ExpiryEdit, ExpiryWhen, Kind, Operation, Options, Presence, Reply, Request,
@@ -316,7 +317,7 @@ pub fn decode_reply(bytes: &[u8]) -> Result<Reply, WireError> {
         reply.dot = Some(read_dot(&mut reader)?);
     }
     reply.length = reader.varint("length")?;
-    reply.context = read_option(&mut reader, limits::CONTEXT_MAX, "context")?.map(<[u8]>::to_vec);
+    reply.context = read_option(&mut reader, limits::CONTEXT_MAX, "context")?.map(Buffer::from);
     for _ in 0..reader.varint("sibling count")? {
         let dot = read_dot(&mut reader)?;
         let hlc = Hlc(reader.u64("timestamp")?);
@@ -325,7 +326,7 @@ pub fn decode_reply(bytes: &[u8]) -> Result<Reply, WireError> {
             ExpiryEdit::Clear => None,
             ExpiryEdit::Keep => return Err(WireError { what: "expiry" }),
         };
-        let value = reader.bytes(limits::VALUE_MAX, "value")?.to_vec();
+        let value = reader.bytes(limits::VALUE_MAX, "value")?.into();
         reply.siblings.push(SiblingView { value, kind: Kind::Bytes, dot, hlc, expires_ms });
     }
     reader.end("reply end")?;
@@ -468,14 +469,14 @@ mod tests {
         ] {
             let mut reply = Reply::bare(outcome);
             reply.achieved = Achieved { asked: 3, acked: 2, durable: 1, fallbacks: 0 };
-            reply.siblings = vec![SiblingView {
-                value: b"v".to_vec(),
+            reply.siblings.push(SiblingView {
+                value: b"v"[..].into(),
                 kind: Kind::Bytes,
                 dot,
                 hlc: Hlc(9),
                 expires_ms: Some(1),
-            }];
-            reply.context = Some(b"token".to_vec());
+            });
+            reply.context = Some(b"token"[..].into());
             reply.dot = Some(dot);
             reply.weak = true;
             reply.length = 1_000;

@@ -18,7 +18,7 @@ use core::ops::ControlFlow;
 use super::Node;
 use crate::proto::coordinator::views_of;
 use crate::proto::error::Outcome;
-use crate::proto::io::{ChangePage, Changed, Reply, SiblingView};
+use crate::proto::io::{ChangePage, Changed, Reply, Siblings};
 use crate::proto::limits;
 use crate::proto::store::{Change, ChangeCursor, Changes, Sequence, Store};
 use crate::proto::time::Now;
@@ -169,7 +169,7 @@ impl<'a> Gather<'a> {
             }
             // Its last record, a tombstone, has gone with it: who has not read that far learns of the delete here.
             Change::Removed(key, _) if key.keyspace == self.keyspace && !planted!("feed_removal_untold") => {
-                self.tell(key.key, Vec::new(), 0);
+                self.tell(key.key, Siblings::None, 0);
             }
             // What was deleted while the partition was elsewhere is told nowhere.
             Change::Dropped(_) => self.page.has_gap = true,
@@ -179,7 +179,7 @@ impl<'a> Gather<'a> {
         if is_full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
-    fn tell(&mut self, key: &[u8], siblings: Vec<SiblingView>, bytes: usize) {
+    fn tell(&mut self, key: &[u8], siblings: Siblings, bytes: usize) {
         self.bytes += key.len() + bytes;
         self.page.changed.push(Changed { key: key.to_vec(), siblings });
     }

@@ -1,6 +1,7 @@
 //! Logical clocks as the textbooks give them: Lamport's scalar clock and the vector clock.
 
 use super::actor::{Actor, Dot};
+use crate::proto::few::Few;
 
 /// Lamport's clock (Lamport 1978): one number, larger than anything it has heard of. If event a happened
 /// before event b then a's number is smaller; the reverse does not hold, which is why versions use
@@ -45,19 +46,19 @@ pub enum Causality {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct VectorClock<A = Actor> {
     /// Sorted by actor; no zero counters.
-    entries: Vec<(A, u64)>,
+    entries: Few<(A, u64)>,
 }
 
 impl<A> Default for VectorClock<A> {
     fn default() -> Self {
-        VectorClock { entries: Vec::new() }
+        VectorClock { entries: Few::None }
     }
 }
 
 impl<A: Ord + Copy> VectorClock<A> {
     /// Nothing seen.
     pub const fn new() -> Self {
-        VectorClock { entries: Vec::new() }
+        VectorClock { entries: Few::None }
     }
 
     /// How many events of `actor` have been seen.

@@ -18,6 +18,7 @@ use super::actor::Dot;
 use super::clock::VectorClock;
 use super::count::ActorTotals;
 use super::object::{Object, put_actor, read_actor};
+use crate::proto::buffer::Buffer;
 use crate::proto::keys::Key;
 use crate::proto::limits;
 use crate::proto::wire::{Reader, WireError, put_varint};
@@ -115,25 +116,26 @@ impl Context {
     }
 
     /// The opaque token for a client.
-    pub fn token(&self, mac_key: &Key, keyspace: u16, key: &[u8], hid_siblings: bool) -> Vec<u8> {
-        let mut token = Vec::with_capacity(64);
+    pub fn token(&self, mac_key: &Key, keyspace: u16, key: &[u8], hid_siblings: bool) -> Buffer {
+        let mut buffer = Buffer::new();
+        let token = buffer.vector();
         let is_plain = self.totals.is_empty() && self.number.is_none();
         let hid_siblings = if hid_siblings { FLAG_HID_SIBLINGS } else { 0 };
         let has_number = if self.number.is_some() { FLAG_NUMBER } else { 0 };
         token.push(if is_plain { VERSION } else { VERSION_COUNTS });
         token.extend_from_slice(&[KEY_ID, hid_siblings | has_number]);
-        put_varint(&mut token, self.clock.len() as u64);
+        put_varint(token, self.clock.len() as u64);
         for &(actor, counter) in self.clock.entries() {
-            put_actor(&mut token, actor);
-            put_varint(&mut token, counter);
+            put_actor(token, actor);
+            put_varint(token, counter);
         }
-        put_varint(&mut token, self.dots.len() as u64);
+        put_varint(token, self.dots.len() as u64);
         for dot in &self.dots {
-            put_actor(&mut token, dot.actor);
-            put_varint(&mut token, dot.counter);
+            put_actor(token, dot.actor);
+            put_varint(token, dot.counter);
         }
         if !is_plain {
-            self.totals.encode(&mut token);
+            self.totals.encode(token);
         }
         if let Some(number) = self.number {
             token.extend_from_slice(&number.value.to_le_bytes());
@@ -141,9 +143,9 @@ impl Context {
                 token.extend_from_slice(&field.to_le_bytes());
             }
         }
-        let mac = mac(mac_key, keyspace, key, &token);
+        let mac = mac(mac_key, keyspace, key, token);
         token.extend_from_slice(&mac);
-        token
+        buffer
     }
 
     /// Reads a token back.

@@ -27,6 +27,8 @@ use super::clock::VectorClock;
 use super::context::Context;
 use super::count::{ActorTotals, Count};
 use super::hlc::Hlc;
+use crate::proto::buffer::Buffer;
+use crate::proto::few::Few;
 use crate::proto::keys::Key;
 use crate::proto::limits;
 use crate::proto::wire::{Reader, WireError, put_bytes, put_varint};
@@ -156,7 +158,7 @@ impl Sibling<'_> {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Object<'a> {
     pub(super) context: VectorClock,
-    pub(super) siblings: Vec<Sibling<'a>>,
+    pub(super) siblings: Few<Sibling<'a>>,
     /// By actor.
     pub(super) counts: Vec<Count>,
     pub(super) covered: ActorTotals,
@@ -375,7 +377,8 @@ impl<'a> Object<'a> {
     /// The item hash: equal for equal objects whatever their encoding, what they have shed or anything local
     /// to a node (traps T10, T13). Keyed, so that nobody outside can make two objects collide.
     pub fn item_hash(&self, key: &Key, keyspace: u16, name: &[u8]) -> u64 {
-        let mut canonical = Vec::with_capacity(64 + 40 * (self.context.len() + self.siblings.len()));
+        let mut canonical = Buffer::new();
+        let canonical = canonical.vector();
         canonical.extend_from_slice(&keyspace.to_le_bytes());
         canonical.extend_from_slice(&(name.len() as u64).to_le_bytes());
         canonical.extend_from_slice(name);
@@ -394,9 +397,9 @@ impl<'a> Object<'a> {
             let flags = [sibling.tombstone, sibling.expires_ms.is_some(), sibling.element];
             canonical.push(flags.into_iter().rev().fold(0, |bits, flag| bits << 1 | u8::from(flag)));
         }
-        self.hash_counts(&mut canonical);
+        self.hash_counts(canonical);
         // 0 stands for "no record" wherever item hashes are compared.
-        key.hash64(&[&canonical]).max(1)
+        key.hash64(&[canonical]).max(1)
     }
 
     /// A copy that borrows nothing.
@@ -407,7 +410,7 @@ impl<'a> Object<'a> {
 }
 
 /// Sorts siblings and leaves out those that another stands for.
-pub(super) fn put_in_order(siblings: &mut Vec<Sibling<'_>>) {
+pub(super) fn put_in_order(siblings: &mut Few<Sibling<'_>>) {
     siblings.sort();
     siblings.dedup_by(|next, kept| kept.stands_for(next));
 }

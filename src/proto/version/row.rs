@@ -11,6 +11,10 @@ use super::actor::Dot;
 use super::count::{Count, integer};
 use super::hlc::Hlc;
 use super::object::{Object, Sibling, Value};
+use crate::proto::few::Few;
+
+/// The rows of an object: most have one.
+pub type Rows<'o> = Few<Row<'o>>;
 
 /// One value as a reader sees it, dead ones included.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -163,9 +167,9 @@ impl<'o> Row<'o> {
 
 impl Object<'_> {
     /// All rows, dead ones included, as of a wall-clock time.
-    pub fn rows(&self, wall_ms: u64) -> Vec<Row<'_>> {
+    pub fn rows(&self, wall_ms: u64) -> Rows<'_> {
         let alone = self.siblings.iter().filter(|sibling| !(sibling.element && sibling.is_live(wall_ms)));
-        let mut rows: Vec<Row<'_>> = alone.map(|sibling| Row::of(sibling, wall_ms)).collect();
+        let mut rows: Rows<'_> = alone.map(|sibling| Row::of(sibling, wall_ms)).collect();
         if !self.counts.is_empty() {
             self.count_rows(&mut rows);
         }
@@ -174,7 +178,7 @@ impl Object<'_> {
     }
 
     /// Adds to the rows of siblings what was counted.
-    fn count_rows<'o>(&'o self, rows: &mut Vec<Row<'o>>) {
+    fn count_rows<'o>(&'o self, rows: &mut Rows<'o>) {
         let (named, loose): (Vec<Count>, Vec<Count>) =
             self.counts.iter().partition(|count| self.base_of(count).is_some());
         let mut has_base = false;

@@ -15,6 +15,7 @@ use std::collections::BTreeSet;
 use super::actor::{Actor, Dot};
 use super::hlc::Hlc;
 use super::object::{Object, Sibling, Value, put_in_order};
+use crate::proto::few::Few;
 
 /// What becomes of a set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,16 +58,16 @@ impl<'a> Object<'a> {
         let but = |named: &BTreeSet<&[u8]>| {
             live.clone().filter(|element| !named.contains(element.bytes())).cloned().collect()
         };
-        let (left, added, expires_ms): (Vec<Sibling<'a>>, BTreeSet<Cow<'a, [u8]>>, _) = match change {
+        let (left, added, expires_ms): (Few<Sibling<'a>>, BTreeSet<Cow<'a, [u8]>>, _) = match change {
             SetChange::Add { members, expires_ms } => {
                 let named = named(members);
                 (but(&named), named.into_iter().map(Cow::Borrowed).collect(), expires_ms)
             }
-            SetChange::Remove { .. } if planted!("set_remove_all") => (Vec::new(), BTreeSet::new(), None),
+            SetChange::Remove { .. } if planted!("set_remove_all") => (Few::None, BTreeSet::new(), None),
             SetChange::Remove { members } => (but(&named(members)), BTreeSet::new(), None),
             SetChange::Expire { expires_ms } => {
                 let values = live.map(|element| Cow::Owned(element.bytes().to_vec()));
-                (Vec::new(), values.collect(), expires_ms)
+                (Few::None, values.collect(), expires_ms)
             }
         };
         let before = self.context.counter(actor);

@@ -271,7 +271,7 @@ fn a_token_is_good_for_its_key_and_cluster_only() {
         assert!(Context::from_token(&token, &other.token, 3, b"key").is_err());
         for at in 0..token.len() {
             assert!(Context::from_token(&token[..at], &keys.token, 3, b"key").is_err());
-            let mut bent = token.clone();
+            let mut bent = token.to_vec();
             bent[at] ^= 1;
             assert!(Context::from_token(&bent, &keys.token, 3, b"key").is_err());
         }

@@ -7,7 +7,7 @@ use crate::proto::cluster::{Order, Overview};
 use crate::proto::error::Outcome;
 use crate::proto::io::{
     Achieved, Add, ChangePage, Changed, Edit, ExpiryEdit, ExpiryWhen, Kind, Operation, Options, Presence,
-    Reply, Request, ScanPage, SiblingView,
+    Reply, Request, ScanPage, SiblingView, Siblings,
 };
 use crate::proto::node::{MemberStatus, Owners, Status};
 use crate::proto::time::{Instant, Now, WallTime};
@@ -60,7 +60,7 @@ impl Fake {
     }
 
     fn sibling(&self, (value, expires_ms): Value) -> SiblingView {
-        SiblingView { value, kind: Kind::Bytes, dot: self.dot(), hlc: Hlc(77), expires_ms }
+        SiblingView { value: value.into(), kind: Kind::Bytes, dot: self.dot(), hlc: Hlc(77), expires_ms }
     }
 
     fn write(&mut self, reply: &mut Reply, at: (u16, Vec<u8>), value: Option<Value>) {
@@ -82,7 +82,7 @@ impl Fake {
         }
         let mut reply = Reply { achieved, ..Reply::bare(Outcome::Ok) };
         (reply.weak, reply.unrepaired, reply.hid_siblings) = self.flags;
-        reply.context = request.options.want_context.then(|| b"\xff\xfe\xfd\xfc".to_vec());
+        reply.context = request.options.want_context.then(|| b"\xff\xfe\xfd\xfc"[..].into());
         let at = (request.keyspace, request.key.to_vec());
         let found = self.live(request.keyspace, request.key);
         if matches!(request.operation, Operation::Get | Operation::Edit(_)) {
@@ -104,7 +104,7 @@ impl Fake {
                 reply.overview = Some(Box::new(overview));
             }
             Operation::Changes { partition, since, limit } => {
-                let siblings = vec![self.sibling((b"v".to_vec(), None))];
+                let siblings = Siblings::One(self.sibling((b"v".to_vec(), None)));
                 let changed = vec![Changed {
                     key: format!("{}/{limit}", partition.expect("Q.WATCH names one")).into_bytes(),
                     siblings,
@@ -132,7 +132,8 @@ impl Fake {
                     ));
                 };
                 let value = (number.to_string().into_bytes(), expires_ms);
-                reply.siblings = vec![SiblingView { kind: Kind::Counter, ..self.sibling(value.clone()) }];
+                let view = self.sibling(value.clone());
+                reply.siblings = Siblings::One(SiblingView { kind: Kind::Counter, ..view });
                 self.write(&mut reply, at, Some(value));
             }
             Operation::Scan { cursor, limit } => {
@@ -180,7 +181,7 @@ impl Fake {
             }
             Edit::AddFloat(by) => {
                 let value = [b"sum with ".as_slice(), by].concat();
-                reply.siblings = vec![self.sibling((value.clone(), kept))];
+                reply.siblings = Siblings::One(self.sibling((value.clone(), kept)));
                 self.write(reply, at, Some((value, kept)));
             }
             Edit::SetRange { offset, part } => {
