@@ -373,7 +373,8 @@ impl Routes {
             unread: Ranks::default(),
             also: Ranks::default(),
         };
-        replicas.slots[..list.len()].copy_from_slice(list);
+        // A handful: a loop of our own is quicker than a call.
+        replicas.slots.iter_mut().zip(list).for_each(|(to, from)| *to = *from);
         if let Some(other) = self.other(partition) {
             for &slot in &other[..also] {
                 let rank = replicas.rank(slot).unwrap_or_else(|| {
@@ -384,9 +385,11 @@ impl Routes {
                 replicas.also.insert(rank);
             }
         }
-        for (rank, slot) in list.iter().enumerate() {
-            if self.unread.contains(slot) {
-                replicas.unread.insert(rank);
+        if !self.unread.is_empty() {
+            for (rank, slot) in list.iter().enumerate() {
+                if self.unread.contains(slot) {
+                    replicas.unread.insert(rank);
+                }
             }
         }
         replicas

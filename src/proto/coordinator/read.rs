@@ -84,9 +84,14 @@ impl Reading {
         u32::try_from(now.since(self.begun).as_micros()).unwrap_or(u32::MAX)
     }
 
+    /// Who was asked and may still answer.
+    pub(super) fn awaited(&self) -> Ranks {
+        self.asked.without(self.answered).without(self.failed)
+    }
+
     /// Whether this replica was asked and may still answer.
     pub(super) fn waits_for(&self, rank: usize) -> bool {
-        self.asked.contains(rank) && !self.answered.contains(rank) && !self.failed.contains(rank)
+        self.awaited().contains(rank)
     }
 
     /// Notes that somebody is asked for a rank; says what it is told that we have. Asked again it is told the same:
@@ -105,12 +110,17 @@ impl Reading {
         self.answered.contains(rank) && self.hashes[rank] == self.merged_hash
     }
 
+    /// Who has answered with less than what was read.
+    fn stale(&self) -> Ranks {
+        let mut stale = self.answered;
+        self.answered.iter().filter(|&rank| self.holds(rank)).for_each(|rank| stale.remove(rank));
+        stale
+    }
+
     /// How many of a set hold what was read, and how many may soon.
     fn holders(&self, of: Ranks) -> (u8, u8) {
-        let count = |test: &dyn Fn(usize) -> bool| {
-            (0..RANKS_MAX).filter(|&rank| of.contains(rank) && test(rank)).count() as u8
-        };
-        (count(&|rank| self.holds(rank)), count(&|rank| self.holds(rank) || self.repairing.contains(rank)))
+        let hold = self.answered.without(self.stale()).and(of);
+        (hold.len(), hold.or(self.repairing.and(of)).len())
     }
 }
 
@@ -159,7 +169,7 @@ impl<S: Store> Turn<'_, S> {
         if reading.answered.len() >= r {
             return self.complete_read(index);
         }
-        let asked = (0..usize::from(slot.quorum.n)).filter(|&rank| reading.waits_for(rank)).count() as u8;
+        let asked = reading.awaited().and(Ranks::first(slot.quorum.n.into())).len();
         let open = r - reading.answered.len();
         let missing = open.saturating_sub(asked);
         let mut sent = self.ask(index, missing);
@@ -272,13 +282,7 @@ impl<S: Store> Turn<'_, S> {
             return;
         }
         let reading = &mut self.coordinator.slots[index].reading;
-        let mut again = Ranks::default();
-        for rank in 0..RANKS_MAX {
-            if reading.answered.contains(rank) {
-                again.insert(rank);
-            }
-        }
-        reading.asked = again;
+        reading.asked = reading.answered;
         self.ask(index, u8::MAX);
         self.ask_stand_ins_again(index);
     }
@@ -443,8 +447,7 @@ impl<S: Store> Turn<'_, S> {
         }
         for (rank, &replica) in replicas.as_slice().iter().enumerate() {
             let reading = &self.coordinator.slots[index].reading;
-            let is_stale = reading.answered.contains(rank) && !reading.holds(rank);
-            if is_stale && !self.peers.usable(replica) && self.mend_stand_in(index, rank) {
+            if reading.stale().contains(rank) && !self.peers.usable(replica) && self.mend_stand_in(index, rank) {
                 self.coordinator.slots[index].reading.repairing.insert(rank);
             }
         }
@@ -547,7 +550,7 @@ impl<S: Store> Turn<'_, S> {
     /// Ends the background part when every replica that was asked has answered or is gone.
     fn background_on(&mut self, index: usize) {
         let reading = &self.coordinator.slots[index].reading;
-        if !(0..RANKS_MAX).any(|rank| reading.waits_for(rank)) {
+        if reading.awaited().is_empty() {
             self.end_background(index);
         }
     }
@@ -562,11 +565,11 @@ impl<S: Store> Turn<'_, S> {
 
     /// Compares what was answered with what all replicas have, if all were asked and have answered.
     fn note_staleness(&mut self, index: usize) {
-        let all = self.replicas(index).reads;
         let reading = &self.coordinator.slots[index].reading;
-        let Some(shown) = reading.shown.as_ref().filter(|_| all.without(reading.answered).is_empty()) else {
+        let Some(shown) = &reading.shown else { return };
+        if !self.replicas(index).reads.without(reading.answered).is_empty() {
             return;
-        };
+        }
         let observed = &mut self.coordinator.observed;
         let object = reading.object();
         let rows = object.as_ref().map(|object| object.rows(self.now.wall.0)).unwrap_or_default();
@@ -580,11 +583,14 @@ impl<S: Store> Turn<'_, S> {
 
     /// Who was asked at the begin and has not answered is as slow as that, at least.
     fn note_silence(&mut self, index: usize) {
-        let replicas = self.replicas(index);
         let reading = &self.coordinator.slots[index].reading;
+        let silent = reading.first.and(reading.awaited());
+        if silent.is_empty() {
+            return;
+        }
         let took = self.now.mono.since(reading.begun);
-        for (rank, replica) in replicas.readable() {
-            if reading.first.contains(rank) && reading.waits_for(rank) {
+        for (rank, replica) in self.replicas(index).readable() {
+            if silent.contains(rank) {
                 self.peers.peer_mut(replica).latency.note(took);
             }
         }
@@ -595,15 +601,14 @@ impl<S: Store> Turn<'_, S> {
         self.mend_own(index);
         let slot = &self.coordinator.slots[index];
         let reading = &slot.reading;
-        if reading.merged_hash == 0 {
+        let needy = reading.stale().without(reading.repairing).or(reading.unknown);
+        if reading.merged_hash == 0 || needy.is_empty() {
             return;
         }
         let own = self.peers.own();
         let replicas = self.routes.replicas(slot.keyspace, slot.partition);
         for (rank, &replica) in replicas.as_slice().iter().enumerate() {
-            let stale = reading.answered.contains(rank) && reading.hashes[rank] != reading.merged_hash;
-            let needs = (stale && !reading.repairing.contains(rank)) || reading.unknown.contains(rank);
-            if needs && replica != own && self.peers.usable(replica) {
+            if needy.contains(rank) && replica != own && self.peers.usable(replica) {
                 self.coordinator.counters.repairs += 1;
                 let message = Message::Replicate {
                     keyspace: slot.keyspace,

@@ -276,13 +276,15 @@ impl<S: Store> Turn<'_, S> {
 
     /// Issues a dot and keeps the record: in our own copy, or among the hints of the replica we stand in for.
     pub(super) fn append(&mut self, index: usize, effect: Effect<'_>) -> Result<Written, Refusal> {
-        let (targets, own) = (self.targets(index), self.peers.own());
+        let own = self.peers.own();
         let slot = &mut self.coordinator.slots[index];
         // Those that a read before it asked may stand in for others now.
         slot.stand_ins = StandIns::default();
         let Some(rank) = slot.stands_for else {
             return self.replica.write(self.now, &slot.key_ref(), effect);
         };
+        let targets = self.targets(index);
+        let slot = &mut self.coordinator.slots[index];
         let spot = Spot { target: targets[rank], keyspace: slot.keyspace, key: &slot.key };
         slot.stand_ins.set(rank, own);
         let mut generation = self.replica.identity().generation;
@@ -327,9 +329,9 @@ impl<S: Store> Turn<'_, S> {
 
     /// What we hold of the key of a request that we coordinate; empty for nothing.
     pub(super) fn own_record(&mut self, index: usize) -> Result<Vec<u8>, Refusal> {
-        let targets = self.targets(index);
         let slot = &self.coordinator.slots[index];
         if slot.stands_for.is_some() {
+            let targets = self.targets(index);
             return Ok(self.hints.read(slot.keyspace, &slot.key, &targets));
         }
         match self.replica.read(&slot.key_ref()).map_err(Refusal::Pending)? {

@@ -44,6 +44,16 @@ impl Ranks {
         self.0 >> rank & 1 != 0
     }
 
+    /// The ranks in it, rising.
+    pub fn iter(self) -> impl Iterator<Item = usize> {
+        let mut left = self.0;
+        core::iter::from_fn(move || {
+            let rank = (left != 0).then(|| left.trailing_zeros() as usize)?;
+            left &= left - 1;
+            Some(rank)
+        })
+    }
+
     /// How many ranks are in it.
     pub const fn len(self) -> u8 {
         self.0.count_ones() as u8
