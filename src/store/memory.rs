@@ -11,13 +11,15 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::notes::Notes;
+use crate::proto::few::Few;
 use crate::proto::merkle::{self, Digest, FANOUT, Forest, NodeName};
 use crate::proto::store::{
     Change, ChangeCursor, Changes, Durability, Identity, KeyRef, LocalPart, Lookup, Marks, MemberMemory,
     NewRecord, Note, OPENINGS_KEPT, PartitionStats, Record, Sequence, Store, StoreError, StoreStatus, Ticket,
 };
 
-/// Order of keys. Two keys in one place are as good as impossible, but not quite: see [`Held`].
+/// Where a key is: its partition and its position. Two keys in one place are as good as impossible, but not quite: see
+/// [`Held`].
 type Place = (u16, u128);
 
 /// One record with the rest of its key.
@@ -29,6 +31,23 @@ struct Held {
     item_hash: u64,
     expires_ms: Option<u64>,
     sequence: Sequence,
+}
+
+/// What is held of a partition.
+#[derive(Default)]
+struct Partition {
+    /// By position. Each list is sorted by keyspace and key, and hardly ever longer than one.
+    records: BTreeMap<u128, Few<Held>>,
+    stats: PartitionStats,
+}
+
+impl Partition {
+    fn count(&mut self, counted: PartitionStats, sign: i64) {
+        let sum = |held: u64, change: u64| held.saturating_add_signed(change as i64 * sign);
+        self.stats.keys = sum(self.stats.keys, counted.keys);
+        self.stats.bytes = sum(self.stats.bytes, counted.bytes);
+        self.stats.expiring = sum(self.stats.expiring, counted.expiring);
+    }
 }
 
 /// What changed in a partition, for those who follow the changes.
@@ -50,10 +69,9 @@ const CHANGE_EFFORT: u64 = 64;
 /// Records in memory. Everything put is durable at once, as far as memory can be.
 pub struct MemoryStore {
     identity: Identity,
-    /// Each list is sorted by keyspace and key, and hardly ever longer than one.
-    records: BTreeMap<Place, Vec<Held>>,
+    /// As many as have ever held something.
+    held: Vec<Partition>,
     len: u64,
-    stats: BTreeMap<u16, PartitionStats>,
     /// How many partitions there are, a power of two.
     partitions: u32,
     trees: Forest,
@@ -96,9 +114,8 @@ impl MemoryStore {
                 recovered: Sequence(0),
                 hlc_bound: 0,
             },
-            records: BTreeMap::new(),
+            held: Vec::new(),
             len: 0,
-            stats: BTreeMap::new(),
             partitions,
             trees: Forest::default(),
             changed: VecDeque::new(),
@@ -142,14 +159,6 @@ impl MemoryStore {
 }
 
 impl MemoryStore {
-    fn count(&mut self, partition: u16, counted: PartitionStats, sign: i64) {
-        let stats = self.stats.entry(partition).or_default();
-        let sum = |held: u64, change: u64| held.saturating_add_signed(change as i64 * sign);
-        stats.keys = sum(stats.keys, counted.keys);
-        stats.bytes = sum(stats.bytes, counted.bytes);
-        stats.expiring = sum(stats.expiring, counted.expiring);
-    }
-
     fn path(&self, key: &KeyRef<'_>) -> u32 {
         merkle::path(key.position, self.partitions)
     }
@@ -167,15 +176,20 @@ impl MemoryStore {
     /// The children of a node, from the records in it.
     fn children(&self, partition: u16, keyspace: u16, node: NodeName) -> [Digest; FANOUT] {
         let positions = node.positions(partition, self.partitions);
-        let range = (partition, *positions.start())..=(partition, *positions.end());
         let mut children = [Digest::default(); FANOUT];
-        for ((_, position), list) in self.records.range(range) {
+        for (position, list) in self.records(partition).range(positions) {
             let child = NodeName::of(merkle::path(*position, self.partitions), node.level + 1);
             let digest = &mut children[child.prefix as usize % FANOUT];
             let ours = list.iter().filter(|held| held.keyspace == keyspace);
             *digest = ours.fold(*digest, |sum, held| sum.with(Digest::of(held.item_hash)));
         }
         children
+    }
+
+    /// The records of a partition by position.
+    fn records(&self, partition: u16) -> &BTreeMap<u128, Few<Held>> {
+        static NONE: BTreeMap<u128, Few<Held>> = BTreeMap::new();
+        self.held.get(usize::from(partition)).map_or(&NONE, |held| &held.records)
     }
 
     /// Gives a change its sequence.
@@ -196,7 +210,7 @@ impl MemoryStore {
         let partition = *partition;
         Some(match changed {
             Changed::Put(position) => {
-                let list = self.records.get(&(partition, *position))?;
+                let list = self.records(partition).get(position)?;
                 let held = list.iter().find(|held| held.sequence == *sequence)?;
                 let (keyspace, key, position) = (held.keyspace, &held.key[..], *position);
                 Change::Put(KeyRef { keyspace, key, position, partition }, held.record())
@@ -249,7 +263,7 @@ impl Store for MemoryStore {
         if let Some(ticket) = self.begin_cold_read(&place) {
             return Ok(Lookup::Pending(ticket));
         }
-        let list = self.records.get(&place).map_or(&[][..], Vec::as_slice);
+        let list = self.records(key.partition).get(&key.position).map_or(&[][..], |list| list);
         Ok(match search(list, key) {
             Ok(at) => Lookup::Found(list[at].record()),
             Err(_) => Lookup::Absent,
@@ -258,7 +272,12 @@ impl Store for MemoryStore {
 
     fn put(&mut self, key: &KeyRef<'_>, record: &NewRecord<'_>) -> Result<Sequence, StoreError> {
         let sequence = self.note_change(key.partition, Changed::Put(key.position));
-        let list = self.records.entry(place_of(key)).or_default();
+        let partition = usize::from(key.partition);
+        if partition >= self.held.len() {
+            self.held.resize_with(partition + 1, Partition::default);
+        }
+        let of_partition = &mut self.held[partition];
+        let list = of_partition.records.entry(key.position).or_default();
         let found = search(list, key);
         if let Ok(at) = found {
             // Its buffer is used again.
@@ -270,8 +289,8 @@ impl Store for MemoryStore {
             (held.local, held.item_hash, held.sequence) = (record.local, record.item_hash, sequence);
             held.expires_ms = record.expires_ms;
             let after = held.weight();
-            self.count(key.partition, before, -1);
-            self.count(key.partition, after, 1);
+            of_partition.count(before, -1);
+            of_partition.count(after, 1);
             let path = self.path(key);
             self.trees.change(key.partition, key.keyspace, |tree| {
                 tree.replace(path, old_hash, record.item_hash);
@@ -290,22 +309,22 @@ impl Store for MemoryStore {
         let at = found.unwrap_or_else(|at| at);
         let weight = held.weight();
         list.insert(at, held);
-        self.count(key.partition, weight, 1);
+        of_partition.count(weight, 1);
         self.len += 1;
         self.plant(key, record.item_hash);
         Ok(sequence)
     }
 
     fn remove(&mut self, key: &KeyRef<'_>) -> Result<Sequence, StoreError> {
-        let place = place_of(key);
-        let Some(list) = self.records.get_mut(&place) else { return Ok(self.last) };
+        let Some(of_partition) = self.held.get_mut(usize::from(key.partition)) else { return Ok(self.last) };
+        let Some(list) = of_partition.records.get_mut(&key.position) else { return Ok(self.last) };
         let Ok(at) = search(list, key) else { return Ok(self.last) };
-        let held = list.remove(at);
-        let (weight, item_hash) = (held.weight(), held.item_hash);
+        let gone = list.remove(at);
         if list.is_empty() {
-            self.records.remove(&place);
+            of_partition.records.remove(&key.position);
         }
-        self.count(key.partition, weight, -1);
+        let (weight, item_hash) = (gone.weight(), gone.item_hash);
+        of_partition.count(weight, -1);
         self.len -= 1;
         let path = self.path(key);
         self.trees.change(key.partition, key.keyspace, |tree| tree.remove(path, item_hash));
@@ -313,9 +332,8 @@ impl Store for MemoryStore {
     }
 
     fn drop_partition(&mut self, partition: u16) -> Result<Sequence, StoreError> {
-        let stats = self.stats.remove(&partition).unwrap_or_default();
-        self.len -= stats.keys;
-        self.records.retain(|(other, _), _| *other != partition);
+        let gone = self.held.get_mut(usize::from(partition)).map(core::mem::take).unwrap_or_default();
+        self.len -= gone.stats.keys;
         self.trees.drop_partition(partition);
         Ok(self.note_change(partition, Changed::Partition))
     }
@@ -325,7 +343,7 @@ impl Store for MemoryStore {
     }
 
     fn partition_stats(&self, partition: u16) -> PartitionStats {
-        self.stats.get(&partition).copied().unwrap_or_default()
+        self.held.get(usize::from(partition)).map(|held| held.stats).unwrap_or_default()
     }
 
     fn change_cursor(&self) -> ChangeCursor {
@@ -413,7 +431,7 @@ impl Store for MemoryStore {
         from: u128,
         visit: &mut dyn FnMut(&KeyRef<'_>, &Record<'_>) -> ControlFlow<()>,
     ) -> bool {
-        for ((_, position), list) in self.records.range((partition, from)..=(partition, u128::MAX)) {
+        for (position, list) in self.records(partition).range(from..) {
             for held in list {
                 let key = KeyRef { keyspace: held.keyspace, key: &held.key, position: *position, partition };
                 if visit(&key, &held.record()).is_break() {
