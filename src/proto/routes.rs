@@ -67,6 +67,8 @@ pub struct Routes {
     level: Option<u8>,
     /// Which partitions have two sets.
     moving: Vec<bool>,
+    /// The replicas of each partition for the default keyspace.
+    ready: Vec<Replicas>,
     /// The version at which each partition last got other sets, as far as this node followed.
     since: Vec<u64>,
 }
@@ -165,9 +167,11 @@ impl Routes {
             is_seated: topology.is_seated(own.0, own.1),
             level: topology.is_kept().then(|| topology.level()),
             moving: Vec::new(),
+            ready: Vec::new(),
             since: vec![topology.version(); reading.partitions() as usize],
         };
         routes.moving = (0..routes.partitions as usize).map(|at| routes.has_two_sets(at)).collect();
+        routes.ready = (0..routes.partitions as usize).map(|at| routes.replicas_for(0, at)).collect();
         if let Some(before) = before.filter(|before| before.partitions == routes.partitions) {
             for partition in 0..routes.partitions as usize {
                 if routes.is_as(before, partition) {
@@ -310,12 +314,15 @@ impl Routes {
     /// # Panics
     /// If there is no such partition.
     pub fn replicas(&self, keyspace: u16, partition: u16) -> Replicas {
+        match keyspace {
+            0 => self.ready[usize::from(partition)],
+            _ => self.replicas_for(keyspace, usize::from(partition)),
+        }
+    }
+
+    fn replicas_for(&self, keyspace: u16, partition: usize) -> Replicas {
         let also = self.also.as_ref().map_or(0, |also| also.count(keyspace));
-        self.replicas_within(
-            usize::from(partition),
-            usize::from(self.reads.count(keyspace)),
-            usize::from(also),
-        )
+        self.replicas_within(partition, usize::from(self.reads.count(keyspace)), usize::from(also))
     }
 
     /// Those of a key's replicas that are to have it from now on: once reads are on the new layout, those of the old one

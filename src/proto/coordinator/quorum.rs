@@ -57,20 +57,7 @@ impl<S: Store> Turn<'_, S> {
         options: &Options,
         write: bool,
     ) -> Result<Quorum, Outcome> {
-        let most = self.routes.configured(keyspace);
-        for (count, zero, low, high) in [
-            (options.r, false, "R must be at least 1", "R is over N"),
-            (options.w, false, "W must be at least 1", "W is over N"),
-            (options.pr, true, "", "PR is over N"),
-            (options.pw, true, "", "PW is over N"),
-            (options.dw, true, "", "DW is over N"),
-        ] {
-            match count {
-                Some(0) if !zero => return Err(Outcome::BadArgument(low.into())),
-                Some(count) if count > most => return Err(Outcome::BadArgument(high.into())),
-                _ => {}
-            }
-        }
+        self.check_counts(keyspace, options)?;
         let (n, other) = self.routes.counts(keyspace);
         let (r, w, dw) = self.counts(keyspace, options, n);
         let majority = n / 2 + 1;
@@ -93,6 +80,29 @@ impl<S: Store> Turn<'_, S> {
         }
         let pw = options.pw.unwrap_or(0);
         Ok(Quorum { n, r, w, dw, pw, weak: r + w <= n, also })
+    }
+
+    /// Refuses numbers that a request names and that no cluster of this N could meet.
+    fn check_counts(&self, keyspace: u16, options: &Options) -> Result<(), Outcome> {
+        let named = [options.r, options.w, options.pr, options.pw, options.dw];
+        if named == [None; 5] {
+            return Ok(());
+        }
+        let most = self.routes.configured(keyspace);
+        let names = ["R", "W", "PR", "PW", "DW"];
+        for (at, (count, name)) in named.into_iter().zip(names).enumerate() {
+            match count {
+                // R and W: nobody asked is no answer.
+                Some(0) if at < 2 => {
+                    return Err(Outcome::BadArgument(format!("{name} must be at least 1").into()));
+                }
+                Some(count) if count > most => {
+                    return Err(Outcome::BadArgument(format!("{name} is over N").into()));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// R, W and DW among n replicas.

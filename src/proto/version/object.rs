@@ -383,17 +383,14 @@ impl<'a> Object<'a> {
         canonical.extend_from_slice(&(name.len() as u64).to_le_bytes());
         canonical.extend_from_slice(name);
         for &(actor, counter) in self.context.entries() {
-            for field in [actor.generation, actor.epoch.nonce, actor.epoch.number, counter] {
-                canonical.extend_from_slice(&field.to_le_bytes());
-            }
+            put_fields(canonical, [actor.generation, actor.epoch.nonce, actor.epoch.number, counter]);
         }
         for sibling in &self.siblings {
             let actor = sibling.dot.actor;
             let value = sibling.value.hash(key);
-            let fields = [actor.generation, actor.epoch.nonce, actor.epoch.number, sibling.dot.counter];
-            for field in fields.into_iter().chain([sibling.hlc.0, sibling.expires_ms.unwrap_or(0), value]) {
-                canonical.extend_from_slice(&field.to_le_bytes());
-            }
+            let counter = sibling.dot.counter;
+            put_fields(canonical, [actor.generation, actor.epoch.nonce, actor.epoch.number, counter]);
+            put_fields(canonical, [sibling.hlc.0, sibling.expires_ms.unwrap_or(0), value]);
             let flags = [sibling.tombstone, sibling.expires_ms.is_some(), sibling.element];
             canonical.push(flags.into_iter().rev().fold(0, |bits, flag| bits << 1 | u8::from(flag)));
         }
@@ -407,6 +404,11 @@ impl<'a> Object<'a> {
         let siblings = self.siblings.into_iter().map(Sibling::into_owned).collect();
         Object { context: self.context, siblings, counts: self.counts, covered: self.covered }
     }
+}
+
+/// Appends numbers in their order, at once.
+fn put_fields<const COUNT: usize>(out: &mut Vec<u8>, fields: [u64; COUNT]) {
+    out.extend_from_slice(fields.map(u64::to_le_bytes).as_flattened());
 }
 
 /// Sorts siblings and leaves out those that another stands for.
