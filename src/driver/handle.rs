@@ -9,9 +9,10 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
 use std::collections::BTreeMap;
 use std::os::fd::RawFd;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use super::limits::WINDOW_MAX;
+use super::parcel::{Caller, Destination, Parcel};
 use super::queue::{self, Completer, Intake, Reaper, Signal, Submitter, Wake, Window};
 use super::subscriptions::{Following, Last, PLACES, Subscription, Subscriptions};
 use super::sys::{self, EventFd};
@@ -216,46 +217,6 @@ impl fmt::Display for Busy {
 
 impl std::error::Error for Busy {}
 
-/// What is on its way to the loop.
-enum Submission {
-    Request { request: OwnedRequest, to: Destination },
-    Subscription(Box<Subscription>),
-}
-
-/// Where the end of a request goes.
-enum Destination {
-    /// Into the completion queue.
-    Queue { tag: u64, asked: Asked },
-    /// To the change feed at this place, which asked for a page.
-    Feed(usize),
-    /// To the thread that waits in [`Handle::call`].
-    Caller(Arc<Caller>),
-}
-
-/// A thread that waits for one reply.
-#[derive(Default)]
-struct Caller {
-    answer: Mutex<Option<Option<Reply>>>,
-    arrived: Condvar,
-}
-
-impl Caller {
-    fn answer(&self, reply: Option<Reply>) {
-        *self.answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(reply);
-        self.arrived.notify_one();
-    }
-
-    fn wait(&self) -> Option<Reply> {
-        let mut answer = self.answer.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            if let Some(reply) = answer.take() {
-                return reply;
-            }
-            answer = self.arrived.wait(answer).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-}
-
 /// Ends the loop's sleep.
 #[derive(Clone)]
 pub(super) struct LoopWaker(pub(super) Arc<mio::Waker>);
@@ -283,8 +244,8 @@ impl Signal for Level {
 
 /// What a loop and its handles share.
 struct Shared {
-    submitter: Submitter<Submission, LoopWaker>,
-    reaper: Mutex<Reaper<Completion, Level>>,
+    submitter: Submitter<Box<Parcel>, LoopWaker>,
+    reaper: Mutex<Reaper<Box<Parcel>, Level>>,
     window: Window,
     level: Level,
     /// 0, or the grace of a requested stop in milliseconds and 1.
@@ -315,7 +276,7 @@ impl Handle {
     /// The request was not taken.
     pub fn submit(&self, request: OwnedRequest, tag: u64) -> Result<(), Refusal> {
         let asked = request.asked();
-        self.send(Submission::Request { request, to: Destination::Queue { tag, asked } }, 1)
+        self.send(Parcel::Request { request, to: Destination::Queue { tag, asked } }, 1)
     }
 
     /// Follows a change feed: a completion for each page, the next when the one before was reaped, and a last one at
@@ -330,7 +291,7 @@ impl Handle {
         }
         let following = Arc::<Following>::default();
         let subscription = Subscription::new(tag, feed, Arc::clone(&following));
-        self.send(Submission::Subscription(Box::new(subscription)), PLACES)?;
+        self.send(Parcel::Subscription(Box::new(subscription)), PLACES)?;
         followed.insert(tag, following);
         Ok(())
     }
@@ -352,20 +313,20 @@ impl Handle {
     /// The request was not taken.
     pub fn call(&self, request: OwnedRequest) -> Result<Option<Reply>, Refusal> {
         let caller = Arc::new(Caller::default());
-        self.send(Submission::Request { request, to: Destination::Caller(Arc::clone(&caller)) }, 1)?;
+        self.send(Parcel::Request { request, to: Destination::Caller(Arc::clone(&caller)) }, 1)?;
         let reply = caller.wait();
         self.shared.window.leave(1);
         Ok(reply)
     }
 
-    fn send(&self, submission: Submission, places: u64) -> Result<(), Refusal> {
+    fn send(&self, parcel: Parcel, places: u64) -> Result<(), Refusal> {
         let shared = &*self.shared;
         let granted = shared.window.enter(places);
         if granted < places {
             shared.window.leave(granted);
             return Err(Refusal::Full);
         }
-        shared.submitter.push(submission).map_err(|refused| {
+        shared.submitter.push(parcel.packed()).map_err(|refused| {
             shared.window.leave(places);
             match refused {
                 queue::Refused::Full(_) => Refusal::Full,
@@ -386,7 +347,10 @@ impl Handle {
             Err(TryLockError::WouldBlock) => return Err(Busy),
         };
         let (mut places, mut is_page_read) = (0, false);
-        let count = reaper.reap(max, |completion| {
+        let count = reaper.reap(max, |parcel| {
+            let Parcel::Completion(completion) = parcel.unpacked() else {
+                unreachable!("the loop sends nothing else")
+            };
             places += match completion.asked {
                 Asked::Feed { is_last: true, .. } => {
                     self.shared.followed().remove(&completion.tag);
@@ -464,12 +428,61 @@ impl Handle {
 /// The loop's side of its handles.
 pub(super) struct Host {
     shared: Arc<Shared>,
-    intake: Intake<Submission, LoopWaker>,
-    completer: Completer<Completion, Level>,
-    /// Where the ends of requests in flight go, by the number in their id.
-    destinations: Vec<Option<Destination>>,
-    free: Vec<u32>,
+    intake: Intake<Box<Parcel>, LoopWaker>,
+    completer: Completer<Box<Parcel>, Level>,
+    waiting: WaitingRoom,
     subscriptions: Subscriptions,
+}
+
+/// Who waits for the end of a request.
+enum Waiting {
+    /// Who is named on the parcel that it came in.
+    Sender(Box<Parcel>),
+    /// The change feed at this place, which asked for a page.
+    Feed(usize),
+}
+
+/// Who waits for the ends of requests in flight, by the number in their id.
+#[derive(Default)]
+struct WaitingRoom {
+    places: Vec<Option<Waiting>>,
+    free: Vec<u32>,
+}
+
+impl WaitingRoom {
+    /// The number that is to be used next.
+    fn next(&mut self) -> u32 {
+        self.free.pop().unwrap_or_else(|| {
+            self.places.push(None);
+            self.places.len() as u32 - 1
+        })
+    }
+
+    fn put(&mut self, number: u32, who: Waiting) {
+        self.places[number as usize] = Some(who);
+    }
+
+    fn take(&mut self, number: u32) -> Waiting {
+        self.free.push(number);
+        self.places[number as usize].take().expect("a request ends once")
+    }
+
+    fn len(&self) -> usize {
+        self.places.len() - self.free.len()
+    }
+
+    /// Takes out all that came on parcels.
+    fn drain(&mut self) -> impl Iterator<Item = Box<Parcel>> {
+        self.free.clear();
+        self.places.drain(..).flatten().filter_map(|who| match who {
+            Waiting::Sender(parcel) => Some(parcel),
+            Waiting::Feed(_) => None,
+        })
+    }
+}
+
+fn id_of(number: u32) -> RequestId {
+    RequestId(HOST << 32 | u64::from(number))
 }
 
 /// The upper half of the id of a request that came from another thread. No connection has this number.
@@ -493,8 +506,8 @@ impl Host {
             figures: Arc::default(),
             followed: Mutex::default(),
         });
-        let (destinations, free, subscriptions) = (Vec::new(), Vec::new(), Subscriptions::default());
-        Host { shared, intake, completer, destinations, free, subscriptions }
+        let (waiting, subscriptions) = (WaitingRoom::default(), Subscriptions::default());
+        Host { shared, intake, completer, waiting, subscriptions }
     }
 
     pub(super) fn handle(&self) -> Handle {
@@ -513,26 +526,24 @@ impl Host {
 
     /// Hands up to `budget` requests to the core; returns how many.
     pub(super) fn submit<S: Store>(&mut self, node: &mut Node<S>, now: Now, budget: usize) -> usize {
-        let (destinations, free) = (&mut self.destinations, &mut self.free);
-        let mut open = |to| {
-            let at = free.pop().unwrap_or_else(|| {
-                destinations.push(None);
-                destinations.len() as u32 - 1
-            });
-            destinations[at as usize] = Some(to);
-            RequestId(HOST << 32 | u64::from(at))
-        };
-        let subscriptions = &mut self.subscriptions;
-        let taken = self.intake.drain(budget, |submission| match submission {
-            Submission::Request { request, to } => node.handle_request(now, open(to), &request.as_request()),
-            Submission::Subscription(subscription) => subscriptions.add(*subscription),
+        let (waiting, subscriptions) = (&mut self.waiting, &mut self.subscriptions);
+        let taken = self.intake.drain(budget, |parcel| {
+            if let Parcel::Request { request, .. } = &*parcel {
+                let at = waiting.next();
+                node.handle_request(now, id_of(at), &request.as_request());
+                waiting.put(at, Waiting::Sender(parcel));
+            } else if let Parcel::Subscription(subscription) = parcel.unpacked() {
+                subscriptions.add(*subscription);
+            }
         });
         while let Some(cancelled) = subscriptions.take_cancelled() {
-            self.completer.push(cancelled.end(true, None));
+            self.completer.push(Parcel::Completion(cancelled.end(true, None)).packed());
         }
         let last = Last::of(node);
         subscriptions.ask(last, budget, |at, subscription| {
-            node.handle_request(now, open(Destination::Feed(at)), &subscription.request());
+            let number = waiting.next();
+            node.handle_request(now, id_of(number), &subscription.request());
+            waiting.put(number, Waiting::Feed(at));
         });
         taken
     }
@@ -549,15 +560,12 @@ impl Host {
 
     /// Queues the core's reply for the threads that reap.
     pub(super) fn complete(&mut self, id: RequestId, reply: Reply) {
-        let at = id.0 as u32;
-        let to = self.destinations[at as usize].take().expect("a request ends once");
-        self.free.push(at);
-        match to {
-            Destination::Feed(at) => {
+        match self.waiting.take(id.0 as u32) {
+            Waiting::Feed(at) => {
                 let told = self.subscriptions.take(at, reply);
-                told.into_iter().for_each(|completion| self.completer.push(completion));
+                told.into_iter().for_each(|page| self.completer.push(Parcel::Completion(page).packed()));
             }
-            to => deliver(&mut self.completer, to, Some(reply)),
+            Waiting::Sender(parcel) => deliver(&mut self.completer, parcel, Some(reply)),
         }
     }
 
@@ -568,7 +576,7 @@ impl Host {
 
     /// Requests in the core.
     pub(super) fn in_flight(&self) -> usize {
-        self.destinations.len() - self.free.len()
+        self.waiting.len()
     }
 
     /// Announces a sleep; false if requests wait.
@@ -608,10 +616,13 @@ impl Host {
     pub(super) fn close(&mut self) {
         self.intake.close();
         let completer = &mut self.completer;
-        self.subscriptions.end_all().for_each(|completion| completer.push(completion));
-        self.intake.drain_closed(|submission| match submission {
-            Submission::Request { to, .. } => deliver(completer, to, None),
-            Submission::Subscription(subscription) => completer.push(subscription.end(false, None)),
+        self.subscriptions.end_all().for_each(|end| completer.push(Parcel::Completion(end).packed()));
+        self.intake.drain_closed(|parcel| match &*parcel {
+            Parcel::Subscription(_) => {
+                let Parcel::Subscription(subscription) = parcel.unpacked() else { return };
+                completer.push(Parcel::Completion(subscription.end(false, None)).packed());
+            }
+            _ => deliver(completer, parcel, None),
         });
         self.completer.announce();
     }
@@ -625,20 +636,27 @@ impl Drop for Host {
             return;
         }
         self.close();
-        for to in self.destinations.drain(..).flatten() {
+        // Whoever follows a change feed has had its end.
+        for parcel in self.waiting.drain() {
             let reply = Reply::bare(crate::proto::error::Outcome::Maybe);
-            deliver(&mut self.completer, to, Some(reply));
+            deliver(&mut self.completer, parcel, Some(reply));
         }
         self.completer.announce();
     }
 }
 
-/// Brings the end of a request to where it is waited for.
-fn deliver(completer: &mut Completer<Completion, Level>, to: Destination, reply: Option<Reply>) {
-    match to {
-        Destination::Queue { tag, asked } => completer.push(Completion { tag, asked, reply }),
-        // It has ended with all others.
-        Destination::Feed(_) => {}
-        Destination::Caller(caller) => caller.answer(reply),
+/// Brings the end of a request to where it is waited for, on the parcel that it came in.
+fn deliver(completer: &mut Completer<Box<Parcel>, Level>, mut parcel: Box<Parcel>, reply: Option<Reply>) {
+    let Parcel::Request { to, .. } = &mut *parcel else { unreachable!("only requests end") };
+    match core::mem::take(to) {
+        Destination::Queue { tag, asked } => {
+            *parcel = Parcel::Completion(Completion { tag, asked, reply });
+            completer.push(parcel);
+        }
+        Destination::Caller(caller) => {
+            parcel.unpacked();
+            caller.answer(reply);
+        }
+        Destination::Nowhere => unreachable!("a request ends once"),
     }
 }

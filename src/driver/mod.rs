@@ -23,6 +23,7 @@ mod listener;
 mod log;
 mod open;
 mod options;
+mod parcel;
 mod peer;
 pub mod queue;
 pub mod signals;

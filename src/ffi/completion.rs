@@ -1,7 +1,5 @@
 //! The end of a request as C sees it.
 
-use core::cell::RefCell;
-
 use super::cluster::Told;
 use super::node::quorate_node;
 use super::plain::{
@@ -20,6 +18,7 @@ use crate::proto::buffer::Buffer;
 use crate::proto::error::Outcome;
 use crate::proto::io::{ChangePage, Kind, Reply, Siblings};
 use crate::proto::page_token::PageToken;
+use crate::proto::spare::Spare;
 
 /// Results that a thread keeps, and siblings that such a one has room for.
 const RESULTS_KEPT: usize = 256;
@@ -27,8 +26,7 @@ const SIBLINGS_KEPT: usize = 16;
 
 thread_local! {
     /// Results that were cleared on this thread, for the next completions that need one.
-    #[expect(clippy::vec_box, reason = "it goes to C and comes back by its address")]
-    static RESULTS: RefCell<Vec<Box<quorate_result>>> = const { RefCell::new(Vec::new()) };
+    static RESULTS: Spare<Box<quorate_result>> = const { Spare::new() };
 }
 
 /// Takes back what a completion owned, to be used again.
@@ -38,16 +36,9 @@ pub(super) fn give_up(mut result: Box<quorate_result>) {
     values.clear();
     changes.clear();
     (*context, *told, *page) = (Buffer::default(), None, None);
-    if views.capacity() > SIBLINGS_KEPT || changes.capacity() > 0 {
-        return;
+    if views.capacity() <= SIBLINGS_KEPT && changes.capacity() == 0 {
+        let _ = RESULTS.try_with(|spare| spare.keep(RESULTS_KEPT, result));
     }
-    // A thread that ends has freed what it kept, and keeps no more.
-    let _ = RESULTS.try_with(|results| {
-        let mut results = results.borrow_mut();
-        if results.len() < RESULTS_KEPT {
-            results.push(result);
-        }
-    });
 }
 
 /// How a request ended: its status and flags. What a stopping or poisoned node left open says so.
@@ -160,7 +151,7 @@ pub(super) fn completion(
     {
         return out;
     }
-    let mut result = RESULTS.try_with(|kept| kept.borrow_mut().pop()).ok().flatten().unwrap_or_default();
+    let mut result = RESULTS.try_with(Spare::take).ok().flatten().unwrap_or_default();
     (result.context, result.told, result.page) = (context, told.map(Box::new), page);
     out.n_siblings = result.show(siblings).len() as u32;
     if out.n_siblings > 0 {

@@ -4,9 +4,10 @@
 //! Each thread keeps some of the vectors that were given up on it for those that it needs next, so that a
 //! node in its stride asks nothing of the allocator.
 
-use core::cell::RefCell;
 use core::fmt;
 use core::ops::Deref;
+
+use super::spare::Spare;
 
 /// Vectors that a thread keeps.
 const KEPT: usize = 512;
@@ -16,7 +17,7 @@ const KEPT_BYTES: usize = 4 << 10;
 const LEAST: usize = 192;
 
 thread_local! {
-    static VECTORS: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+    static VECTORS: Spare<Vec<u8>> = const { Spare::new() };
 }
 
 /// Bytes that are owned, in a vector that is used again.
@@ -26,8 +27,7 @@ pub struct Buffer(Vec<u8>);
 impl Buffer {
     /// Nothing yet, with room for a little.
     pub fn new() -> Buffer {
-        let kept = VECTORS.try_with(|vectors| vectors.borrow_mut().pop()).ok().flatten();
-        Buffer(kept.unwrap_or_else(|| Vec::with_capacity(LEAST)))
+        Buffer(VECTORS.try_with(Spare::take).ok().flatten().unwrap_or_else(|| Vec::with_capacity(LEAST)))
     }
 
     /// The vector, to be written to.
@@ -39,17 +39,10 @@ impl Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         let mut vector = core::mem::take(&mut self.0);
-        if !(1..=KEPT_BYTES).contains(&vector.capacity()) {
-            return;
+        if (1..=KEPT_BYTES).contains(&vector.capacity()) {
+            vector.clear();
+            let _ = VECTORS.try_with(|spare| spare.keep(KEPT, vector));
         }
-        vector.clear();
-        // A thread that ends has given up what it kept.
-        let _ = VECTORS.try_with(|vectors| {
-            let mut vectors = vectors.borrow_mut();
-            if vectors.len() < KEPT {
-                vectors.push(vector);
-            }
-        });
     }
 }
 

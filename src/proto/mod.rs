@@ -36,6 +36,7 @@ pub mod ring;
 pub mod rng;
 mod routes;
 pub mod session;
+pub mod spare;
 pub mod store;
 mod sweep;
 pub mod time;

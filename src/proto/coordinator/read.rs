@@ -447,7 +447,10 @@ impl<S: Store> Turn<'_, S> {
         }
         for (rank, &replica) in replicas.as_slice().iter().enumerate() {
             let reading = &self.coordinator.slots[index].reading;
-            if reading.stale().contains(rank) && !self.peers.usable(replica) && self.mend_stand_in(index, rank) {
+            if reading.stale().contains(rank)
+                && !self.peers.usable(replica)
+                && self.mend_stand_in(index, rank)
+            {
                 self.coordinator.slots[index].reading.repairing.insert(rank);
             }
         }
