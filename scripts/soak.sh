@@ -36,6 +36,8 @@ stage stopped      30 env QUORATE_STOP_SECONDS=1,5,20,60 \
     cargo test --release --test processes flapping::a_process -- --nocapture
 stage exchange     10 cargo bench --bench exchange
 stage cart         10 cargo bench --bench cart
+stage allocations  20 env QUORATE_ALLOCATION_REQUESTS=1000000 cargo test --release --test allocations -- --nocapture
+stage costs        30 scripts/costs.sh
 stage overwrite    60 scripts/bench-store.sh --only space --reps 1 --seconds 600
 
 finish

@@ -36,6 +36,7 @@ stage budget        20 env QUORATE_STEP_BUDGET=1 cargo test --all-features --no-
 stage docs          10 bash -c docs
 stage c-examples    15 scripts/c-examples.sh
 stage c-tests       15 scripts/c-tests.sh
+stage syscalls      10 scripts/syscalls.sh
 stage cpp           15 scripts/cpp.sh
 stage abi           5  scripts/abi.sh
 stage install       20 scripts/install-check.sh
