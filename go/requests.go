@@ -199,7 +199,7 @@ func (n *Node) request(ctx context.Context, call *Call, isWrite bool,
 	select {
 	case <-w.done:
 	case <-ctx.Done():
-		w.leave(ctx, func(int) bool { return isWrite })
+		n.leave(ctx, w, func(int) bool { return isWrite })
 		return w.results[0], w.results[0].Err
 	}
 	result := w.results[0]

@@ -70,7 +70,7 @@
 #define QUORATE_E_POISONED (-9)
 /* the node is stopped */
 #define QUORATE_E_CLOSED (-10)
-/* cancelled */
+/* ended as it was asked to be, before it was answered */
 #define QUORATE_E_CANCELLED (-11)
 /* out of memory or descriptors */
 #define QUORATE_E_NOMEM (-12)
@@ -1434,6 +1434,25 @@ quorate_status quorate_delete_sync(struct quorate_node *node,
                                    const struct quorate_call *call,
                                    struct quorate_completion *out,
                                    size_t size);
+
+/**
+ * Ends requests in flight before their deadline: each that was submitted with this tag before, and has no answer yet.
+ * Its one completion comes all the same, as soon as the loop has turned. A write that was begun is not taken back:
+ * it may have happened, and may still happen.
+ *
+ * Arguments: node; tag: as it was submitted. Of a change feed or an order nothing comes of it: quorate_unwatch ends the
+ * one, the other goes on.
+ * Returns: OK, also if no request has the tag or it was answered before; E_NULL; E_OVERLOADED if as much waits for the
+ * loop as the window holds: try again when it has turned; E_CLOSED; E_FORKED; E_POISONED; E_PANIC.
+ * The completion says E_CANCELLED: with QUORATE_F_UNCERTAIN the write may have happened, and acked and dot say what is
+ * known of it; without, nothing was written. Or it says how the request ended, if that was known before; of a read
+ * that was only waiting for repairs the answer, with QUORATE_N_UNREPAIRED.
+ * Thread class: B. Blocks: no. Owner: nothing changes hands. Since: 0.1.
+ */
+QUORATE_API
+QUORATE_NODISCARD
+quorate_status quorate_cancel(struct quorate_node *node,
+                              uint64_t tag);
 
 /**
  * Submits an increment of a number; an absent key is 0. Increments that know nothing of each other all count, and

@@ -1285,6 +1285,12 @@ class node {
         return result<void>::of(quorate_submit(raw(), ops.data(), sizeof(quorate_op), ops.size(), &accepted));
     }
 
+    /**
+     * Ends the requests with this tag before their deadline, each with its completion: errc::cancelled, where a write is
+     * marked uncertain if it may have happened. C: quorate_cancel
+     */
+    result<void> cancel(std::uint64_t tag) noexcept { return result<void>::of(quorate_cancel(raw(), tag)); }
+
     /** Ends the feed with this tag; one last completion follows. C: quorate_unwatch */
     result<void> unwatch(std::uint64_t tag) noexcept { return result<void>::of(quorate_unwatch(raw(), tag)); }
 
@@ -1471,7 +1477,7 @@ class dispatcher {
 
     /**
      * Sends a value of the namespace request; callback is called with its completion, by value. Returns the tag, for
-     * node.unwatch. If it fails, the callback is destroyed and never called. Never blocks.
+     * node.cancel and node.unwatch. If it fails, the callback is destroyed and never called. Never blocks.
      */
     template <class Request, class F> result<std::uint64_t> send(const Request &request, F &&callback)
     {

@@ -54,6 +54,7 @@ checked() {
 
 "$out/hello"
 "$out/async"
+"$out/cancel"
 "$out/conflict"
 "$out/stock"
 "$out/merge_hook"
@@ -66,6 +67,7 @@ checked() {
 "$out/cluster_admin" >/dev/null
 checked hello
 checked async
+checked cancel
 checked conflict
 checked stock
 checked merge_hook

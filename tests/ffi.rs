@@ -14,6 +14,8 @@ use quorate::ffi::plain::*;
 use quorate::ffi::requests::*;
 use quorate::ffi::status::*;
 
+#[path = "ffi/cancel.rs"]
+mod cancel;
 #[path = "ffi/cluster.rs"]
 mod cluster;
 #[path = "ffi/counters.rs"]
@@ -199,6 +201,7 @@ fn every_null_is_refused() {
         merge::nulls(&mut check, n);
         scan::nulls(&mut check, n, torn);
         feed::nulls(&mut check, n, torn);
+        cancel::nulls(&mut check);
         check("quorate_node_fd", quorate_node_fd(null()));
         let mut value = 7;
         check("quorate_node_figure", quorate_node_figure(null(), 0, &mut value));

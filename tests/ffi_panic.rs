@@ -10,6 +10,7 @@ use core::mem::zeroed;
 use core::ptr::{null, null_mut};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use quorate::ffi::cancel::*;
 use quorate::ffi::cluster::*;
 use quorate::ffi::counters::*;
 use quorate::ffi::feed::*;
@@ -29,7 +30,7 @@ const NONE: quorate_bytes = quorate_bytes::EMPTY;
 const SIZE: usize = size_of::<quorate_completion>();
 const STATE_POISONED: u32 = 5;
 /// The row after the last function: the library's thread.
-const LOOP_THREAD: u32 = 58;
+const LOOP_THREAD: u32 = 59;
 
 static PRINTED: AtomicU32 = AtomicU32::new(0);
 
@@ -123,6 +124,7 @@ unsafe fn call(name: &str, node: *mut quorate_node, o: *mut quorate_options) -> 
             "quorate_scan_sync" => quorate_scan_sync(node, NONE, k, NONE, 1, null(), &mut end, SIZE),
             "quorate_watch" => quorate_watch(node, 0, NONE, 1, null(), 1),
             "quorate_unwatch" => quorate_unwatch(node, 1),
+            "quorate_cancel" => quorate_cancel(node, 9),
             "quorate_result_keys" => quorate_result_keys(null(), &mut null(), &mut count),
             "quorate_result_change" => quorate_result_change(null(), 0, &mut zeroed(), SIZE),
             "quorate_node_fd" => quorate_node_fd(node),

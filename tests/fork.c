@@ -82,6 +82,7 @@ static void refused(quorate_options *options, quorate_node *node)
     EXPECT(quorate_scan_sync(node, none, none, none, 0, NULL, &end, sizeof end) == QUORATE_E_FORKED);
     EXPECT(quorate_watch(node, QUORATE_PARTITION_ALL, none, 0, NULL, 1) == QUORATE_E_FORKED);
     EXPECT(quorate_unwatch(node, 1) == QUORATE_E_FORKED);
+    EXPECT(quorate_cancel(node, 1) == QUORATE_E_FORKED);
     n = 7;
     EXPECT(quorate_result_keys(NULL, &keys, &n) == QUORATE_E_FORKED && n == 0);
     EXPECT(quorate_result_change(NULL, 0, &change, sizeof change) == QUORATE_E_FORKED);

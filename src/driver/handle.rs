@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::os::fd::RawFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 
+use super::cancel::cancel;
 use super::limits::WINDOW_MAX;
 use super::queue::{self, Completer, Intake, Reaper, Signal, Submitter, Wake, Window};
 use super::subscriptions::{Following, Last, PLACES, Subscription, Subscriptions};
@@ -159,6 +160,8 @@ pub enum Asked {
     Write,
     /// A page of keys.
     Scan(Box<PageAsked>),
+    /// This, and then to end it: the reply is what was known by then.
+    Cancelled(Box<Asked>),
     /// A change feed.
     Feed {
         /// No further page comes.
@@ -217,12 +220,17 @@ impl std::error::Error for Busy {}
 
 /// What is on its way to the loop.
 enum Submission {
-    Request { request: OwnedRequest, to: Destination },
+    Request {
+        request: OwnedRequest,
+        to: Destination,
+    },
     Subscription(Box<Subscription>),
+    /// The tag of requests to be ended.
+    Cancel(u64),
 }
 
 /// Where the end of a request goes.
-enum Destination {
+pub(super) enum Destination {
     /// Into the completion queue.
     Queue { tag: u64, asked: Asked },
     /// To the change feed at this place, which asked for a page.
@@ -233,7 +241,7 @@ enum Destination {
 
 /// A thread that waits for one reply.
 #[derive(Default)]
-struct Caller {
+pub(super) struct Caller {
     answer: Mutex<Option<Option<Reply>>>,
     arrived: Condvar,
 }
@@ -341,6 +349,15 @@ impl Handle {
         following.into_iter().for_each(|following| following.cancel());
         self.wake();
         is_followed
+    }
+
+    /// Ends the requests with this tag that were submitted before and have no reply yet, each with its completion. What
+    /// was sent for them is not taken back. Nothing comes of it for others, and for change feeds.
+    ///
+    /// # Errors
+    /// It was not taken: as much as the window holds waits for the loop, or that is closed.
+    pub fn cancel(&self, tag: u64) -> Result<(), Refusal> {
+        self.send(Submission::Cancel(tag), 0)
     }
 
     /// Hands a request to the loop and waits for its reply, which comes at its deadline at the latest.
@@ -513,25 +530,24 @@ impl Host {
     /// Hands up to `budget` requests to the core; returns how many.
     pub(super) fn submit<S: Store>(&mut self, node: &mut Node<S>, now: Now, budget: usize) -> usize {
         let (destinations, free) = (&mut self.destinations, &mut self.free);
-        let mut open = |to| {
-            let at = free.pop().unwrap_or_else(|| {
-                destinations.push(None);
-                destinations.len() as u32 - 1
-            });
-            destinations[at as usize] = Some(to);
-            RequestId(HOST << 32 | u64::from(at))
-        };
         let subscriptions = &mut self.subscriptions;
         let taken = self.intake.drain(budget, |submission| match submission {
-            Submission::Request { request, to } => node.handle_request(now, open(to), &request.as_request()),
+            Submission::Request { request, to } => {
+                node.handle_request(now, open(destinations, free, to), &request.as_request());
+            }
             Submission::Subscription(subscription) => subscriptions.add(*subscription),
+            Submission::Cancel(tag) => cancel(node, now, tag, destinations, request_id),
         });
         while let Some(cancelled) = subscriptions.take_cancelled() {
             self.completer.push(cancelled.end(true, None));
         }
         let last = Last::of(node);
         subscriptions.ask(last, budget, |at, subscription| {
-            node.handle_request(now, open(Destination::Feed(at)), &subscription.request());
+            node.handle_request(
+                now,
+                open(destinations, free, Destination::Feed(at)),
+                &subscription.request(),
+            );
         });
         taken
     }
@@ -611,6 +627,7 @@ impl Host {
         self.intake.drain_closed(|submission| match submission {
             Submission::Request { to, .. } => deliver(completer, to, None),
             Submission::Subscription(subscription) => completer.push(subscription.end(false, None)),
+            Submission::Cancel(_) => {}
         });
         self.completer.announce();
     }
@@ -630,6 +647,21 @@ impl Drop for Host {
         }
         self.completer.announce();
     }
+}
+
+/// The id of the request whose end goes to this place.
+fn request_id(at: usize) -> RequestId {
+    RequestId(HOST << 32 | at as u64)
+}
+
+/// A place for where the end of a request goes.
+fn open(destinations: &mut Vec<Option<Destination>>, free: &mut Vec<u32>, to: Destination) -> RequestId {
+    let at = free.pop().unwrap_or_else(|| {
+        destinations.push(None);
+        destinations.len() as u32 - 1
+    }) as usize;
+    destinations[at] = Some(to);
+    request_id(at)
 }
 
 /// Brings the end of a request to where it is waited for.

@@ -7,6 +7,7 @@
 //! Nothing here knows the protocol: bytes and requests go into the core and its sessions, and what they
 //! want done comes out. No file descriptor of the loop is touched by another thread but its wake-up.
 
+mod cancel;
 mod client;
 mod clock;
 mod datagrams;

@@ -134,6 +134,8 @@ pub enum Site {
     NetEvent,
     /// `quorate_net_tx`
     NetTx,
+    /// `quorate_cancel`
+    Cancel,
     /// The thread that the library runs in mode thread.
     LoopThread,
 }

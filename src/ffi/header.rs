@@ -13,12 +13,13 @@ use super::status::{API_LEVEL, CODES, Constant, FLAGS, VERSION, VERSION_NUMBER};
 use super::{cluster, feed, node, options, packet, requests};
 
 /// The files in the order in which their parts stand in the header.
-const FILES: [&str; 13] = [
+const FILES: [&str; 14] = [
     "status.rs",
     "plain.rs",
     "options.rs",
     "node.rs",
     "requests.rs",
+    "cancel.rs",
     "counters.rs",
     "sets.rs",
     "scan.rs",

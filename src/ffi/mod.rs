@@ -13,6 +13,7 @@
 #![expect(clippy::missing_safety_doc, reason = "the contract of each function is the header's comment")]
 
 pub mod boundary;
+pub mod cancel;
 pub mod cluster;
 mod completion;
 pub mod counters;

@@ -195,6 +195,7 @@ TEST(MovedFrom, NodesFail)
     EXPECT_EQ(one.isolate(true).code(), errc::null);
     EXPECT_EQ(one.meet("A", "127.0.0.1:1").code(), errc::null);
     EXPECT_EQ(one.unwatch(1).code(), errc::null);
+    EXPECT_EQ(one.cancel(1).code(), errc::null);
     EXPECT_LT(one.fd(), 0);
     EXPECT_LT(one.completion_fd(), 0);
     EXPECT_EQ(one.deadline(), std::chrono::steady_clock::time_point::max());

@@ -223,6 +223,23 @@ TEST(Dispatcher, StopsWithItsNode)
     EXPECT_EQ(requests.send(request::get("key")).get().code(), errc::closed);
 }
 
+TEST(Dispatcher, CancelsByTag)
+{
+    node one = running();
+    quorate::dispatcher requests(one);
+    int ended = 0;
+    const auto sent = requests.send(request::put("key", "value"), [&ended](completion put) {
+        EXPECT_TRUE(put || put.code() == errc::cancelled) << "it may have been done by then";
+        ended++;
+    });
+    ASSERT_TRUE(sent);
+    ASSERT_TRUE(one.cancel(*sent));
+    while (requests.in_flight() > 0)
+        ASSERT_TRUE(requests.poll());
+    EXPECT_EQ(ended, 1);
+    ASSERT_TRUE(one.cancel(*sent)) << "nobody's, and no harm";
+}
+
 TEST(Feed, TellsChangesUntilItIsEnded)
 {
     node one = running();
