@@ -419,10 +419,31 @@
 /* all is copied, and reads go over */
 #define QUORATE_PHASE_FINISHING 4u
 
+/* Members in a snapshot */
+/* the node that was asked */
+#define QUORATE_MEMBER_IS_SELF 4u
+/* it came and went too often of late */
+#define QUORATE_MEMBER_IS_UNSTEADY 8u
+/* nobody probes it, or not yet */
+#define QUORATE_VERDICT_NONE 0u
+/* it answers */
+#define QUORATE_VERDICT_ALIVE 1u
+/* it did not answer somebody; it is used, after others */
+#define QUORATE_VERDICT_SUSPECT 2u
+/* it did not answer for long */
+#define QUORATE_VERDICT_DOWN 3u
+/* it said that it goes */
+#define QUORATE_VERDICT_LEFT 4u
+
 #ifdef __cplusplus
 extern "C" {
 #endif
 
+
+/**
+ * The members as a node knew them at one moment. Opaque; it does not change, and any thread may look.
+ */
+typedef struct quorate_members quorate_members;
 
 /**
  * A node. Opaque; shared by threads as each function says.
@@ -907,7 +928,7 @@ typedef struct quorate_cluster {
  */
 typedef struct quorate_member {
   /**
-   * Its name; it lies inside the result, as do the next two.
+   * Its name; it lies inside the result or the snapshot, as do the next two.
    */
   struct quorate_bytes name;
   /**
@@ -955,9 +976,9 @@ typedef struct quorate_member {
    */
   uint32_t replicas_open;
   /**
-   * Zero.
+   * QUORATE_VERDICT_..., in quorate_members_list; else zero.
    */
-  uint32_t zero;
+  uint32_t verdict;
   /**
    * Zero.
    */
@@ -1965,6 +1986,107 @@ QUORATE_NODISCARD
 quorate_status quorate_result_text(const struct quorate_result *result,
                                    uint32_t which,
                                    struct quorate_bytes *out);
+
+/**
+ * Takes a snapshot of the members: who they are, whether this node reaches them, what it thinks of them, and what
+ * each holds. It does not ask the others.
+ *
+ * Arguments: node; out: receives the snapshot, or NULL.
+ * Returns: OK; E_NULL; E_BUSY in modes host and packet if another thread drives the node; E_CLOSED; E_FORKED;
+ * E_POISONED; E_PANIC.
+ * Thread class: B. Blocks: in mode thread, for a turn of the loop. Owner: the caller, who gives it to
+ * quorate_members_free; it outlives the node. Since: 0.1.
+ */
+QUORATE_API
+QUORATE_NODISCARD
+quorate_status quorate_members_snapshot(const struct quorate_node *node,
+                                        struct quorate_members **out);
+
+/**
+ * Writes the members of a snapshot, in the order of their names.
+ *
+ * Arguments: members; array; size: sizeof(quorate_member); capacity: elements of the array, which may be NULL for 0;
+ * n: receives how many members there are.
+ * Returns: OK; AGAIN if there are more than capacity, and the first ones are written; E_NULL; E_ARG for a size that
+ * cannot be; E_FORKED; E_PANIC.
+ * Thread class: B, on the snapshot. Blocks: no. Owner: the snapshot; the texts live until quorate_members_free.
+ * Since: 0.1.
+ */
+QUORATE_API
+QUORATE_NODISCARD
+quorate_status quorate_members_list(const struct quorate_members *members,
+                                    struct quorate_member *array,
+                                    size_t size,
+                                    size_t capacity,
+                                    size_t *n);
+
+/**
+ * Says who holds a key, in preference order, by the layout that reads were on when the snapshot was taken. For a
+ * program that sends work to where its data is: any member takes a request, and one of these answers it soonest.
+ *
+ * Arguments: members; keyspace: 0 is the default one; key; partition: may be NULL, receives the partition of the
+ * key, as quorate_watch takes it; owners: receives places in quorate_members_list, the first owner first;
+ * capacity: elements of owners, which may be NULL for 0; n: receives how many owners there are: 0 if the node is of no
+ * cluster yet.
+ * Returns: OK; AGAIN if there are more than capacity, and the first ones are written; E_NULL; E_ARG for a keyspace
+ * that there is not; E_FORKED; E_PANIC.
+ * Thread class: B, on the snapshot. Blocks: no. Owner: nothing changes hands. Since: 0.1.
+ */
+QUORATE_API
+QUORATE_NODISCARD
+quorate_status quorate_key_owners(const struct quorate_members *members,
+                                  uint32_t keyspace,
+                                  struct quorate_bytes key,
+                                  uint32_t *partition,
+                                  uint32_t *owners,
+                                  size_t capacity,
+                                  size_t *n);
+
+/**
+ * Frees a snapshot. NULL is allowed; so is a forked child.
+ *
+ * Arguments: members: not used afterwards.
+ * Returns: nothing.
+ * Thread class: D, on the snapshot. Blocks: no. Owner: the library takes it. Since: 0.1.
+ */
+QUORATE_API void quorate_members_free(struct quorate_members *members);
+
+/**
+ * How many counters this library knows: their numbers are below.
+ *
+ * Arguments: none.
+ * Returns: the count. A later release may have more.
+ * Thread class: A. Blocks: no. Owner: nothing changes hands. Since: 0.1.
+ */
+QUORATE_API size_t quorate_stat_count(void);
+
+/**
+ * The name of a counter, as `quorate status` and INFO show it: what ends with _bytes, _ms or _max is a figure of the
+ * moment, as requests_in_flight is; others count from the opening on.
+ *
+ * Arguments: index: below quorate_stat_count.
+ * Returns: the name; NULL for another number.
+ * Thread class: A. Blocks: no. Owner: nobody, it is static. Since: 0.1.
+ */
+QUORATE_API
+const char *quorate_stat_name(size_t index);
+
+/**
+ * Reads all counters of a node at one moment, each at the place of its number.
+ *
+ * Arguments: node; values: receives them, UINT64_MAX for what this node does not count (the disk's of one in memory,
+ * membership's of one alone, forecasts before there were reads); capacity: elements of values; n: receives how many
+ * were written.
+ * Returns: OK; AGAIN if there are more than capacity; E_NULL; E_BUSY in modes host and packet if another thread drives
+ * the node; E_CLOSED; E_FORKED; E_POISONED; E_PANIC.
+ * Thread class: B. Blocks: in mode thread, for a turn of the loop. Owner: nothing changes hands. Since: 0.1.
+ */
+QUORATE_API
+QUORATE_NODISCARD
+quorate_status quorate_stats(const struct quorate_node *node,
+                             uint64_t *values,
+                             size_t capacity,
+                             size_t *n);
 
 /* Makes options at the API level that the caller was compiled with. */
 #define QUORATE_OPTIONS_CREATE(out) quorate_options_new(QUORATE_API_LEVEL, (out))

@@ -1019,6 +1019,10 @@ struct free_options {
     void operator()(quorate_options *options) const noexcept { quorate_options_free(options); }
 };
 
+struct free_members {
+    void operator()(quorate_members *members) const noexcept { quorate_members_free(members); }
+};
+
 struct free_node {
     void operator()(quorate_node *node) const noexcept { quorate_node_free(node); }
 };
@@ -1115,6 +1119,49 @@ class options {
     std::optional<error> error_;
 };
 
+/** The members as a node knew them at one moment: node::members(). It does not change, and outlives the node. */
+class members {
+  public:
+    /** All, in the order of their names; their texts live as long as this object. C: quorate_members_list */
+    std::vector<quorate_member> list() const
+    {
+        std::size_t n = 0;
+        std::vector<quorate_member> all;
+        while (quorate_members_list(raw(), all.data(), sizeof(quorate_member), all.size(), &n) == QUORATE_AGAIN)
+            all.resize(n);
+        return all;
+    }
+
+    /** Who holds a key, in preference order: places in list(). None for a keyspace that there is not. C: quorate_key_owners */
+    std::vector<std::uint32_t> owners(bytes key, std::uint32_t keyspace = 0) const
+    {
+        std::size_t n = 0;
+        std::vector<std::uint32_t> all;
+        while (quorate_key_owners(raw(), keyspace, key, nullptr, all.data(), all.size(), &n) == QUORATE_AGAIN)
+            all.resize(n);
+        return all;
+    }
+
+    /** The partition of a key, as request::watch takes it. C: quorate_key_owners */
+    std::uint32_t partition(bytes key, std::uint32_t keyspace = 0) const noexcept
+    {
+        std::size_t n = 0;
+        std::uint32_t partition = 0;
+        const quorate_status status = quorate_key_owners(raw(), keyspace, key, &partition, nullptr, 0, &n);
+        return status < 0 ? 0 : partition;
+    }
+
+    /** That of C, which stays with this object; NULL of one that was moved from. */
+    const quorate_members *raw() const noexcept { return raw_.get(); }
+
+  private:
+    friend class node;
+
+    explicit members(quorate_members *raw) noexcept : raw_(raw) {}
+
+    std::unique_ptr<quorate_members, detail::free_members> raw_;
+};
+
 class key_range;
 
 /**
@@ -1192,6 +1239,30 @@ class node {
         if (status != QUORATE_OK)
             return error(status);
         return value;
+    }
+
+    /** A snapshot of the members. Waits in mode thread for a turn of the loop. C: quorate_members_snapshot */
+    result<quorate::members> members() const noexcept
+    {
+        quorate_members *made = nullptr;
+        const quorate_status status = quorate_members_snapshot(raw(), &made);
+        if (status != QUORATE_OK)
+            return error(status);
+        return quorate::members(made);
+    }
+
+    /**
+     * All counters: each at the place of its number, UINT64_MAX for what this node does not count. Names are
+     * quorate_stat_name's. Waits in mode thread for a turn of the loop. C: quorate_stats
+     */
+    result<std::vector<std::uint64_t>> stats() const
+    {
+        std::vector<std::uint64_t> values(quorate_stat_count());
+        std::size_t n = 0;
+        const quorate_status status = quorate_stats(raw(), values.data(), values.size(), &n);
+        if (status != QUORATE_OK)
+            return error(status);
+        return values;
     }
 
     /**

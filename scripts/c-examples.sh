@@ -61,6 +61,7 @@ checked() {
 "$out/poll_loop"
 "$out/epoll_server"
 [ -z "$libuv" ] || "$out/libuv_loop"
+"$out/placement"
 "$out/watch"
 "$out/packet_memory"
 "$out/packet_udp"
@@ -74,6 +75,7 @@ checked merge_hook
 checked poll_loop
 checked epoll_server
 [ -z "$libuv" ] || checked libuv_loop
+checked placement
 checked watch
 checked packet_memory
 checked packet_udp

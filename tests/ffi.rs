@@ -38,6 +38,8 @@ mod scalars;
 mod scan;
 #[path = "ffi/sets.rs"]
 mod sets;
+#[path = "ffi/snapshot.rs"]
+mod snapshot;
 #[path = "ffi/weights.rs"]
 mod weights;
 
@@ -202,6 +204,7 @@ fn every_null_is_refused() {
         scan::nulls(&mut check, n, torn);
         feed::nulls(&mut check, n, torn);
         cancel::nulls(&mut check);
+        snapshot::nulls(&mut check, n, torn);
         check("quorate_node_fd", quorate_node_fd(null()));
         let mut value = 7;
         check("quorate_node_figure", quorate_node_figure(null(), 0, &mut value));
@@ -243,7 +246,12 @@ fn every_null_is_refused() {
         quorate_node_wake(null());
         quorate_options_free(o);
     }
-    seen.extend(["quorate_node_state", "quorate_node_deadline", "quorate_status_table"]);
+    seen.extend([
+        "quorate_members_free",
+        "quorate_node_state",
+        "quorate_node_deadline",
+        "quorate_status_table",
+    ]);
     seen.extend([
         "quorate_options_free",
         "quorate_node_free",

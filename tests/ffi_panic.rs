@@ -24,13 +24,15 @@ use quorate::ffi::plain::*;
 use quorate::ffi::requests::*;
 use quorate::ffi::scan::*;
 use quorate::ffi::sets::*;
+use quorate::ffi::snapshot::*;
+use quorate::ffi::stats::*;
 use quorate::ffi::status::*;
 
 const NONE: quorate_bytes = quorate_bytes::EMPTY;
 const SIZE: usize = size_of::<quorate_completion>();
 const STATE_POISONED: u32 = 5;
 /// The row after the last function: the library's thread.
-const LOOP_THREAD: u32 = 59;
+const LOOP_THREAD: u32 = 64;
 
 static PRINTED: AtomicU32 = AtomicU32::new(0);
 
@@ -124,6 +126,20 @@ unsafe fn call(name: &str, node: *mut quorate_node, o: *mut quorate_options) -> 
             "quorate_scan_sync" => quorate_scan_sync(node, NONE, k, NONE, 1, null(), &mut end, SIZE),
             "quorate_watch" => quorate_watch(node, 0, NONE, 1, null(), 1),
             "quorate_unwatch" => quorate_unwatch(node, 1),
+            "quorate_members_snapshot" => quorate_members_snapshot(node, &mut null_mut()),
+            "quorate_members_list" => quorate_members_list(null(), &mut zeroed(), SIZE, 1, &mut count),
+            "quorate_key_owners" => quorate_key_owners(null(), 0, k, null_mut(), null_mut(), 0, &mut count),
+            "quorate_stats" => quorate_stats(node, &mut figure, 1, &mut count),
+            "quorate_members_free" => {
+                let (mut members, other) = (null_mut(), open(MODE_HOST));
+                let armed = quorate_test_panic(0);
+                let status = quorate_members_snapshot(other, &mut members);
+                assert!([OK, E_REENTRANT].contains(&status), "{status}");
+                quorate_test_panic(armed);
+                quorate_members_free(members);
+                quorate_node_free(other);
+                return None;
+            }
             "quorate_cancel" => quorate_cancel(node, 9),
             "quorate_result_keys" => quorate_result_keys(null(), &mut null(), &mut count),
             "quorate_result_change" => quorate_result_change(null(), 0, &mut zeroed(), SIZE),
@@ -177,6 +193,12 @@ unsafe fn call(name: &str, node: *mut quorate_node, o: *mut quorate_options) -> 
     }
 }
 
+/// Whether a function is called with a node.
+fn is_of_a_node(name: &str) -> bool {
+    let others = ["quorate_members_list", "quorate_members_free", "quorate_key_owners"];
+    !name.starts_with("quorate_options_") && !name.starts_with("quorate_result_") && !others.contains(&name)
+}
+
 /// Ends of everything in flight: statuses.
 fn reap(node: *mut quorate_node) -> Vec<quorate_status> {
     let (mut ends, mut n) = (Vec::new(), 0);
@@ -212,7 +234,6 @@ fn a_panic_never_leaves_and_poisons_its_node() {
         }
         sites += 1;
         let (node, o) = (open(MODE_HOST), options(MODE_HOST));
-        let has_node = !name.starts_with("quorate_options_") && !name.starts_with("quorate_result_");
         // SAFETY: live node and options.
         unsafe {
             assert_eq!(quorate_put(node, bytes("k"), bytes("v"), NONE, null(), 9), OK);
@@ -221,7 +242,7 @@ fn a_panic_never_leaves_and_poisons_its_node() {
             assert_eq!(quorate_test_panic(0), 0, "{name} did not pass its point");
             assert!(status.is_none_or(|status| status == E_PANIC), "{name}: {status:?}");
             // Those that return a descriptor or take no node of ours cannot poison it.
-            let poisons = has_node
+            let poisons = is_of_a_node(name)
                 && status.is_some()
                 && !["quorate_node_open", "quorate_completion_fd", "quorate_node_fd"].contains(&name);
             if poisons {
@@ -287,8 +308,13 @@ unsafe extern "C" fn call_back(
 
 /// A hook that calls every function back, on the library's thread and in a step of the host.
 fn called_back_from_a_hook() {
-    let table =
-        ["quorate_status_table", "quorate_options_free", "quorate_node_free", "quorate_completions_clear"];
+    let table = [
+        "quorate_status_table",
+        "quorate_options_free",
+        "quorate_node_free",
+        "quorate_completions_clear",
+        "quorate_members_free",
+    ];
     for mode in [MODE_THREAD, MODE_HOST] {
         let (node, options) = (open(mode), options(mode));
         let mut back = CalledBack { node, options, told: Vec::new() };
@@ -321,12 +347,11 @@ fn called_back_from_a_hook() {
         }
         assert!(back.told.len() > 50, "the hook was not called");
         for (name, status) in back.told {
-            let has_no_node = name.starts_with("quorate_options_") || name.starts_with("quorate_result_");
             match status {
                 None => assert!(table.contains(&name) || name == "quorate_node_wake", "{name}"),
                 Some(status) if name == "quorate_node_state" => assert_eq!(status, 2),
                 Some(status) if name == "quorate_node_deadline" => assert_eq!(status, 1),
-                Some(status) if has_no_node => assert_ne!(status, E_REENTRANT, "{name}"),
+                Some(status) if !is_of_a_node(name) => assert_ne!(status, E_REENTRANT, "{name}"),
                 Some(status) => assert_eq!(status, E_REENTRANT, "{name}"),
             }
         }

@@ -115,7 +115,7 @@ fn c_sees_the_numbers_that_rust_does() {
     layout!(expected, quorate_cluster: version hash layout layout_next plan_hash bytes_copied replicas_total
         replicas_open phase n_members n_keepers n_staged reserved);
     layout!(expected, quorate_member: name address zone generation bytes_copied weight state flags partitions
-        partitions_next replicas_total replicas_open zero reserved);
+        partitions_next replicas_total replicas_open verdict reserved);
 
     let header = file("include/quorate.h");
     for line in header.lines().filter_map(|line| line.strip_prefix("#define QUORATE_")) {

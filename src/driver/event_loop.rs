@@ -20,6 +20,7 @@ macro_rules! turn {
 }
 
 mod carrying;
+mod looking;
 
 use core::fmt;
 use core::time::Duration;
@@ -116,6 +117,8 @@ pub struct EventLoop {
     poll: Poll,
     events: Events,
     clock: Clock,
+    /// When the last turn was.
+    latest: Now,
     waiter: Waiter,
     node: Node<Storage>,
     clients: Clients,
@@ -154,6 +157,7 @@ impl EventLoop {
             poll,
             events: Events::with_capacity(EVENTS_MAX),
             clock,
+            latest: clock.now(),
             waiter: Waiter::new(options.wait, clock),
             node,
             clients,
@@ -413,6 +417,7 @@ impl EventLoop {
 
     /// Everything of a turn but the waiting.
     fn work(&mut self, now: Now, budget: usize) -> Result<(), LoopError> {
+        self.latest = now;
         self.route_events();
         if self.host.take_reload()
             && let Some(hook) = &mut self.reload
@@ -464,6 +469,7 @@ impl EventLoop {
         self.host.announce();
         self.look_at_store(now);
         self.follow_topology();
+        self.tell_insight();
         self.advance_phase(now)
     }
 

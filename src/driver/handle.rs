@@ -12,6 +12,7 @@ use std::os::fd::RawFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use super::cancel::cancel;
+use super::insight::{Asking, Insight};
 use super::limits::WINDOW_MAX;
 use super::queue::{self, Completer, Intake, Reaper, Signal, Submitter, Wake, Window};
 use super::subscriptions::{Following, Last, PLACES, Subscription, Subscriptions};
@@ -299,6 +300,7 @@ struct Shared {
     reload: AtomicBool,
     isolated: Arc<AtomicBool>,
     figures: Arc<Figures>,
+    asking: Asking,
     /// Change feeds by their tags, until their end is reaped.
     followed: Mutex<BTreeMap<u64, Arc<Following>>>,
 }
@@ -447,6 +449,12 @@ impl Handle {
         self.shared.figures.get(figure)
     }
 
+    /// What the node knows, at the end of the loop's next turn, which another thread must drive. `None` if the loop has
+    /// ended.
+    pub fn insight(&self) -> Option<Arc<Insight>> {
+        self.shared.asking.ask(|| self.wake())
+    }
+
     /// Makes the loop turn once. May be called from a signal handler.
     pub fn wake(&self) {
         self.shared.submitter.wake();
@@ -507,6 +515,7 @@ impl Host {
             reload: AtomicBool::new(false),
             isolated: Arc::default(),
             figures: Arc::default(),
+            asking: Asking::default(),
             followed: Mutex::default(),
         });
         let (destinations, free, subscriptions) = (Vec::new(), Vec::new(), Subscriptions::default());
@@ -609,6 +618,16 @@ impl Host {
         self.shared.reload.load(Ordering::Relaxed) && self.shared.reload.swap(false, Ordering::AcqRel)
     }
 
+    /// Up to which question an [`Insight`] is asked for, if one is.
+    pub(super) fn take_asked(&self) -> Option<u64> {
+        self.shared.asking.take_asked()
+    }
+
+    /// Gives it to those who asked.
+    pub(super) fn tell(&self, up_to: u64, insight: Insight) {
+        self.shared.asking.tell(up_to, insight);
+    }
+
     /// Whether this node is to be cut off from all others.
     pub(super) fn is_isolated(&self) -> bool {
         self.shared.isolated.load(Ordering::Acquire)
@@ -641,6 +660,7 @@ impl Drop for Host {
             return;
         }
         self.close();
+        self.shared.asking.end();
         for to in self.destinations.drain(..).flatten() {
             let reply = Reply::bare(crate::proto::error::Outcome::Maybe);
             deliver(&mut self.completer, to, Some(reply));

@@ -16,6 +16,7 @@ mod gossip;
 pub mod gossip_keys;
 mod handle;
 mod hint_log;
+mod insight;
 pub mod key_file;
 mod known_members;
 pub mod layout_file;
@@ -39,6 +40,7 @@ mod whole_file;
 
 pub use event_loop::{EventLoop, LoopError, StepOutcome, Wait};
 pub use handle::{Asked, Busy, Completion, Feed, Handle, OwnedOperation, OwnedRequest, PageAsked, Refusal};
+pub use insight::Insight;
 pub use log::{Level, LogSink, Logger};
 pub use options::{DataDir, NodeOptions, OnProgress, OpenError, StoreOptions, Transport, WaitPolicy};
 pub use peer::{Carrying, Filled, Told, Uncarried};

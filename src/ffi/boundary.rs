@@ -136,6 +136,16 @@ pub enum Site {
     NetTx,
     /// `quorate_cancel`
     Cancel,
+    /// `quorate_members_snapshot`
+    MembersSnapshot,
+    /// `quorate_members_list`
+    MembersList,
+    /// `quorate_members_free`
+    MembersFree,
+    /// `quorate_key_owners`
+    KeyOwners,
+    /// `quorate_stats`
+    Stats,
     /// The thread that the library runs in mode thread.
     LoopThread,
 }

@@ -10,10 +10,10 @@ use std::path::Path;
 use cbindgen::{Builder, Config, DocumentationStyle, ItemType, Language, SortKey, Style};
 
 use super::status::{API_LEVEL, CODES, Constant, FLAGS, VERSION, VERSION_NUMBER};
-use super::{cluster, feed, node, options, packet, requests};
+use super::{cluster, feed, node, options, packet, requests, snapshot};
 
 /// The files in the order in which their parts stand in the header.
-const FILES: [&str; 14] = [
+const FILES: [&str; 16] = [
     "status.rs",
     "plain.rs",
     "options.rs",
@@ -28,6 +28,8 @@ const FILES: [&str; 14] = [
     "host_loop.rs",
     "packet.rs",
     "cluster.rs",
+    "snapshot.rs",
+    "stats.rs",
 ];
 
 const HEADER: &str = r##"/*
@@ -123,6 +125,7 @@ pub fn all_constants() -> Vec<(&'static str, Vec<Constant>)> {
         ("Change feeds", feed::constants()),
         ("Bytes that the program moves", packet::constants()),
         ("The cluster", cluster::constants()),
+        ("Members in a snapshot", snapshot::constants()),
     ]
 }
 

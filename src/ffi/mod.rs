@@ -32,6 +32,8 @@ pub mod plain;
 pub mod requests;
 pub mod scan;
 pub mod sets;
+pub mod snapshot;
+pub mod stats;
 pub mod status;
 
 // A caught panic is what keeps the host alive; with `panic = "abort"` there is nothing to catch.

@@ -16,10 +16,10 @@ use super::boundary::{Site, caught, entry_or, explain, is_in_hook, with_any_node
 use super::options::{checked, quorate_options, resolve};
 use super::plain::{quorate_bytes, quorate_error, write_if};
 use super::status::{
-    AGAIN, Constant, E_ARG, E_BUSY, E_FOREIGN, E_FORKED, E_IO, E_NET, E_NOMEM, E_NULL, E_PANIC, E_POISONED,
-    E_REENTRANT, E_STATE, E_UNSUPPORTED, OK, quorate_status,
+    AGAIN, Constant, E_ARG, E_BUSY, E_CLOSED, E_FOREIGN, E_FORKED, E_IO, E_NET, E_NOMEM, E_NULL, E_PANIC,
+    E_POISONED, E_REENTRANT, E_STATE, E_UNSUPPORTED, OK, quorate_status,
 };
-use crate::driver::{EventLoop, Figure, Handle, OpenError};
+use crate::driver::{EventLoop, Figure, Handle, Insight, OpenError};
 
 /// Opened; nothing drives it yet.
 const STATE_OPEN: u32 = 1;
@@ -332,6 +332,21 @@ pub unsafe extern "C" fn quorate_node_isolate(node: *const quorate_node, on: u32
             Ok(OK)
         })
     }
+}
+
+/// What a node knows: of its thread at the end of its next turn, of a loop that is here at once.
+pub(super) fn insight(node: &quorate_node) -> Result<Arc<Insight>, quorate_status> {
+    let is_here = node.is_host_driven || node.state.load(Ordering::Acquire) == STATE_OPEN;
+    if is_here {
+        match &mut *node.driver()? {
+            Driver::Here(event_loop) => return Ok(Arc::new(event_loop.insight())),
+            // It was started meanwhile.
+            Driver::Thread(_) => {}
+            Driver::Gone => return Err(E_CLOSED),
+        }
+    }
+    let ended = || if node.is_poisoned() { E_POISONED } else { E_CLOSED };
+    node.handle.insight().ok_or_else(ended)
 }
 
 /// Starts the thread that drives a node in mode thread. Signals are blocked on it.

@@ -232,7 +232,7 @@ pub struct quorate_cluster {
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct quorate_member {
-    /// Its name; it lies inside the result, as do the next two.
+    /// Its name; it lies inside the result or the snapshot, as do the next two.
     pub name: quorate_bytes,
     /// Where its peers reach it.
     pub address: quorate_bytes,
@@ -256,8 +256,8 @@ pub struct quorate_member {
     pub replicas_total: u32,
     /// Of these, how many are not whole yet, or not known to be.
     pub replicas_open: u32,
-    /// Zero.
-    pub zero: u32,
+    /// QUORATE_VERDICT_..., in quorate_members_list; else zero.
+    pub verdict: u32,
     /// Zero.
     pub reserved: [u64; 2],
 }

@@ -196,6 +196,8 @@ TEST(MovedFrom, NodesFail)
     EXPECT_EQ(one.meet("A", "127.0.0.1:1").code(), errc::null);
     EXPECT_EQ(one.unwatch(1).code(), errc::null);
     EXPECT_EQ(one.cancel(1).code(), errc::null);
+    EXPECT_EQ(one.members().code(), errc::null);
+    EXPECT_EQ(one.stats().code(), errc::null);
     EXPECT_LT(one.fd(), 0);
     EXPECT_LT(one.completion_fd(), 0);
     EXPECT_EQ(one.deadline(), std::chrono::steady_clock::time_point::max());
