@@ -12,8 +12,9 @@
  *
  * After fork every call of class B to E but the _free functions returns E_FORKED in the child.
  *
- * From a function of the host that a loop calls (quorate_merge_register) every call with a node that has a status
- * returns E_REENTRANT, whatever its comment says: it would wait for the loop, and the loop waits for the function.
+ * From a hook, a function of the host that the library calls (a merge function, progress, drop), every call with a node or
+ * with options that has a status returns E_REENTRANT, whatever its comment says: it would wait for the loop, and the loop
+ * waits for the hook. quorate_node_free and quorate_options_free do nothing there.
  *
  * Generated from src/ffi by scripts/header.sh; edit there.
  */
@@ -1144,13 +1145,14 @@ quorate_status quorate_options_clone(const struct quorate_options *options,
                                      struct quorate_options **out);
 
 /**
- * Frees options. NULL is allowed; so is a forked child.
+ * Frees options. NULL is allowed; so is a forked child. From a hook it does nothing: they are still to be freed.
  *
  * Arguments: options: not used afterwards.
  * Returns: nothing.
  * Thread class: E. Blocks: no. Owner: the library takes them. Since: 0.1.
  */
-QUORATE_API void quorate_options_free(struct quorate_options *options);
+QUORATE_API
+void quorate_options_free(struct quorate_options *options);
 
 /**
  * Opens a node: checks its options, binds its addresses, locks and reads its directory.
@@ -1159,7 +1161,7 @@ QUORATE_API void quorate_options_free(struct quorate_options *options);
  * what is wrong.
  * Returns: OK; E_NULL; E_ARG for options that do not fit; E_BUSY for a directory that is open in this or
  * another process; E_NET for an address in use; E_FOREIGN for a directory that is not ours; E_IO with
- * os_errno; E_NOMEM; E_FORKED; E_PANIC. A failure leaves nothing behind.
+ * os_errno; E_NOMEM; E_REENTRANT; E_FORKED; E_PANIC. A failure leaves nothing behind.
  * Thread class: E. Blocks: yes, while the directory is read. Owner: the caller, who gives the node to
  * quorate_node_free. Since: 0.1.
  */
@@ -1480,8 +1482,8 @@ quorate_status quorate_cancel(struct quorate_node *node,
  * one replica is enough for it (w = 1).
  *
  * Arguments: node; key; by: what is added; id: 0, or a number that names the increment: asked for again with it, the
- * same replica answers as before and counts once, as long as it runs and remembers (4,096 of them); call:
- * settings, or NULL, without a ttl; tag: comes back in the completion.
+ * same replica answers as before and counts once, whatever by is then, as long as it runs and remembers (4,096 of
+ * them); call: settings, or NULL, without a ttl; tag: comes back in the completion.
  * Returns: as quorate_put. So does the completion, with E_ARG if the value is no number or the sum would leave 64
  * bits. Its one sibling is the value after it as the replica that counted has it, in decimal.
  * Thread class: B. Blocks: no. Owner: everything is copied. Since: 0.1.
@@ -1498,7 +1500,9 @@ quorate_status quorate_add(struct quorate_node *node,
 /**
  * Submits a number that takes the place of the one that was read: what is added is the difference, so two who read
  * 10 and put 8 and 7 leave 5. Only the replica that the context names carries it out, once; where that is gone
- * or remembers no more, the completion says E_MAYBE and nothing is written.
+ * or remembers no more, the completion says E_MAYBE and nothing is written. A context is good for one number: given again,
+ * also with another number, the completion is that of the first, and its sibling the number that it made. Who wants
+ * another number reads again.
  *
  * Arguments: node; key; number; context: from a read of this key that showed one number; call: settings, or
  * NULL, without a ttl; tag: comes back in the completion.

@@ -815,7 +815,7 @@ class add {
     const quorate_call *how_;
 };
 
-/** Puts a number in the place of the one that was read, as the difference. C: quorate_put_number */
+/** Puts a number in the place of the one that was read, as the difference; once for a context. C: quorate_put_number */
 class put_number {
   public:
     put_number(bytes key, std::int64_t number, bytes context, const call &how = default_call) noexcept

@@ -257,7 +257,9 @@ fn a_panic_never_leaves_and_poisons_its_node() {
     }
     assert_eq!(sites + 1, LOOP_THREAD);
     on_the_loop_thread();
-    called_back_from_a_hook();
+    called_back_from_a_merge_function();
+    called_back_from_drop();
+    called_back_from_progress();
     in_the_middle_of_a_turn();
     assert_eq!(PRINTED.load(Ordering::SeqCst), 0, "a caught panic is nobody's business on stderr");
 }
@@ -269,8 +271,69 @@ struct CalledBack {
     told: Vec<(&'static str, Option<quorate_status>)>,
 }
 
-/// Calls every function of the list.
-unsafe extern "C" fn call_back(
+impl CalledBack {
+    /// Calls every function of the list.
+    unsafe fn call_all(&mut self) {
+        let names = include_str!("../abi/symbols.txt").lines().filter(|line| !line.starts_with(['#', '0']));
+        for name in names.map(|row| row.split_whitespace().nth(1).unwrap_or_default()) {
+            // SAFETY: live node and options.
+            let status = unsafe {
+                match name {
+                    "quorate_node_free" => {
+                        quorate_node_free(self.node);
+                        None
+                    }
+                    "quorate_options_free" => {
+                        quorate_options_free(self.options);
+                        None
+                    }
+                    "quorate_members_free" => {
+                        quorate_members_free(null_mut());
+                        None
+                    }
+                    // Those that answer with a number tell the truth.
+                    "quorate_node_state" => Some(quorate_node_state(self.node) as i32),
+                    "quorate_node_deadline" => Some((quorate_node_deadline(self.node) == u64::MAX).into()),
+                    "quorate_node_wake" => {
+                        quorate_node_wake(self.node);
+                        None
+                    }
+                    name => call(name, self.node, self.options),
+                }
+            };
+            self.told.push((name, status));
+        }
+    }
+
+    /// Whether each was told that it is called from a hook, `times` times over, of a node in this state.
+    fn judge(self, times: usize, state: i32) {
+        let listed = include_str!("../abi/symbols.txt").lines().filter(|line| !line.starts_with(['#', '0']));
+        assert_eq!(self.told.len(), times * listed.count(), "how often hooks were called");
+        let without = [
+            "quorate_status_table",
+            "quorate_options_free",
+            "quorate_node_free",
+            "quorate_completions_clear",
+            "quorate_members_free",
+            "quorate_node_wake",
+        ];
+        // Those that look at what is the caller's own.
+        let others = ["quorate_options_new", "quorate_members_list", "quorate_key_owners"];
+        for (name, status) in self.told {
+            match status {
+                None => assert!(without.contains(&name), "{name}"),
+                Some(status) if name == "quorate_node_state" => assert_eq!(status, state),
+                Some(status) if name == "quorate_node_deadline" => assert_eq!(status, 1),
+                Some(status) if others.contains(&name) || name.starts_with("quorate_result_") => {
+                    assert_ne!(status, E_REENTRANT, "{name}");
+                }
+                Some(status) => assert_eq!(status, E_REENTRANT, "{name}"),
+            }
+        }
+    }
+}
+
+unsafe extern "C" fn merges(
     user: *mut c_void,
     _: quorate_bytes,
     _: *const quorate_bytes,
@@ -279,49 +342,34 @@ unsafe extern "C" fn call_back(
     _: usize,
     _: *mut usize,
 ) -> i32 {
-    // SAFETY: what was registered, which outlives the node; live node and options.
-    unsafe {
-        let back = &mut *user.cast::<CalledBack>();
-        let names = include_str!("../abi/symbols.txt").lines().filter(|line| !line.starts_with(['#', '0']));
-        for name in names.map(|row| row.split_whitespace().nth(1).unwrap_or_default()) {
-            let status = match name {
-                "quorate_node_free" => {
-                    quorate_node_free(back.node);
-                    None
-                }
-                // Another node is no matter of this one.
-                "quorate_node_open" => continue,
-                // Those that answer with a number tell the truth.
-                "quorate_node_state" => Some(quorate_node_state(back.node) as i32),
-                "quorate_node_deadline" => Some((quorate_node_deadline(back.node) == u64::MAX).into()),
-                "quorate_node_wake" => {
-                    quorate_node_wake(back.node);
-                    None
-                }
-                name => call(name, back.node, back.options),
-            };
-            back.told.push((name, status));
-        }
-    }
+    // SAFETY: what was registered, which outlives the node.
+    unsafe { (*user.cast::<CalledBack>()).call_all() };
     1
 }
 
-/// A hook that calls every function back, on the library's thread and in a step of the host.
-fn called_back_from_a_hook() {
-    let table = [
-        "quorate_status_table",
-        "quorate_options_free",
-        "quorate_node_free",
-        "quorate_completions_clear",
-        "quorate_members_free",
-    ];
+unsafe extern "C" fn drops(user: *mut c_void) {
+    // SAFETY: as above.
+    unsafe { (*user.cast::<CalledBack>()).call_all() };
+}
+
+unsafe extern "C" fn progresses(user: *mut c_void, _: u64, _: u64) {
+    // SAFETY: as above; the last is told most often.
+    unsafe {
+        let back = &mut *user.cast::<CalledBack>();
+        back.told.clear();
+        back.call_all();
+    }
+}
+
+/// A merge function that calls every function back, on the library's thread and in a step of the host.
+fn called_back_from_a_merge_function() {
     for mode in [MODE_THREAD, MODE_HOST] {
         let (node, options) = (open(mode), options(mode));
         let mut back = CalledBack { node, options, told: Vec::new() };
         // SAFETY: live node and options, and valid places for the results.
         unsafe {
             let user = (&raw mut back).cast();
-            assert_eq!(quorate_merge_register(node, 0, Some(call_back), user, None), OK);
+            assert_eq!(quorate_merge_register(node, 0, Some(merges), user, None), OK);
             let view = quorate_call { struct_size: size_of::<quorate_call>() as u32, view: 16, ..zeroed() };
             for tag in 0..2 {
                 assert_eq!(quorate_put(node, bytes("k"), bytes("v"), NONE, null(), tag), OK);
@@ -345,17 +393,52 @@ fn called_back_from_a_hook() {
             quorate_node_free(node);
             quorate_options_free(options);
         }
-        assert!(back.told.len() > 50, "the hook was not called");
-        for (name, status) in back.told {
-            match status {
-                None => assert!(table.contains(&name) || name == "quorate_node_wake", "{name}"),
-                Some(status) if name == "quorate_node_state" => assert_eq!(status, 2),
-                Some(status) if name == "quorate_node_deadline" => assert_eq!(status, 1),
-                Some(status) if !is_of_a_node(name) => assert_ne!(status, E_REENTRANT, "{name}"),
-                Some(status) => assert_eq!(status, E_REENTRANT, "{name}"),
-            }
-        }
+        back.judge(1, 2);
     }
+}
+
+/// A `drop` that calls every function back: of a function that another one replaces, of a node that goes, of options.
+fn called_back_from_drop() {
+    let (node, options, other) = (open(MODE_HOST), options(MODE_HOST), open(MODE_HOST));
+    let mut back = CalledBack { node: other, options, told: Vec::new() };
+    // SAFETY: live nodes and options.
+    unsafe {
+        let user: *mut c_void = (&raw mut back).cast();
+        assert_eq!(quorate_merge_register(other, 0, Some(merge), user, Some(drops)), OK);
+        assert_eq!(quorate_merge_register(other, 0, Some(merge), null_mut(), None), OK);
+        assert_eq!(quorate_merge_register(node, 0, Some(merge), user, Some(drops)), OK);
+        quorate_node_free(node);
+        assert_eq!(quorate_options_set_progress(options, Some(progresses), user, Some(drops)), OK);
+        assert_eq!(quorate_options_set_progress(options, None, null_mut(), None), OK);
+        assert_eq!(quorate_options_set_progress(options, None, user, Some(drops)), OK);
+        assert_eq!(quorate_get(other, bytes("k"), null(), 1), OK, "outside of a hook it goes on");
+        quorate_node_free(other);
+        quorate_options_free(options);
+    }
+    back.judge(4, 1);
+}
+
+/// What is told of the reading of a log calls every function back, with the options that are being opened.
+fn called_back_from_progress() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = directory.path().join("data");
+    let (options, other, mut node) = (options(MODE_HOST), open(MODE_HOST), null_mut());
+    let mut back = CalledBack { node: other, options, told: Vec::new() };
+    // SAFETY: live nodes and options, and places for the results.
+    unsafe {
+        assert_eq!(quorate_options_set_bytes(options, 64, bytes(path.to_str().expect("UTF-8"))), OK);
+        assert_eq!(quorate_node_open(options, &mut node, null_mut()), OK);
+        assert_eq!(quorate_put(node, bytes("k"), bytes("v"), NONE, null(), 1), OK);
+        assert_eq!(quorate_node_step(node, 1, 1, 0, null_mut()), OK);
+        quorate_node_free(node);
+        let user = (&raw mut back).cast();
+        assert_eq!(quorate_options_set_progress(options, Some(progresses), user, None), OK);
+        assert_eq!(quorate_node_open(options, &mut node, null_mut()), OK);
+        quorate_node_free(node);
+        quorate_node_free(other);
+        quorate_options_free(options);
+    }
+    back.judge(1, 1);
 }
 
 /// The library's own thread panics as it starts, with a request in flight.

@@ -170,8 +170,8 @@ fn quiet_our_panics() {
     });
 }
 
-/// Runs a hook of the host, from which no function of a node may be called: it would wait for the loop that waits for
-/// the hook.
+/// Runs a hook of the host, from which no function of a node or of options may be called: it would wait for the loop
+/// that waits for the hook, or change what its caller is working on.
 pub(super) fn in_hook<T>(hook: impl FnOnce() -> T) -> T {
     let was_in_hook = IN_HOOK.replace(true);
     let result = hook();

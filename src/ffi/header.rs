@@ -46,8 +46,9 @@ const HEADER: &str = r##"/*
  *
  * After fork every call of class B to E but the _free functions returns E_FORKED in the child.
  *
- * From a function of the host that a loop calls (quorate_merge_register) every call with a node that has a status
- * returns E_REENTRANT, whatever its comment says: it would wait for the loop, and the loop waits for the function.
+ * From a hook, a function of the host that the library calls (a merge function, progress, drop), every call with a node or
+ * with options that has a status returns E_REENTRANT, whatever its comment says: it would wait for the loop, and the loop
+ * waits for the hook. quorate_node_free and quorate_options_free do nothing there.
  *
  * Generated from src/ffi by scripts/header.sh; edit there.
  */

@@ -218,7 +218,7 @@ fn open(options: &quorate_options) -> Result<quorate_node, (quorate_status, i32,
 /// what is wrong.
 /// Returns: OK; E_NULL; E_ARG for options that do not fit; E_BUSY for a directory that is open in this or
 /// another process; E_NET for an address in use; E_FOREIGN for a directory that is not ours; E_IO with
-/// os_errno; E_NOMEM; E_FORKED; E_PANIC. A failure leaves nothing behind.
+/// os_errno; E_NOMEM; E_REENTRANT; E_FORKED; E_PANIC. A failure leaves nothing behind.
 /// Thread class: E. Blocks: yes, while the directory is read. Owner: the caller, who gives the node to
 /// quorate_node_free. Since: 0.1.
 #[unsafe(no_mangle)]
@@ -230,6 +230,9 @@ pub unsafe extern "C" fn quorate_node_open(
 ) -> quorate_status {
     // SAFETY: NULL or the caller's place for a pointer.
     unsafe { write_if(out, core::ptr::null_mut()) };
+    if is_in_hook() {
+        return E_REENTRANT;
+    }
     // SAFETY: NULL or live options, by the contract of the function.
     let Some(options) = (unsafe { options.as_ref() }) else { return E_NULL };
     if out.is_null() {

@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::boundary::{Answer, Site, caught, entry, explain};
+use super::boundary::{Answer, Site, caught, entry, explain, in_hook, is_in_hook};
 use super::members::{member, weight};
 use super::plain::{quorate_bytes, quorate_error, write_if};
 use super::status::{
-    API_LEVEL, Constant, E_ARG, E_FORKED, E_NULL, E_PANIC, E_TYPE, E_UNSUPPORTED, OK, quorate_status,
+    API_LEVEL, Constant, E_ARG, E_FORKED, E_NULL, E_PANIC, E_REENTRANT, E_TYPE, E_UNSUPPORTED, OK,
+    quorate_status,
 };
 use crate::driver::{
     DataDir, EventLoop, NodeOptions, OnProgress, StoreOptions, Transport, WaitPolicy, gossip_keys, key_file,
@@ -129,7 +130,7 @@ impl Drop for User {
     fn drop(&mut self) {
         if let Some(drop) = self.drop {
             // SAFETY: the host's function with the host's pointer, once.
-            unsafe { drop(self.user) };
+            in_hook(|| unsafe { drop(self.user) });
         }
     }
 }
@@ -476,6 +477,10 @@ unsafe fn with_options(
     body: impl FnOnce(&mut quorate_options) -> Answer,
 ) -> quorate_status {
     entry(site, || {
+        // A hook that is called while they are read or freed may not change them.
+        if is_in_hook() {
+            return Err(E_REENTRANT);
+        }
         // SAFETY: NULL or, by the caller's promise, live and ours alone.
         body(unsafe { options.as_mut() }.ok_or(E_NULL)?)
     })
@@ -609,7 +614,7 @@ pub unsafe extern "C" fn quorate_options_set_progress(
         OnProgress(Arc::new(move |Progress { done, total }| {
             let held = &held;
             // SAFETY: the caller promises that the hook takes this user until `drop`.
-            unsafe { hook(held.pointer(), done, total) };
+            in_hook(|| unsafe { hook(held.pointer(), done, total) });
         }))
     });
     let set = |options: &mut quorate_options| {
@@ -634,6 +639,9 @@ pub unsafe extern "C" fn quorate_options_clone(
     // SAFETY: NULL or the caller's place for a pointer.
     unsafe { write_if(out, core::ptr::null_mut()) };
     entry(Site::OptionsClone, || {
+        if is_in_hook() {
+            return Err(E_REENTRANT);
+        }
         // SAFETY: NULL or live options, by the contract of the function.
         let options = unsafe { options.as_ref() }.ok_or(E_NULL)?;
         if out.is_null() {
@@ -645,14 +653,14 @@ pub unsafe extern "C" fn quorate_options_clone(
     })
 }
 
-/// Frees options. NULL is allowed; so is a forked child.
+/// Frees options. NULL is allowed; so is a forked child. From a hook it does nothing: they are still to be freed.
 ///
 /// Arguments: options: not used afterwards.
 /// Returns: nothing.
 /// Thread class: E. Blocks: no. Owner: the library takes them. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn quorate_options_free(options: *mut quorate_options) {
-    if options.is_null() {
+    if options.is_null() || is_in_hook() {
         return;
     }
     // SAFETY: not NULL, so made by Box::into_raw in this file and not freed, by the contract.
