@@ -12,7 +12,7 @@
  *
  * After fork every call of class B to E but the _free functions returns E_FORKED in the child.
  *
- * From a hook, a function of the host that the library calls (a merge function, progress, drop), every call with a node or
+ * From a hook, a function of the host that the library calls (merge, log, clock, progress, drop), every call with a node or
  * with options that has a status returns E_REENTRANT, whatever its comment says: it would wait for the loop, and the loop
  * waits for the hook. quorate_node_free and quorate_options_free do nothing there.
  *
@@ -243,6 +243,18 @@
 #define QUORATE_SYNC_INTERVAL 1u
 /* on disk */
 #define QUORATE_SYNC_ALWAYS 2u
+
+/* Lines of the log */
+/* something failed and needs a person */
+#define QUORATE_LOG_ERROR 1u
+/* something is wrong and was coped with */
+#define QUORATE_LOG_WARN 2u
+/* what an operator wants to know once */
+#define QUORATE_LOG_INFO 3u
+/* for finding faults */
+#define QUORATE_LOG_DEBUG 4u
+/* everything */
+#define QUORATE_LOG_TRACE 5u
 
 /* Nodes */
 /* opened; nothing drives it yet */
@@ -532,6 +544,50 @@ typedef struct quorate_error {
    */
   char text[240];
 } quorate_error;
+
+/**
+ * Takes a line of a node's log, without a line end: level is QUORATE_LOG_..., target names the part of the node that
+ * speaks. Both texts are UTF-8, have no NUL at their end, and are good until it returns. It must not throw, longjmp or
+ * fork, and not take long: the node waits for it.
+ */
+typedef void (*quorate_log)(void *user,
+                            uint32_t level,
+                            struct quorate_bytes target,
+                            struct quorate_bytes text);
+
+/**
+ * The clocks of a program that steps its nodes.
+ */
+typedef struct quorate_clock {
+  /**
+   * sizeof(quorate_clock), set by the caller.
+   */
+  uint32_t struct_size;
+  /**
+   * Zero.
+   */
+  uint32_t zero;
+  /**
+   * Passed to the functions.
+   */
+  void *user;
+  /**
+   * Nanoseconds since an origin of the program's choice; it does not go back.
+   */
+  uint64_t (*monotonic_ns)(void *user);
+  /**
+   * Milliseconds since the Unix epoch.
+   */
+  uint64_t (*wall_ms)(void *user);
+  /**
+   * Called once with user when nothing needs it any more; may be NULL.
+   */
+  void (*drop)(void *user);
+  /**
+   * Zero.
+   */
+  uint64_t reserved[2];
+} quorate_clock;
 
 /**
  * Settings of one request. NULL stands for all defaults; 0 in a member for that member's default.
@@ -1153,6 +1209,48 @@ quorate_status quorate_options_clone(const struct quorate_options *options,
  */
 QUORATE_API
 void quorate_options_free(struct quorate_options *options);
+
+/**
+ * Sets what is given the lines of the log of each node that is opened with these options. Without it nothing is logged;
+ * nothing is ever written to stderr. Lines beyond the level cost nothing, as they are not even made.
+ *
+ * It is called by the thread that opens the node, then by the one that drives it, that of the library or whoever is
+ * inside of quorate_node_step, a quorate_net_ function, quorate_node_stop or quorate_node_free; by one at a time for
+ * each node, and never again before it has returned. A second call replaces the function for nodes opened from then on.
+ *
+ * Arguments: options; level: QUORATE_LOG_...: the least important lines that are wanted; log: NULL for none; user: passed
+ * to both; drop: may be NULL, called once with user when no options and no node need it any more, also if this call fails.
+ * Returns: OK; E_NULL; E_ARG for a level that there is not; E_REENTRANT; E_FORKED; E_PANIC.
+ * Thread class: E. Blocks: no. Owner: user stays the caller's until drop. Since: 0.1.
+ */
+QUORATE_API
+QUORATE_NODISCARD
+quorate_status quorate_options_set_log(struct quorate_options *options,
+                                       uint32_t level,
+                                       quorate_log log,
+                                       void *user,
+                                       void (*drop)(void *user));
+
+/**
+ * Sets the clocks that a node asks between steps: while it is opened, when a value with a ttl is submitted, and for the
+ * descriptor's timer. In a step it is told by now_ns and wall_ms, which must be of the same clocks. Without it these
+ * are CLOCK_MONOTONIC and CLOCK_REALTIME. For modes host and packet.
+ *
+ * Monotonic time that goes back counts as standing still until it has caught up. Wall time may jump: it only stamps
+ * versions and ends values with a ttl; a stamp is never before an earlier one of the node, and other members refuse
+ * one too far ahead of their own clocks (E_CLOCK).
+ *
+ * Arguments: options; clock: copied, or NULL for the machine's clocks. Its functions may be called by any thread that
+ * calls the library, by several at once; they must not throw, longjmp or fork. drop may be NULL, and is called once with
+ * user when no options and no node need them any more, also if this call fails, but not if the struct cannot be read.
+ * Returns: OK; E_NULL, also for a function that is NULL; E_ARG for a struct_size that cannot be; E_UNSUPPORTED for
+ * members that this library does not know; E_REENTRANT; E_FORKED; E_PANIC. quorate_node_open says E_ARG in mode thread.
+ * Thread class: E. Blocks: no. Owner: user stays the caller's until drop. Since: 0.1.
+ */
+QUORATE_API
+QUORATE_NODISCARD
+quorate_status quorate_options_set_clock(struct quorate_options *options,
+                                         const struct quorate_clock *clock);
 
 /**
  * Opens a node: checks its options, binds its addresses, locks and reads its directory.
@@ -1793,7 +1891,7 @@ int quorate_node_fd(const struct quorate_node *node);
  * When to call quorate_node_step at the latest, for hosts that have timers of their own.
  *
  * Arguments: node.
- * Returns: nanoseconds of CLOCK_MONOTONIC; 0 for now, also while another thread steps; UINT64_MAX for
+ * Returns: nanoseconds of CLOCK_MONOTONIC, or of the clock of quorate_options_set_clock; 0 for now, also while another thread steps; UINT64_MAX for
  * when the descriptor is readable, and for a node that cannot be stepped. In mode packet there is no
  * descriptor: it is 0 after each submission, quorate_net_rx and quorate_net_event that give work.
  * Thread class: C. Blocks: no. Owner: nothing changes hands. Since: 0.1.
@@ -1805,7 +1903,8 @@ uint64_t quorate_node_deadline(const struct quorate_node *node);
  * One turn of a node in mode host or packet: reads and writes sockets, takes submitted requests, completes
  * what has ended. Never waits; in mode packet, with records in memory, it makes no system call.
  *
- * Arguments: node; now_ns: CLOCK_MONOTONIC; wall_ms: milliseconds since the Unix epoch; budget: sockets
+ * Arguments: node; now_ns: CLOCK_MONOTONIC; wall_ms: milliseconds since the Unix epoch; or what the clocks of
+ * quorate_options_set_clock say; budget: sockets
  * and requests to handle at most, 0 for no bound; more: may be NULL, receives 1 if work is left, else 0.
  * Returns: OK; E_NULL; E_STATE in mode thread; E_BUSY if another thread steps; E_CLOSED once it is
  * stopped; E_IO if the loop cannot go on; E_FORKED; E_POISONED; E_PANIC.

@@ -1,8 +1,10 @@
 package quorate
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"regexp"
 	"strings"
@@ -12,6 +14,18 @@ import (
 	"testing"
 	"time"
 )
+
+func TestTheLogGoesToSlog(t *testing.T) {
+	var lines bytes.Buffer
+	node := single(t, Options{Log: slog.New(slog.NewTextHandler(&lines, nil))})
+	check(t, node.Isolate(true))
+	check(t, node.Close())
+	for _, want := range []string{"level=WARN msg=\"cut off from all others, as it was asked to be\" target=node", "level=INFO msg=stopping"} {
+		if !strings.Contains(lines.String(), want) {
+			t.Errorf("the log lacks %s: %s", want, &lines)
+		}
+	}
+}
 
 func TestMembersAndOwners(t *testing.T) {
 	nodes := three(t)

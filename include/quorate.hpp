@@ -367,6 +367,7 @@ static_assert(sizeof(quorate_bytes) == 16 && offsetof(quorate_bytes, len) == 8, 
 static_assert(sizeof(bytes) == sizeof(quorate_bytes) && std::is_standard_layout_v<bytes>, "an array of bytes is one of C's");
 static_assert(sizeof(quorate_error) == 256 && offsetof(quorate_error, struct_size) == 0, "quorate_error");
 static_assert(offsetof(quorate_error, os_errno) == 8 && offsetof(quorate_error, text) == 16, "quorate_error");
+static_assert(sizeof(quorate_clock) == 56 && offsetof(quorate_clock, drop) == 32, "quorate_clock");
 static_assert(sizeof(quorate_call) == 56 && offsetof(quorate_call, struct_size) == 0, "quorate_call");
 static_assert(offsetof(quorate_call, timeout_ns) == 24 && offsetof(quorate_call, ttl_ms) == 32, "quorate_call");
 static_assert(sizeof(quorate_op) == 88 && offsetof(quorate_op, key) == 16 && offsetof(quorate_op, call) == 64, "quorate_op");
@@ -989,6 +990,15 @@ template <class Hook> struct trampoline {
         (*static_cast<Hook *>(user))(done, total);
     }
 
+    static void log(void *user, std::uint32_t level, quorate_bytes target, quorate_bytes text) noexcept
+    {
+        (*static_cast<Hook *>(user))(level, bytes(target), bytes(text));
+    }
+
+    static std::uint64_t monotonic_ns(void *user) noexcept { return static_cast<Hook *>(user)->monotonic_ns(); }
+
+    static std::uint64_t wall_ms(void *user) noexcept { return static_cast<Hook *>(user)->wall_ms(); }
+
     static std::int32_t merge(void *user, quorate_bytes key, const quorate_bytes *values, std::size_t count,
                               std::uint8_t *buffer, std::size_t cap, std::size_t *len) noexcept
     {
@@ -1084,6 +1094,35 @@ class options {
             return *this;
         using Calls = detail::trampoline<Hook>;
         return keep(quorate_options_set_progress(raw_.get(), Calls::progress, new Hook(std::forward<F>(hook)), Calls::drop));
+    }
+
+    /**
+     * Sets what is called with (std::uint32_t level, bytes target, bytes text) for each line of a node's log that is as
+     * important as the level, QUORATE_LOG_..., by the thread that drives the node. It may not use the node, and is destroyed
+     * when no options and no node need it any more. C: quorate_options_set_log
+     */
+    template <class F> options &on_log(std::uint32_t level, F &&hook)
+    {
+        using Hook = std::decay_t<F>;
+        if (error_)
+            return *this;
+        using Calls = detail::trampoline<Hook>;
+        return keep(quorate_options_set_log(raw_.get(), level, Calls::log, new Hook(std::forward<F>(hook)), Calls::drop));
+    }
+
+    /**
+     * Sets the clocks of a program that steps its node: an object with std::uint64_t monotonic_ns() and wall_ms(), which
+     * several threads may call at once. C: quorate_options_set_clock
+     */
+    template <class C> options &clock(C &&clocks)
+    {
+        using Hook = std::decay_t<C>;
+        if (error_)
+            return *this;
+        using Calls = detail::trampoline<Hook>;
+        const quorate_clock given{sizeof given,         0,         new Hook(std::forward<C>(clocks)), Calls::monotonic_ns,
+                                  Calls::wall_ms, Calls::drop, {0, 0}};
+        return keep(quorate_options_set_clock(raw_.get(), &given));
     }
 
     /** A copy, with the refusal if there was one. C: quorate_options_clone */

@@ -11,11 +11,13 @@ use core::ptr::{null, null_mut};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use quorate::ffi::cancel::*;
+use quorate::ffi::clock::*;
 use quorate::ffi::cluster::*;
 use quorate::ffi::counters::*;
 use quorate::ffi::feed::*;
 use quorate::ffi::hooks::{quorate_test_panic, quorate_test_turn};
 use quorate::ffi::host_loop::*;
+use quorate::ffi::log::*;
 use quorate::ffi::merge::quorate_merge_register;
 use quorate::ffi::node::*;
 use quorate::ffi::options::*;
@@ -32,7 +34,7 @@ const NONE: quorate_bytes = quorate_bytes::EMPTY;
 const SIZE: usize = size_of::<quorate_completion>();
 const STATE_POISONED: u32 = 5;
 /// The row after the last function: the library's thread.
-const LOOP_THREAD: u32 = 64;
+const LOOP_THREAD: u32 = 66;
 
 static PRINTED: AtomicU32 = AtomicU32::new(0);
 
@@ -146,6 +148,8 @@ unsafe fn call(name: &str, node: *mut quorate_node, o: *mut quorate_options) -> 
             "quorate_node_fd" => quorate_node_fd(node),
             "quorate_node_figure" => quorate_node_figure(node, 0, &mut figure),
             "quorate_options_set_progress" => quorate_options_set_progress(o, None, null_mut(), None),
+            "quorate_options_set_log" => quorate_options_set_log(o, 1, None, null_mut(), None),
+            "quorate_options_set_clock" => quorate_options_set_clock(o, null()),
             "quorate_cluster_order" => quorate_cluster_order(node, &look(), 1),
             "quorate_cluster_order_sync" => quorate_cluster_order_sync(node, &look(), &mut end, SIZE),
             "quorate_result_cluster" => quorate_result_cluster(null(), &mut zeroed(), SIZE),
@@ -260,6 +264,7 @@ fn a_panic_never_leaves_and_poisons_its_node() {
     called_back_from_a_merge_function();
     called_back_from_drop();
     called_back_from_progress();
+    called_back_from_the_log_and_the_clock();
     in_the_middle_of_a_turn();
     assert_eq!(PRINTED.load(Ordering::SeqCst), 0, "a caught panic is nobody's business on stderr");
 }
@@ -305,10 +310,15 @@ impl CalledBack {
         }
     }
 
+    /// How often all were called.
+    fn times(&self) -> usize {
+        let listed = include_str!("../abi/symbols.txt").lines().filter(|line| !line.starts_with(['#', '0']));
+        self.told.len() / listed.count()
+    }
+
     /// Whether each was told that it is called from a hook, `times` times over, of a node in this state.
     fn judge(self, times: usize, state: i32) {
-        let listed = include_str!("../abi/symbols.txt").lines().filter(|line| !line.starts_with(['#', '0']));
-        assert_eq!(self.told.len(), times * listed.count(), "how often hooks were called");
+        assert_eq!(self.times(), times, "how often hooks were called");
         let without = [
             "quorate_status_table",
             "quorate_options_free",
@@ -395,6 +405,53 @@ fn called_back_from_a_merge_function() {
         }
         back.judge(1, 2);
     }
+}
+
+unsafe extern "C" fn logs(user: *mut c_void, _: u32, _: quorate_bytes, _: quorate_bytes) {
+    // SAFETY: as above.
+    unsafe { (*user.cast::<CalledBack>()).call_all() };
+}
+
+unsafe extern "C" fn tells_time(user: *mut c_void) -> u64 {
+    // SAFETY: as above.
+    unsafe { (*user.cast::<CalledBack>()).call_all() };
+    1
+}
+
+unsafe extern "C" fn tells_wall_time(_: *mut c_void) -> u64 {
+    1
+}
+
+/// A line of the log, and a question for the time, in which every function is called back.
+fn called_back_from_the_log_and_the_clock() {
+    let (with_log, with_clock, other) = (options(MODE_HOST), options(MODE_HOST), open(MODE_HOST));
+    let mut logging = CalledBack { node: other, options: with_log, told: Vec::new() };
+    let mut asking = CalledBack { node: other, options: with_clock, told: Vec::new() };
+    // SAFETY: live nodes and options, and a clock that is as long as it says.
+    unsafe {
+        let (mut node, user) = (null_mut(), (&raw mut logging).cast());
+        assert_eq!(quorate_options_set_log(with_log, 3, Some(logs), user, None), OK);
+        assert_eq!(quorate_node_open(with_log, &mut node, null_mut()), OK);
+        // Of its stopping.
+        quorate_node_free(node);
+        quorate_options_free(with_log);
+        let clock = quorate_clock {
+            struct_size: size_of::<quorate_clock>() as u32,
+            user: (&raw mut asking).cast(),
+            monotonic_ns: Some(tells_time),
+            wall_ms: Some(tells_wall_time),
+            ..zeroed()
+        };
+        assert_eq!(quorate_options_set_clock(with_clock, &clock), OK);
+        assert_eq!(quorate_node_open(with_clock, &mut node, null_mut()), OK);
+        quorate_node_free(node);
+        quorate_options_free(with_clock);
+        quorate_node_free(other);
+    }
+    logging.judge(1, 1);
+    let times = asking.times();
+    assert!(times > 0, "the opening asked for no time");
+    asking.judge(times, 1);
 }
 
 /// A `drop` that calls every function back: of a function that another one replaces, of a node that goes, of options.

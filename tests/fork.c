@@ -49,6 +49,8 @@ static void refused(quorate_options *options, quorate_node *node)
     EXPECT(quorate_options_add_bytes(options, QUORATE_OPT_MEMBERS, bytes("A")) == QUORATE_E_FORKED);
     EXPECT(quorate_options_parse(options, bytes("n"), bytes("1"), NULL) == QUORATE_E_FORKED);
     EXPECT(quorate_options_set_progress(options, NULL, NULL, NULL) == QUORATE_E_FORKED);
+    EXPECT(quorate_options_set_log(options, QUORATE_LOG_INFO, NULL, NULL, NULL) == QUORATE_E_FORKED);
+    EXPECT(quorate_options_set_clock(options, NULL) == QUORATE_E_FORKED);
     EXPECT(quorate_options_clone(options, &copy) == QUORATE_E_FORKED && copy == NULL);
     EXPECT(quorate_node_open(options, &other, NULL) == QUORATE_E_FORKED && other == NULL);
     EXPECT(quorate_node_address(node, 0, text, sizeof text, &n) == QUORATE_E_FORKED && n == 0);

@@ -110,6 +110,7 @@ fn c_sees_the_numbers_that_rust_does() {
     layout!(expected, quorate_completion: tag result siblings context dot n_siblings status os_errno flags
         kind asked acked durable fallbacks zero reserved);
     layout!(expected, quorate_status_info: code flags name text);
+    layout!(expected, quorate_clock: struct_size zero user monotonic_ns wall_ms drop reserved);
     layout!(expected, quorate_change: key siblings n_siblings flags reserved);
     layout!(expected, quorate_order: struct_size kind name other number reserved);
     layout!(expected, quorate_cluster: version hash layout layout_next plan_hash bytes_copied replicas_total

@@ -119,6 +119,8 @@ pub struct EventLoop {
     clock: Clock,
     /// When the last turn was.
     latest: Now,
+    /// Where the monotonic clock of a host has been: it does not go back.
+    stepped: Instant,
     waiter: Waiter,
     node: Node<Storage>,
     clients: Clients,
@@ -149,16 +151,17 @@ impl EventLoop {
     /// # Errors
     /// What is wrong; nothing is left behind.
     pub fn open(options: NodeOptions) -> Result<EventLoop, OpenError> {
-        let clock = Clock;
-        let open::Parts { poll, node, clients, peers, detector, host } = open::open(&options, clock)?;
+        let clock = options.clock.clone();
+        let open::Parts { poll, node, clients, peers, detector, host } = open::open(&options, &clock)?;
         let marks = marks_of(&node);
         let watch = Watch::new(host.figures());
         let mut event_loop = EventLoop {
             poll,
             events: Events::with_capacity(EVENTS_MAX),
-            clock,
             latest: clock.now(),
-            waiter: Waiter::new(options.wait, clock),
+            stepped: Instant::ZERO,
+            waiter: Waiter::new(options.wait, clock.clone()),
+            clock,
             node,
             clients,
             peers,
@@ -176,7 +179,7 @@ impl EventLoop {
             host_fd: None,
             reload: None,
         };
-        event_loop.look_at_store(clock.now());
+        event_loop.look_at_store(event_loop.latest);
         event_loop.follow_topology();
         Ok(event_loop)
     }
@@ -209,7 +212,7 @@ impl EventLoop {
         let members = members.iter().map(|member| (member.name.as_str(), member.address.parse().ok()));
         self.peers.set_members(members, is_member);
         if let Some(detector) = &mut self.detector {
-            detector.follow(self.clock.now(), topology);
+            detector.follow(self.latest, topology);
         }
         self.log.log(
             Level::Info,
@@ -312,6 +315,7 @@ impl EventLoop {
     /// # Errors
     /// As [`EventLoop::run`].
     pub fn step(&mut self, now: Now, budget: u32) -> Result<StepOutcome, LoopError> {
+        let now = self.forward(now);
         let budget = if budget == 0 { usize::MAX } else { budget as usize };
         if self.peers.is_carried() {
             // Nothing is polled, and nobody sleeps in the kernel whom a submission would have to wake.
@@ -326,6 +330,23 @@ impl EventLoop {
         let more = self.has_work(now.mono) || !self.host.prepare_sleep();
         self.set_host_fd(more).map_err(|error| LoopError(format!("arming a timer: {error}")))?;
         Ok(StepOutcome { more, stopped: self.phase == Phase::Stopped })
+    }
+
+    /// Ends a loop that a host has stepped, as [`EventLoop::run`] does once it is to stop: nobody steps it any more, so its
+    /// time goes on by itself from where the host left it.
+    ///
+    /// # Errors
+    /// As [`EventLoop::run`].
+    pub fn finish(&mut self) -> Result<(), LoopError> {
+        self.clock = Clock::going_on(self.latest);
+        self.waiter.set_clock(self.clock.clone());
+        self.run()
+    }
+
+    /// What a host says that the time is; a monotonic clock that goes back stands still until it has caught up.
+    fn forward(&mut self, now: Now) -> Now {
+        self.stepped = self.stepped.max(now.mono);
+        Now { mono: self.stepped, ..now }
     }
 
     /// What the clocks say now.
@@ -361,7 +382,7 @@ impl EventLoop {
 
     /// What the node knows of itself.
     pub fn status(&self) -> Status {
-        status(&self.node, self.detector.as_ref(), self.clock.now())
+        status(&self.node, self.detector.as_ref(), self.latest)
     }
 
     /// Where a key lives.
@@ -404,7 +425,7 @@ impl EventLoop {
 
     /// Makes the host's descriptor say what the loop knows.
     fn set_host_fd(&mut self, more: bool) -> io::Result<()> {
-        let timer = self.timer();
+        let timer = self.clock.on_machine(self.timer(), self.latest.mono);
         let Some(host_fd) = &mut self.host_fd else { return Ok(()) };
         if more && !host_fd.is_pending {
             host_fd.pending.raise();

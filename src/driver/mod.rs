@@ -38,6 +38,7 @@ mod wait;
 mod watch;
 mod whole_file;
 
+pub use clock::Clock;
 pub use event_loop::{EventLoop, LoopError, StepOutcome, Wait};
 pub use handle::{Asked, Busy, Completion, Feed, Handle, OwnedOperation, OwnedRequest, PageAsked, Refusal};
 pub use insight::Insight;

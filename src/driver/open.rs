@@ -48,7 +48,7 @@ pub(super) struct Parts {
 }
 
 /// Opens a node.
-pub(super) fn open(options: &NodeOptions, clock: Clock) -> Result<Parts, OpenError> {
+pub(super) fn open(options: &NodeOptions, clock: &Clock) -> Result<Parts, OpenError> {
     options.core.check()?;
     check_addresses(options)?;
     check_transport(options)?;

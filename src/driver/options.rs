@@ -8,8 +8,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::driver::Logger;
 use crate::driver::limits;
+use crate::driver::{Clock, Logger};
 use crate::proto::config::Config;
 use crate::proto::error::ConfigError;
 use crate::proto::gossip::keyring::Keyring;
@@ -128,6 +128,8 @@ pub struct NodeOptions {
     pub on_progress: Option<OnProgress>,
     /// Whether a client may cut the node off from the others (`Q.DEV ISOLATE`), to see what happens then.
     pub is_playground: bool,
+    /// What is asked for the time outside of steps. Of a host only where it steps the node: nothing waits by it.
+    pub clock: Clock,
     /// Where log lines go.
     pub log: Logger,
 }
@@ -163,6 +165,7 @@ impl NodeOptions {
             window: limits::WINDOW,
             on_progress: None,
             is_playground: false,
+            clock: Clock::default(),
             log: Logger::silent(),
         }
     }

@@ -146,6 +146,10 @@ pub enum Site {
     KeyOwners,
     /// `quorate_stats`
     Stats,
+    /// `quorate_options_set_log`
+    OptionsSetLog,
+    /// `quorate_options_set_clock`
+    OptionsSetClock,
     /// The thread that the library runs in mode thread.
     LoopThread,
 }

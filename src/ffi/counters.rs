@@ -22,7 +22,7 @@ pub(super) unsafe fn request(
     if key.len() > limits::KEY_MAX {
         return Err(E_LIMIT);
     }
-    if call.expires_ms.is_some() {
+    if call.ttl_ms.is_some() {
         return Err(E_UNSUPPORTED);
     }
     Ok(OwnedRequest {

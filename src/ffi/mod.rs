@@ -14,6 +14,7 @@
 
 pub mod boundary;
 pub mod cancel;
+pub mod clock;
 pub mod cluster;
 mod completion;
 pub mod counters;
@@ -23,6 +24,7 @@ pub mod header;
 #[cfg(feature = "test-hooks")]
 pub mod hooks;
 pub mod host_loop;
+pub mod log;
 mod members;
 pub mod merge;
 pub mod node;

@@ -19,7 +19,7 @@ use super::status::{
     AGAIN, Constant, E_ARG, E_BUSY, E_CLOSED, E_FOREIGN, E_FORKED, E_IO, E_NET, E_NOMEM, E_NULL, E_PANIC,
     E_POISONED, E_REENTRANT, E_STATE, E_UNSUPPORTED, OK, quorate_status,
 };
-use crate::driver::{EventLoop, Figure, Handle, Insight, OpenError};
+use crate::driver::{Clock, EventLoop, Figure, Handle, Insight, OpenError};
 
 /// Opened; nothing drives it yet.
 const STATE_OPEN: u32 = 1;
@@ -76,6 +76,7 @@ pub struct quorate_node {
     addresses: Vec<Option<String>>,
     state: AtomicU32,
     poisoned: Arc<AtomicBool>,
+    clock: Clock,
 }
 
 /// Who has the loop.
@@ -114,6 +115,11 @@ impl quorate_node {
         self.is_host_driven
     }
 
+    /// Milliseconds since the Unix epoch.
+    pub(super) fn wall_ms(&self) -> u64 {
+        self.clock.now().wall.0
+    }
+
     /// Whether the host moves the bytes between members, too.
     pub(super) fn is_packet(&self) -> bool {
         self.is_packet
@@ -150,7 +156,7 @@ impl quorate_node {
         self.handle.stop(grace);
         let ended_well = match core::mem::replace(driver, Driver::Gone) {
             Driver::Here(mut event_loop) => {
-                let result = caught(Site::LoopThread, || event_loop.run());
+                let result = caught(Site::LoopThread, || event_loop.finish());
                 // A loop that panicked may panic again on its way out.
                 let _ = caught(Site::LoopThread, move || drop(event_loop));
                 matches!(result, Some(Ok(())))
@@ -209,6 +215,7 @@ fn open(options: &quorate_options) -> Result<quorate_node, (quorate_status, i32,
         addresses,
         state: AtomicU32::new(STATE_OPEN),
         poisoned: Arc::default(),
+        clock: options.clock.clone().unwrap_or_default(),
     })
 }
 

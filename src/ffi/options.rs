@@ -16,7 +16,8 @@ use super::status::{
     quorate_status,
 };
 use crate::driver::{
-    DataDir, EventLoop, NodeOptions, OnProgress, StoreOptions, Transport, WaitPolicy, gossip_keys, key_file,
+    Clock, DataDir, EventLoop, Logger, NodeOptions, OnProgress, StoreOptions, Transport, WaitPolicy,
+    gossip_keys, key_file,
 };
 use crate::proto::config::{Config, MemberSpec, Membership};
 use crate::proto::limits;
@@ -34,6 +35,8 @@ pub struct quorate_options {
     texts: BTreeMap<quorate_option, Vec<u8>>,
     lists: BTreeMap<quorate_option, Vec<Vec<u8>>>,
     progress: Option<OnProgress>,
+    pub(super) log: Logger,
+    pub(super) clock: Option<Clock>,
 }
 
 /// A thread of the library drives the node.
@@ -361,6 +364,13 @@ impl quorate_options {
             options.data = DataDir::Path(PathBuf::from(path));
         }
         options.on_progress = self.progress.clone();
+        options.log = self.log.clone();
+        if let Some(clock) = &self.clock {
+            if !self.is_host_driven() {
+                return Err("clock: a node that its own thread drives waits by the machine's".to_owned());
+            }
+            options.clock = clock.clone();
+        }
         options.unix = self.text(UNIX_PATH)?.map(PathBuf::from);
         options.store = StoreOptions {
             segment_bytes: self.number(SEGMENT_BYTES),
@@ -471,7 +481,7 @@ pub(super) fn resolve(setting: &str, text: &str) -> Result<SocketAddr, String> {
 ///
 /// # Safety
 /// `options` is NULL or was made by `quorate_options_new` and not freed, and no other thread uses it.
-unsafe fn with_options(
+pub(super) unsafe fn with_options(
     site: Site,
     options: *mut quorate_options,
     body: impl FnOnce(&mut quorate_options) -> Answer,
