@@ -199,6 +199,8 @@
 #define QUORATE_OPT_REAP_AFTER_S 34u
 /* QUORATE_CARRIER_...: what the program moves in mode packet (stream) */
 #define QUORATE_OPT_CARRIER 35u
+/* 0 in modes host and packet: no thread of the library waits for the disk, the program calls quorate_disk_step (1) */
+#define QUORATE_OPT_DISK_THREAD 36u
 /* the data directory; none keeps records in memory only */
 #define QUORATE_OPT_DIR 64u
 /* this member's name (A) */
@@ -1927,6 +1929,26 @@ quorate_status quorate_node_step(struct quorate_node *node,
  */
 QUORATE_API
 void quorate_node_wake(const struct quorate_node *node);
+
+/**
+ * Carries out what waits for the disk, of a node with QUORATE_OPT_DISK_THREAD 0: one write, sync, or bit of upkeep of each
+ * of its logs. The library then starts no thread at all.
+ *
+ * After each quorate_node_step there may be something to do: either call it there until it says AGAIN, and the loop waits for
+ * the disk; or call it on another thread of yours, beside the steps, which yours wakes. What a replica acknowledges once
+ * it is on disk is acknowledged by the step after it. A node whose disk work nobody does takes writes until its buffers
+ * are full (E_OVERLOADED). quorate_node_stop and quorate_node_free do what is left themselves.
+ *
+ * Arguments: node.
+ * Returns: OK: something was done; step the node, and call it again; AGAIN if there is nothing to do now; E_NULL;
+ * E_STATE of a node whose disk work is not the program's; E_BUSY if another thread is inside of it; E_CLOSED once the node
+ * is stopped; E_FORKED; E_POISONED; E_PANIC. What becomes of the disk the log and quorate_node_figure tell.
+ * Thread class: C, and beside all others but quorate_node_free. Blocks: yes, for the disk. Owner: nothing changes hands.
+ * Since: 0.1.
+ */
+QUORATE_API
+QUORATE_NODISCARD
+quorate_status quorate_disk_step(struct quorate_node *node);
 
 /**
  * Tells a node in mode packet that another member has opened a stream to it. Its bytes follow by

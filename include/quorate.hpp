@@ -1454,6 +1454,18 @@ class node {
         return more != 0;
     }
 
+    /**
+     * Does what waits for the disk, of a node with QUORATE_OPT_DISK_THREAD 0, beside step() or behind it: whether there was
+     * anything. One thread at a time. Waits for the disk. C: quorate_disk_step
+     */
+    result<bool> disk_step() noexcept
+    {
+        const quorate_status status = quorate_disk_step(raw());
+        if (status < 0)
+            return error(status);
+        return status == QUORATE_OK;
+    }
+
     /** Makes fd() readable, or the library's thread turn once. Safe in a signal handler. C: quorate_node_wake */
     void wake() const noexcept { quorate_node_wake(raw()); }
 

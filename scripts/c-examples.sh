@@ -59,6 +59,7 @@ checked() {
 "$out/stock"
 "$out/merge_hook"
 "$out/poll_loop"
+"$out/own_disk_thread"
 "$out/epoll_server"
 [ -z "$libuv" ] || "$out/libuv_loop"
 "$out/placement"
@@ -73,6 +74,7 @@ checked conflict
 checked stock
 checked merge_hook
 checked poll_loop
+checked own_disk_thread
 checked epoll_server
 [ -z "$libuv" ] || checked libuv_loop
 checked placement

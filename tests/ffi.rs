@@ -20,6 +20,8 @@ mod cancel;
 mod cluster;
 #[path = "ffi/counters.rs"]
 mod counters;
+#[path = "ffi/disk.rs"]
+mod disk;
 #[path = "ffi/feed.rs"]
 mod feed;
 #[path = "ffi/history.rs"]
@@ -206,6 +208,7 @@ fn every_null_is_refused() {
         scan::nulls(&mut check, n, torn);
         feed::nulls(&mut check, n, torn);
         cancel::nulls(&mut check);
+        disk::nulls(&mut check);
         hooks::nulls(&mut check, o);
         snapshot::nulls(&mut check, n, torn);
         check("quorate_node_fd", quorate_node_fd(null()));

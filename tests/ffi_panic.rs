@@ -14,6 +14,7 @@ use quorate::ffi::cancel::*;
 use quorate::ffi::clock::*;
 use quorate::ffi::cluster::*;
 use quorate::ffi::counters::*;
+use quorate::ffi::disk::*;
 use quorate::ffi::feed::*;
 use quorate::ffi::hooks::{quorate_test_panic, quorate_test_turn};
 use quorate::ffi::host_loop::*;
@@ -34,7 +35,7 @@ const NONE: quorate_bytes = quorate_bytes::EMPTY;
 const SIZE: usize = size_of::<quorate_completion>();
 const STATE_POISONED: u32 = 5;
 /// The row after the last function: the library's thread.
-const LOOP_THREAD: u32 = 66;
+const LOOP_THREAD: u32 = 67;
 
 static PRINTED: AtomicU32 = AtomicU32::new(0);
 
@@ -142,6 +143,7 @@ unsafe fn call(name: &str, node: *mut quorate_node, o: *mut quorate_options) -> 
                 quorate_node_free(other);
                 return None;
             }
+            "quorate_disk_step" => quorate_disk_step(node),
             "quorate_cancel" => quorate_cancel(node, 9),
             "quorate_result_keys" => quorate_result_keys(null(), &mut null(), &mut count),
             "quorate_result_change" => quorate_result_change(null(), 0, &mut zeroed(), SIZE),

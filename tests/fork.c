@@ -86,6 +86,7 @@ static void refused(quorate_options *options, quorate_node *node)
     EXPECT(quorate_watch(node, QUORATE_PARTITION_ALL, none, 0, NULL, 1) == QUORATE_E_FORKED);
     EXPECT(quorate_unwatch(node, 1) == QUORATE_E_FORKED);
     EXPECT(quorate_cancel(node, 1) == QUORATE_E_FORKED);
+    EXPECT(quorate_disk_step(node) == QUORATE_E_FORKED);
     EXPECT(quorate_members_snapshot(node, &members) == QUORATE_E_FORKED && members == NULL);
     n = 7;
     EXPECT(quorate_members_list(members, &member, sizeof member, 1, &n) == QUORATE_E_FORKED && n == 0);

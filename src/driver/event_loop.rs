@@ -35,6 +35,7 @@ use super::client::{Clients, Turn};
 use super::clock::Clock;
 use super::gossip::Detector;
 use super::handle::{Handle, Host};
+use super::host_disk::Errands;
 use super::limits::{EVENTS_MAX, LAST_SYNC_MAX, LISTENERS_MAX, READ_MAX, REQUESTS_PER_TURN};
 use super::log::{Level, Logger};
 use super::open;
@@ -128,6 +129,8 @@ pub struct EventLoop {
     /// Who is there; `None` for a node without peers, and at the end.
     detector: Option<Detector>,
     host: Host,
+    /// Where the host carries out what waits for the disk.
+    errands: Option<Errands>,
     buffer: Vec<u8>,
     log: Logger,
     /// The marks of both stores when the core was last told.
@@ -152,7 +155,8 @@ impl EventLoop {
     /// What is wrong; nothing is left behind.
     pub fn open(options: NodeOptions) -> Result<EventLoop, OpenError> {
         let clock = options.clock.clone();
-        let open::Parts { poll, node, clients, peers, detector, host } = open::open(&options, &clock)?;
+        let open::Parts { poll, node, clients, peers, detector, host, errands } =
+            open::open(&options, &clock)?;
         let marks = marks_of(&node);
         let watch = Watch::new(host.figures());
         let mut event_loop = EventLoop {
@@ -167,6 +171,7 @@ impl EventLoop {
             peers,
             detector,
             host,
+            errands,
             buffer: vec![0; READ_MAX],
             log: options.log,
             marks,
@@ -541,6 +546,11 @@ impl EventLoop {
                 Ok(())
             }
             Phase::Syncing { until } => {
+                if self.errands.is_some() {
+                    // Whoever does it otherwise may be waiting for us.
+                    self.node.store().work_at_disk();
+                    self.node.hints().store().work_at_disk();
+                }
                 let is_open = |store: &Storage| !store.marks().failed && !store.is_synced();
                 let waits = is_open(self.node.store()) || is_open(self.node.hints().store());
                 if waits && now.mono < until {

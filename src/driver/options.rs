@@ -14,7 +14,7 @@ use crate::proto::config::Config;
 use crate::proto::error::ConfigError;
 use crate::proto::gossip::keyring::Keyring;
 use crate::proto::message::LEVEL;
-use crate::store::Progress;
+use crate::store::{Progress, WorkerMode};
 
 /// Where a node keeps its records.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +40,8 @@ pub struct StoreOptions {
     pub retention_bytes: Option<u64>,
     /// Whether the room of overwritten records is given back.
     pub compaction: bool,
+    /// Who waits for the disk. Of a host only where it steps the node: [`EventLoop::host_disk`](super::EventLoop::host_disk).
+    pub worker: WorkerMode,
 }
 
 impl Default for StoreOptions {
@@ -51,6 +53,7 @@ impl Default for StoreOptions {
             scrub_interval: None,
             retention_bytes: None,
             compaction: true,
+            worker: WorkerMode::Thread,
         }
     }
 }

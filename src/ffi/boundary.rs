@@ -150,6 +150,8 @@ pub enum Site {
     OptionsSetLog,
     /// `quorate_options_set_clock`
     OptionsSetClock,
+    /// `quorate_disk_step`
+    DiskStep,
     /// The thread that the library runs in mode thread.
     LoopThread,
 }

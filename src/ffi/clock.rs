@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::boundary::{Site, in_hook};
-use super::options::{User, quorate_options, with_options};
+use super::options::{quorate_options, with_options};
 use super::plain::{quorate_clock, read_sized};
 use super::status::{E_NULL, E_UNSUPPORTED, OK, quorate_status};
+use super::user::User;
 use crate::driver::Clock;
 use crate::proto::time::{Instant, Now, WallTime};
 

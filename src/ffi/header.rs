@@ -13,7 +13,7 @@ use super::status::{API_LEVEL, CODES, Constant, FLAGS, VERSION, VERSION_NUMBER};
 use super::{cluster, feed, log, node, options, packet, requests, snapshot};
 
 /// The files in the order in which their parts stand in the header.
-const FILES: [&str; 18] = [
+const FILES: [&str; 19] = [
     "status.rs",
     "plain.rs",
     "options.rs",
@@ -28,6 +28,7 @@ const FILES: [&str; 18] = [
     "feed.rs",
     "merge.rs",
     "host_loop.rs",
+    "disk.rs",
     "packet.rs",
     "cluster.rs",
     "snapshot.rs",

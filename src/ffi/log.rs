@@ -4,9 +4,10 @@ use core::ffi::c_void;
 use std::sync::Arc;
 
 use super::boundary::{Site, in_hook};
-use super::options::{User, quorate_options, with_options};
+use super::options::{quorate_options, with_options};
 use super::plain::quorate_bytes;
 use super::status::{Constant, E_ARG, OK, quorate_status};
+use super::user::User;
 use crate::driver::{Level, LogSink, Logger};
 
 /// The levels by their numbers, which are never changed and never used again.

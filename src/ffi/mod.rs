@@ -18,6 +18,7 @@ pub mod clock;
 pub mod cluster;
 mod completion;
 pub mod counters;
+pub mod disk;
 pub mod feed;
 #[cfg(feature = "header")]
 pub mod header;
@@ -37,6 +38,7 @@ pub mod sets;
 pub mod snapshot;
 pub mod stats;
 pub mod status;
+mod user;
 
 // A caught panic is what keeps the host alive; with `panic = "abort"` there is nothing to catch.
 #[cfg(not(panic = "unwind"))]

@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use core::time::Duration;
 use std::io;
 use std::os::fd::RawFd;
-use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::JoinHandle;
 
 use super::boundary::{Site, caught, entry_or, explain, is_in_hook, with_any_node, with_node};
@@ -19,7 +19,7 @@ use super::status::{
     AGAIN, Constant, E_ARG, E_BUSY, E_CLOSED, E_FOREIGN, E_FORKED, E_IO, E_NET, E_NOMEM, E_NULL, E_PANIC,
     E_POISONED, E_REENTRANT, E_STATE, E_UNSUPPORTED, OK, quorate_status,
 };
-use crate::driver::{Clock, EventLoop, Figure, Handle, Insight, OpenError};
+use crate::driver::{Clock, EventLoop, Figure, Handle, HostDisk, Insight, OpenError};
 
 /// Opened; nothing drives it yet.
 const STATE_OPEN: u32 = 1;
@@ -77,6 +77,9 @@ pub struct quorate_node {
     state: AtomicU32,
     poisoned: Arc<AtomicBool>,
     clock: Clock,
+    /// The disk work that the host carries out, until the node is stopped.
+    disk: Mutex<Option<HostDisk>>,
+    has_host_disk: bool,
 }
 
 /// Who has the loop.
@@ -106,6 +109,8 @@ impl quorate_node {
     pub(super) fn give_up_loop(&self) {
         let Ok(mut driver) = self.driver() else { return };
         if let Driver::Here(_) = &*driver {
+            // Whoever is at the disk now lets go of it at its end: the directory stays locked until then.
+            let _ = self.disk.try_lock().map(|mut disk| disk.take());
             let event_loop = core::mem::replace(&mut *driver, Driver::Gone);
             let _ = caught(Site::LoopThread, move || drop(event_loop));
         }
@@ -144,6 +149,18 @@ impl quorate_node {
         }
     }
 
+    /// One operation at the disk; whether there was one.
+    pub(super) fn step_disk(&self) -> Result<bool, quorate_status> {
+        if !self.has_host_disk {
+            return Err(E_STATE);
+        }
+        match self.disk.try_lock() {
+            Ok(disk) => disk.as_ref().map(HostDisk::step).ok_or(E_CLOSED),
+            Err(TryLockError::WouldBlock) => Err(E_BUSY),
+            Err(TryLockError::Poisoned(_)) => Err(E_POISONED),
+        }
+    }
+
     /// Called with the first step of a host.
     pub(super) fn note_running(&self) {
         let (open, running) = (STATE_OPEN, STATE_RUNNING);
@@ -157,6 +174,8 @@ impl quorate_node {
         let ended_well = match core::mem::replace(driver, Driver::Gone) {
             Driver::Here(mut event_loop) => {
                 let result = caught(Site::LoopThread, || event_loop.finish());
+                // Nobody is at the disk any more when the directory is let go of.
+                drop(self.disk.lock().unwrap_or_else(PoisonError::into_inner).take());
                 // A loop that panicked may panic again on its way out.
                 let _ = caught(Site::LoopThread, move || drop(event_loop));
                 matches!(result, Some(Ok(())))
@@ -204,6 +223,7 @@ fn open(options: &quorate_options) -> Result<quorate_node, (quorate_status, i32,
     let (mut event_loop, host_fd) = opened.unwrap_or_else(|| Err((E_PANIC, 0, String::new())))?;
     #[cfg(feature = "test-hooks")]
     event_loop.on_reload(Box::new(|| super::boundary::panic_point(Site::LoopThread)));
+    let disk = event_loop.host_disk();
     let mut addresses = vec![event_loop.peer_address().map(|address| address.to_string())];
     addresses.extend(event_loop.client_addresses().iter().map(|address| Some(address.to_string())));
     Ok(quorate_node {
@@ -216,6 +236,8 @@ fn open(options: &quorate_options) -> Result<quorate_node, (quorate_status, i32,
         state: AtomicU32::new(STATE_OPEN),
         poisoned: Arc::default(),
         clock: options.clock.clone().unwrap_or_default(),
+        has_host_disk: disk.is_some(),
+        disk: Mutex::new(disk),
     })
 }
 
@@ -502,7 +524,7 @@ pub unsafe extern "C" fn quorate_node_free(node: *mut quorate_node) {
     let _ = caught(Site::NodeFree, || ());
     let _ = caught(Site::LoopThread, move || {
         let mut driver = core::mem::replace(
-            &mut *node.driver.lock().unwrap_or_else(std::sync::PoisonError::into_inner),
+            &mut *node.driver.lock().unwrap_or_else(PoisonError::into_inner),
             Driver::Gone,
         );
         if !matches!(driver, Driver::Gone) {

@@ -15,6 +15,7 @@ use super::status::{
     API_LEVEL, Constant, E_ARG, E_FORKED, E_NULL, E_PANIC, E_REENTRANT, E_TYPE, E_UNSUPPORTED, OK,
     quorate_status,
 };
+use super::user::User;
 use crate::driver::{
     Clock, DataDir, EventLoop, Logger, NodeOptions, OnProgress, StoreOptions, Transport, WaitPolicy,
     gossip_keys, key_file,
@@ -23,7 +24,7 @@ use crate::proto::config::{Config, MemberSpec, Membership};
 use crate::proto::limits;
 use crate::proto::ring::Mode;
 use crate::proto::store::Durability;
-use crate::store::Progress;
+use crate::store::{Progress, WorkerMode};
 
 /// The number of an option (QUORATE_OPT_...).
 pub type quorate_option = u32;
@@ -91,6 +92,7 @@ const HINT_AGE_S: quorate_option = 32;
 const HINT_RATE: quorate_option = 33;
 const REAP_AFTER_S: quorate_option = 34;
 const CARRIER: quorate_option = 35;
+const DISK_THREAD: quorate_option = 36;
 const DIR: quorate_option = 64;
 const NAME: quorate_option = 65;
 const CLUSTER: quorate_option = 66;
@@ -103,40 +105,6 @@ const CLIENT_ADDR: quorate_option = 97;
 const WEIGHTS: quorate_option = 98;
 const JOIN: quorate_option = 99;
 const GOSSIP_KEY_FILE: quorate_option = 100;
-
-/// What belongs to a hook of the host.
-pub(super) struct User {
-    user: *mut c_void,
-    drop: Option<unsafe extern "C" fn(user: *mut c_void)>,
-}
-
-// SAFETY: the pointer is only handed back to the host, which promises that its hooks take it on any thread
-// that opens or frees.
-unsafe impl Send for User {}
-// SAFETY: as above; hooks are called by one opening at a time for each options object and its copies, or
-// the host says otherwise.
-unsafe impl Sync for User {}
-
-impl User {
-    /// What the host calls a hook with, and what it wants called at the end.
-    pub(super) fn new(user: *mut c_void, drop: Option<unsafe extern "C" fn(user: *mut c_void)>) -> User {
-        User { user, drop }
-    }
-
-    /// What the hook is called with.
-    pub(super) fn pointer(&self) -> *mut c_void {
-        self.user
-    }
-}
-
-impl Drop for User {
-    fn drop(&mut self) {
-        if let Some(drop) = self.drop {
-            // SAFETY: the host's function with the host's pointer, once.
-            in_hook(|| unsafe { drop(self.user) });
-        }
-    }
-}
 
 /// What an option takes.
 enum Kind {
@@ -195,6 +163,7 @@ const KEYS: &[Key] = &[
     Key(HINT_RATE, "QUORATE_OPT_HINT_RATE", "hint-rate", Kind::Number(0, u64::MAX, &[]), "bytes a second at most of hints and of what is caught up from the log, less while requests turn slow; 0 for no limit (16777216)"),
     Key(REAP_AFTER_S, "QUORATE_OPT_REAP_AFTER_S", "reap-after-s", Kind::Number(0, u32::MAX as u64, &[]), "seconds after which a deleted or expired key is reaped, on proof that nobody can bring back what it deletes; 0 for never (3600; with a member list 0)"),
     Key(CARRIER, "QUORATE_OPT_CARRIER", "carrier", Kind::Number(0, 1, CARRIER_WORDS), "QUORATE_CARRIER_...: what the program moves in mode packet (stream)"),
+    Key(DISK_THREAD, "QUORATE_OPT_DISK_THREAD", "disk-thread", Kind::Number(0, 1, ON_OFF), "0 in modes host and packet: no thread of the library waits for the disk, the program calls quorate_disk_step (1)"),
     Key(DIR, "QUORATE_OPT_DIR", "dir", Kind::Text, "the data directory; none keeps records in memory only"),
     Key(NAME, "QUORATE_OPT_NAME", "name", Kind::Text, "this member's name (A)"),
     Key(CLUSTER, "QUORATE_OPT_CLUSTER", "cluster", Kind::Text, "the cluster's name (quorate)"),
@@ -379,7 +348,11 @@ impl quorate_options {
             scrub_interval: self.number(SCRUB_INTERVAL_S).map(Duration::from_secs),
             retention_bytes: self.number(RETENTION_BYTES),
             compaction: self.number(COMPACTION) != Some(0),
+            worker: if self.number(DISK_THREAD) == Some(0) { WorkerMode::Host } else { WorkerMode::Thread },
         };
+        if options.store.worker == WorkerMode::Host && !self.is_host_driven() {
+            return Err("disk-thread: a node that its own thread drives has one for the disk, too".to_owned());
+        }
         options.allow_open_bind = self.number(ALLOW_OPEN_BIND) == Some(1);
         let size = |option, default| self.number(option).map_or(default, |number| number as usize);
         options.clients_max = size(CLIENTS_MAX, options.clients_max);

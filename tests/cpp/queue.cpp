@@ -281,6 +281,7 @@ TEST(HostLoop, IsDrivenByPoll)
     with.set(QUORATE_OPT_MODE, QUORATE_MODE_HOST);
     node one = *node::open(with);
     EXPECT_EQ(one.start().code(), errc::state);
+    EXPECT_EQ(one.disk_step().code(), errc::state) << "the library has a thread for it";
     EXPECT_EQ(one.get("key").code(), errc::state) << "nobody would drive it meanwhile";
     EXPECT_EQ(one.wait(0ms).code(), errc::state);
     quorate::dispatcher requests(one);

@@ -1,9 +1,17 @@
 //! What a loop tells of its node.
 
 use super::EventLoop;
+use crate::driver::host_disk::HostDisk;
 use crate::driver::insight::Insight;
 
 impl EventLoop {
+    /// The disk work of a node that has no thread for it, to be carried out elsewhere. To be dropped before the loop is.
+    pub fn host_disk(&self) -> Option<HostDisk> {
+        let errands = self.errands.clone()?;
+        let workers = [self.node.store().disk_worker(), self.node.hints().store().disk_worker()];
+        Some(HostDisk { workers: workers.into_iter().flatten().collect(), errands })
+    }
+
     /// What the node knows, as of the last turn.
     pub fn insight(&mut self) -> Insight {
         let status = super::status(&self.node, self.detector.as_ref(), self.latest);
