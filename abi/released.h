@@ -12,6 +12,10 @@
  *
  * After fork every call of class B to E but the _free functions returns E_FORKED in the child.
  *
+ * From a hook, a function of the host that the library calls (merge, log, clock, progress, drop), every call with a node or
+ * with options that has a status returns E_REENTRANT, whatever its comment says: it would wait for the loop, and the loop
+ * waits for the hook. quorate_node_free and quorate_options_free do nothing there.
+ *
  * Generated from src/ffi by scripts/header.sh; edit there.
  */
 #ifndef QUORATE_H
@@ -67,7 +71,7 @@
 #define QUORATE_E_POISONED (-9)
 /* the node is stopped */
 #define QUORATE_E_CLOSED (-10)
-/* cancelled */
+/* ended as it was asked to be, before it was answered */
 #define QUORATE_E_CANCELLED (-11)
 /* out of memory or descriptors */
 #define QUORATE_E_NOMEM (-12)
@@ -195,6 +199,8 @@
 #define QUORATE_OPT_REAP_AFTER_S 34u
 /* QUORATE_CARRIER_...: what the program moves in mode packet (stream) */
 #define QUORATE_OPT_CARRIER 35u
+/* 0 in modes host and packet: no thread of the library waits for the disk, the program calls quorate_disk_step (1) */
+#define QUORATE_OPT_DISK_THREAD 36u
 /* the data directory; none keeps records in memory only */
 #define QUORATE_OPT_DIR 64u
 /* this member's name (A) */
@@ -239,6 +245,18 @@
 #define QUORATE_SYNC_INTERVAL 1u
 /* on disk */
 #define QUORATE_SYNC_ALWAYS 2u
+
+/* Lines of the log */
+/* something failed and needs a person */
+#define QUORATE_LOG_ERROR 1u
+/* something is wrong and was coped with */
+#define QUORATE_LOG_WARN 2u
+/* what an operator wants to know once */
+#define QUORATE_LOG_INFO 3u
+/* for finding faults */
+#define QUORATE_LOG_DEBUG 4u
+/* everything */
+#define QUORATE_LOG_TRACE 5u
 
 /* Nodes */
 /* opened; nothing drives it yet */
@@ -416,10 +434,31 @@
 /* all is copied, and reads go over */
 #define QUORATE_PHASE_FINISHING 4u
 
+/* Members in a snapshot */
+/* the node that was asked */
+#define QUORATE_MEMBER_IS_SELF 4u
+/* it came and went too often of late */
+#define QUORATE_MEMBER_IS_UNSTEADY 8u
+/* nobody probes it, or not yet */
+#define QUORATE_VERDICT_NONE 0u
+/* it answers */
+#define QUORATE_VERDICT_ALIVE 1u
+/* it did not answer somebody; it is used, after others */
+#define QUORATE_VERDICT_SUSPECT 2u
+/* it did not answer for long */
+#define QUORATE_VERDICT_DOWN 3u
+/* it said that it goes */
+#define QUORATE_VERDICT_LEFT 4u
+
 #ifdef __cplusplus
 extern "C" {
 #endif
 
+
+/**
+ * The members as a node knew them at one moment. Opaque; it does not change, and any thread may look.
+ */
+typedef struct quorate_members quorate_members;
 
 /**
  * A node. Opaque; shared by threads as each function says.
@@ -507,6 +546,50 @@ typedef struct quorate_error {
    */
   char text[240];
 } quorate_error;
+
+/**
+ * Takes a line of a node's log, without a line end: level is QUORATE_LOG_..., target names the part of the node that
+ * speaks. Both texts are UTF-8, have no NUL at their end, and are good until it returns. It must not throw, longjmp or
+ * fork, and not take long: the node waits for it.
+ */
+typedef void (*quorate_log)(void *user,
+                            uint32_t level,
+                            struct quorate_bytes target,
+                            struct quorate_bytes text);
+
+/**
+ * The clocks of a program that steps its nodes.
+ */
+typedef struct quorate_clock {
+  /**
+   * sizeof(quorate_clock), set by the caller.
+   */
+  uint32_t struct_size;
+  /**
+   * Zero.
+   */
+  uint32_t zero;
+  /**
+   * Passed to the functions.
+   */
+  void *user;
+  /**
+   * Nanoseconds since an origin of the program's choice; it does not go back.
+   */
+  uint64_t (*monotonic_ns)(void *user);
+  /**
+   * Milliseconds since the Unix epoch.
+   */
+  uint64_t (*wall_ms)(void *user);
+  /**
+   * Called once with user when nothing needs it any more; may be NULL.
+   */
+  void (*drop)(void *user);
+  /**
+   * Zero.
+   */
+  uint64_t reserved[2];
+} quorate_clock;
 
 /**
  * Settings of one request. NULL stands for all defaults; 0 in a member for that member's default.
@@ -904,7 +987,7 @@ typedef struct quorate_cluster {
  */
 typedef struct quorate_member {
   /**
-   * Its name; it lies inside the result, as do the next two.
+   * Its name; it lies inside the result or the snapshot, as do the next two.
    */
   struct quorate_bytes name;
   /**
@@ -952,9 +1035,9 @@ typedef struct quorate_member {
    */
   uint32_t replicas_open;
   /**
-   * Zero.
+   * QUORATE_VERDICT_..., in quorate_members_list; else zero.
    */
-  uint32_t zero;
+  uint32_t verdict;
   /**
    * Zero.
    */
@@ -1120,13 +1203,56 @@ quorate_status quorate_options_clone(const struct quorate_options *options,
                                      struct quorate_options **out);
 
 /**
- * Frees options. NULL is allowed; so is a forked child.
+ * Frees options. NULL is allowed; so is a forked child. From a hook it does nothing: they are still to be freed.
  *
  * Arguments: options: not used afterwards.
  * Returns: nothing.
  * Thread class: E. Blocks: no. Owner: the library takes them. Since: 0.1.
  */
-QUORATE_API void quorate_options_free(struct quorate_options *options);
+QUORATE_API
+void quorate_options_free(struct quorate_options *options);
+
+/**
+ * Sets what is given the lines of the log of each node that is opened with these options. Without it nothing is logged;
+ * nothing is ever written to stderr. Lines beyond the level cost nothing, as they are not even made.
+ *
+ * It is called by the thread that opens the node, then by the one that drives it, that of the library or whoever is
+ * inside of quorate_node_step, a quorate_net_ function, quorate_node_stop or quorate_node_free; by one at a time for
+ * each node, and never again before it has returned. A second call replaces the function for nodes opened from then on.
+ *
+ * Arguments: options; level: QUORATE_LOG_...: the least important lines that are wanted; log: NULL for none; user: passed
+ * to both; drop: may be NULL, called once with user when no options and no node need it any more, also if this call fails.
+ * Returns: OK; E_NULL; E_ARG for a level that there is not; E_REENTRANT; E_FORKED; E_PANIC.
+ * Thread class: E. Blocks: no. Owner: user stays the caller's until drop. Since: 0.1.
+ */
+QUORATE_API
+QUORATE_NODISCARD
+quorate_status quorate_options_set_log(struct quorate_options *options,
+                                       uint32_t level,
+                                       quorate_log log,
+                                       void *user,
+                                       void (*drop)(void *user));
+
+/**
+ * Sets the clocks that a node asks between steps: while it is opened, when a value with a ttl is submitted, and for the
+ * descriptor's timer. In a step it is told by now_ns and wall_ms, which must be of the same clocks. Without it these
+ * are CLOCK_MONOTONIC and CLOCK_REALTIME. For modes host and packet.
+ *
+ * Monotonic time that goes back counts as standing still until it has caught up. Wall time may jump: it only stamps
+ * versions and ends values with a ttl; a stamp is never before an earlier one of the node, and other members refuse
+ * one too far ahead of their own clocks (E_CLOCK).
+ *
+ * Arguments: options; clock: copied, or NULL for the machine's clocks. Its functions may be called by any thread that
+ * calls the library, by several at once; they must not throw, longjmp or fork. drop may be NULL, and is called once with
+ * user when no options and no node need them any more, also if this call fails, but not if the struct cannot be read.
+ * Returns: OK; E_NULL, also for a function that is NULL; E_ARG for a struct_size that cannot be; E_UNSUPPORTED for
+ * members that this library does not know; E_REENTRANT; E_FORKED; E_PANIC. quorate_node_open says E_ARG in mode thread.
+ * Thread class: E. Blocks: no. Owner: user stays the caller's until drop. Since: 0.1.
+ */
+QUORATE_API
+QUORATE_NODISCARD
+quorate_status quorate_options_set_clock(struct quorate_options *options,
+                                         const struct quorate_clock *clock);
 
 /**
  * Opens a node: checks its options, binds its addresses, locks and reads its directory.
@@ -1135,7 +1261,7 @@ QUORATE_API void quorate_options_free(struct quorate_options *options);
  * what is wrong.
  * Returns: OK; E_NULL; E_ARG for options that do not fit; E_BUSY for a directory that is open in this or
  * another process; E_NET for an address in use; E_FOREIGN for a directory that is not ours; E_IO with
- * os_errno; E_NOMEM; E_FORKED; E_PANIC. A failure leaves nothing behind.
+ * os_errno; E_NOMEM; E_REENTRANT; E_FORKED; E_PANIC. A failure leaves nothing behind.
  * Thread class: E. Blocks: yes, while the directory is read. Owner: the caller, who gives the node to
  * quorate_node_free. Since: 0.1.
  */
@@ -1243,13 +1369,15 @@ quorate_status quorate_node_figure(const struct quorate_node *node,
 
 /**
  * Frees a node, stopping it at once if it runs. NULL is allowed. In a forked child nothing that is
- * shared with the parent is touched; the child's copy of the memory stays with the child.
+ * shared with the parent is touched; the child's copy of the memory stays with the child. From a hook it does
+ * nothing: the node is still to be freed.
  *
  * Arguments: node: not used afterwards.
  * Returns: nothing.
  * Thread class: D. Blocks: yes, for a disk sync. Owner: the library takes it. Since: 0.1.
  */
-QUORATE_API void quorate_node_free(struct quorate_node *node);
+QUORATE_API
+void quorate_node_free(struct quorate_node *node);
 
 /**
  * Submits a read.
@@ -1431,12 +1559,31 @@ quorate_status quorate_delete_sync(struct quorate_node *node,
                                    size_t size);
 
 /**
+ * Ends requests in flight before their deadline: each that was submitted with this tag before, and has no answer yet.
+ * Its one completion comes all the same, as soon as the loop has turned. A write that was begun is not taken back:
+ * it may have happened, and may still happen.
+ *
+ * Arguments: node; tag: as it was submitted. Of a change feed or an order nothing comes of it: quorate_unwatch ends the
+ * one, the other goes on.
+ * Returns: OK, also if no request has the tag or it was answered before; E_NULL; E_OVERLOADED if as much waits for the
+ * loop as the window holds: try again when it has turned; E_CLOSED; E_FORKED; E_POISONED; E_PANIC.
+ * The completion says E_CANCELLED: with QUORATE_F_UNCERTAIN the write may have happened, and acked and dot say what is
+ * known of it; without, nothing was written. Or it says how the request ended, if that was known before; of a read
+ * that was only waiting for repairs the answer, with QUORATE_N_UNREPAIRED.
+ * Thread class: B. Blocks: no. Owner: nothing changes hands. Since: 0.1.
+ */
+QUORATE_API
+QUORATE_NODISCARD
+quorate_status quorate_cancel(struct quorate_node *node,
+                              uint64_t tag);
+
+/**
  * Submits an increment of a number; an absent key is 0. Increments that know nothing of each other all count, and
  * one replica is enough for it (w = 1).
  *
  * Arguments: node; key; by: what is added; id: 0, or a number that names the increment: asked for again with it, the
- * same replica answers as before and counts once, as long as it runs and remembers (4,096 of them); call:
- * settings, or NULL, without a ttl; tag: comes back in the completion.
+ * same replica answers as before and counts once, whatever by is then, as long as it runs and remembers (4,096 of
+ * them); call: settings, or NULL, without a ttl; tag: comes back in the completion.
  * Returns: as quorate_put. So does the completion, with E_ARG if the value is no number or the sum would leave 64
  * bits. Its one sibling is the value after it as the replica that counted has it, in decimal.
  * Thread class: B. Blocks: no. Owner: everything is copied. Since: 0.1.
@@ -1453,7 +1600,9 @@ quorate_status quorate_add(struct quorate_node *node,
 /**
  * Submits a number that takes the place of the one that was read: what is added is the difference, so two who read
  * 10 and put 8 and 7 leave 5. Only the replica that the context names carries it out, once; where that is gone
- * or remembers no more, the completion says E_MAYBE and nothing is written.
+ * or remembers no more, the completion says E_MAYBE and nothing is written. A context is good for one number: given again,
+ * also with another number, the completion is that of the first, and its sibling the number that it made. Who wants
+ * another number reads again.
  *
  * Arguments: node; key; number; context: from a read of this key that showed one number; call: settings, or
  * NULL, without a ttl; tag: comes back in the completion.
@@ -1744,7 +1893,7 @@ int quorate_node_fd(const struct quorate_node *node);
  * When to call quorate_node_step at the latest, for hosts that have timers of their own.
  *
  * Arguments: node.
- * Returns: nanoseconds of CLOCK_MONOTONIC; 0 for now, also while another thread steps; UINT64_MAX for
+ * Returns: nanoseconds of CLOCK_MONOTONIC, or of the clock of quorate_options_set_clock; 0 for now, also while another thread steps; UINT64_MAX for
  * when the descriptor is readable, and for a node that cannot be stepped. In mode packet there is no
  * descriptor: it is 0 after each submission, quorate_net_rx and quorate_net_event that give work.
  * Thread class: C. Blocks: no. Owner: nothing changes hands. Since: 0.1.
@@ -1756,7 +1905,8 @@ uint64_t quorate_node_deadline(const struct quorate_node *node);
  * One turn of a node in mode host or packet: reads and writes sockets, takes submitted requests, completes
  * what has ended. Never waits; in mode packet, with records in memory, it makes no system call.
  *
- * Arguments: node; now_ns: CLOCK_MONOTONIC; wall_ms: milliseconds since the Unix epoch; budget: sockets
+ * Arguments: node; now_ns: CLOCK_MONOTONIC; wall_ms: milliseconds since the Unix epoch; or what the clocks of
+ * quorate_options_set_clock say; budget: sockets
  * and requests to handle at most, 0 for no bound; more: may be NULL, receives 1 if work is left, else 0.
  * Returns: OK; E_NULL; E_STATE in mode thread; E_BUSY if another thread steps; E_CLOSED once it is
  * stopped; E_IO if the loop cannot go on; E_FORKED; E_POISONED; E_PANIC.
@@ -1779,6 +1929,26 @@ quorate_status quorate_node_step(struct quorate_node *node,
  */
 QUORATE_API
 void quorate_node_wake(const struct quorate_node *node);
+
+/**
+ * Carries out what waits for the disk, of a node with QUORATE_OPT_DISK_THREAD 0: one write, sync, or bit of upkeep of each
+ * of its logs. The library then starts no thread at all.
+ *
+ * After each quorate_node_step there may be something to do: either call it there until it says AGAIN, and the loop waits for
+ * the disk; or call it on another thread of yours, beside the steps, which yours wakes. What a replica acknowledges once
+ * it is on disk is acknowledged by the step after it. A node whose disk work nobody does takes writes until its buffers
+ * are full (E_OVERLOADED). quorate_node_stop and quorate_node_free do what is left themselves.
+ *
+ * Arguments: node.
+ * Returns: OK: something was done; step the node, and call it again; AGAIN if there is nothing to do now; E_NULL;
+ * E_STATE of a node whose disk work is not the program's; E_BUSY if another thread is inside of it; E_CLOSED once the node
+ * is stopped; E_FORKED; E_POISONED; E_PANIC. What becomes of the disk the log and quorate_node_figure tell.
+ * Thread class: C, and beside all others but quorate_node_free. Blocks: yes, for the disk. Owner: nothing changes hands.
+ * Since: 0.1.
+ */
+QUORATE_API
+QUORATE_NODISCARD
+quorate_status quorate_disk_step(struct quorate_node *node);
 
 /**
  * Tells a node in mode packet that another member has opened a stream to it. Its bytes follow by
@@ -1941,6 +2111,107 @@ QUORATE_NODISCARD
 quorate_status quorate_result_text(const struct quorate_result *result,
                                    uint32_t which,
                                    struct quorate_bytes *out);
+
+/**
+ * Takes a snapshot of the members: who they are, whether this node reaches them, what it thinks of them, and what
+ * each holds. It does not ask the others.
+ *
+ * Arguments: node; out: receives the snapshot, or NULL.
+ * Returns: OK; E_NULL; E_BUSY in modes host and packet if another thread drives the node; E_CLOSED; E_FORKED;
+ * E_POISONED; E_PANIC.
+ * Thread class: B. Blocks: in mode thread, for a turn of the loop. Owner: the caller, who gives it to
+ * quorate_members_free; it outlives the node. Since: 0.1.
+ */
+QUORATE_API
+QUORATE_NODISCARD
+quorate_status quorate_members_snapshot(const struct quorate_node *node,
+                                        struct quorate_members **out);
+
+/**
+ * Writes the members of a snapshot, in the order of their names.
+ *
+ * Arguments: members; array; size: sizeof(quorate_member); capacity: elements of the array, which may be NULL for 0;
+ * n: receives how many members there are.
+ * Returns: OK; AGAIN if there are more than capacity, and the first ones are written; E_NULL; E_ARG for a size that
+ * cannot be; E_FORKED; E_PANIC.
+ * Thread class: B, on the snapshot. Blocks: no. Owner: the snapshot; the texts live until quorate_members_free.
+ * Since: 0.1.
+ */
+QUORATE_API
+QUORATE_NODISCARD
+quorate_status quorate_members_list(const struct quorate_members *members,
+                                    struct quorate_member *array,
+                                    size_t size,
+                                    size_t capacity,
+                                    size_t *n);
+
+/**
+ * Says who holds a key, in preference order, by the layout that reads were on when the snapshot was taken. For a
+ * program that sends work to where its data is: any member takes a request, and one of these answers it soonest.
+ *
+ * Arguments: members; keyspace: 0 is the default one; key; partition: may be NULL, receives the partition of the
+ * key, as quorate_watch takes it; owners: receives places in quorate_members_list, the first owner first;
+ * capacity: elements of owners, which may be NULL for 0; n: receives how many owners there are: 0 if the node is of no
+ * cluster yet.
+ * Returns: OK; AGAIN if there are more than capacity, and the first ones are written; E_NULL; E_ARG for a keyspace
+ * that there is not; E_FORKED; E_PANIC.
+ * Thread class: B, on the snapshot. Blocks: no. Owner: nothing changes hands. Since: 0.1.
+ */
+QUORATE_API
+QUORATE_NODISCARD
+quorate_status quorate_key_owners(const struct quorate_members *members,
+                                  uint32_t keyspace,
+                                  struct quorate_bytes key,
+                                  uint32_t *partition,
+                                  uint32_t *owners,
+                                  size_t capacity,
+                                  size_t *n);
+
+/**
+ * Frees a snapshot. NULL is allowed; so is a forked child.
+ *
+ * Arguments: members: not used afterwards.
+ * Returns: nothing.
+ * Thread class: D, on the snapshot. Blocks: no. Owner: the library takes it. Since: 0.1.
+ */
+QUORATE_API void quorate_members_free(struct quorate_members *members);
+
+/**
+ * How many counters this library knows: their numbers are below.
+ *
+ * Arguments: none.
+ * Returns: the count. A later release may have more.
+ * Thread class: A. Blocks: no. Owner: nothing changes hands. Since: 0.1.
+ */
+QUORATE_API size_t quorate_stat_count(void);
+
+/**
+ * The name of a counter, as `quorate status` and INFO show it: what ends with _bytes, _ms or _max is a figure of the
+ * moment, as requests_in_flight is; others count from the opening on.
+ *
+ * Arguments: index: below quorate_stat_count.
+ * Returns: the name; NULL for another number.
+ * Thread class: A. Blocks: no. Owner: nobody, it is static. Since: 0.1.
+ */
+QUORATE_API
+const char *quorate_stat_name(size_t index);
+
+/**
+ * Reads all counters of a node at one moment, each at the place of its number.
+ *
+ * Arguments: node; values: receives them, UINT64_MAX for what this node does not count (the disk's of one in memory,
+ * membership's of one alone, forecasts before there were reads); capacity: elements of values; n: receives how many
+ * were written.
+ * Returns: OK; AGAIN if there are more than capacity; E_NULL; E_BUSY in modes host and packet if another thread drives
+ * the node; E_CLOSED; E_FORKED; E_POISONED; E_PANIC.
+ * Thread class: B. Blocks: in mode thread, for a turn of the loop. Owner: nothing changes hands. Since: 0.1.
+ */
+QUORATE_API
+QUORATE_NODISCARD
+quorate_status quorate_stats(const struct quorate_node *node,
+                             uint64_t *values,
+                             size_t capacity,
+                             size_t *n);
 
 /* Makes options at the API level that the caller was compiled with. */
 #define QUORATE_OPTIONS_CREATE(out) quorate_options_new(QUORATE_API_LEVEL, (out))

@@ -305,6 +305,14 @@ static int talk(struct sockaddr_in to)
     return line != 200;
 }
 
+/* A line of the node's log, from inside of quorate_node_step. It may not call the node. */
+static void told(void *user, uint32_t level, quorate_bytes target, quorate_bytes text)
+{
+    (void)user;
+    fprintf(stderr, "%s %.*s: %.*s\n", level == QUORATE_LOG_ERROR ? "error" : "warning", (int)target.len,
+            (const char *)target.data, (int)text.len, (const char *)text.data);
+}
+
 static void open_node(void)
 {
     quorate_options *options = NULL;
@@ -313,6 +321,8 @@ static void open_node(void)
     check(status == QUORATE_OK, "options", status);
     status = quorate_options_set_u64(options, QUORATE_OPT_MODE, QUORATE_MODE_HOST);
     check(status == QUORATE_OK, "mode", status);
+    status = quorate_options_set_log(options, QUORATE_LOG_WARN, told, NULL, NULL);
+    check(status == QUORATE_OK, "log", status);
     status = quorate_node_open(options, &node, NULL);
     check(status == QUORATE_OK, "open", status);
     quorate_options_free(options);

@@ -73,7 +73,7 @@ func (n *Node) Batch(ctx context.Context, ops []Op) []Result {
 	select {
 	case <-w.done:
 	case <-ctx.Done():
-		w.leave(ctx, func(at int) bool { return ops[at].Kind != OpGet })
+		n.leave(ctx, w, func(at int) bool { return ops[at].Kind != OpGet })
 		return w.results
 	}
 	results := append([]Result(nil), w.results...)

@@ -1,6 +1,6 @@
 /*
  * What Go cannot hand to quorate.h as it is: memory of Go that is passed to C may hold no pointer to other memory
- * of Go, so texts come one behind the other in one buffer, with their lengths beside it. Nothing here calls Go.
+ * of Go, so texts come one behind the other in one buffer, with their lengths beside it. Only the log calls Go.
  */
 #ifndef QUORATE_GO_BRIDGE_H
 #define QUORATE_GO_BRIDGE_H
@@ -10,6 +10,26 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* A line of a node's log, and its end. */
+extern void quorateLogLine(uintptr_t user, uint32_t level, quorate_bytes target, quorate_bytes text);
+extern void quorateLogDrop(uintptr_t user);
+
+static inline void log_line(void *user, uint32_t level, quorate_bytes target, quorate_bytes text)
+{
+    quorateLogLine((uintptr_t)user, level, target, text);
+}
+
+static inline void log_drop(void *user)
+{
+    quorateLogDrop((uintptr_t)user);
+}
+
+/* Has Go take the log. */
+static inline quorate_status set_log(quorate_options *options, uint32_t level, uintptr_t user)
+{
+    return quorate_options_set_log(options, level, log_line, (void *)user, log_drop);
+}
 
 /* One request of a batch; key, value and context are the next bytes of the buffer. */
 typedef struct packed_op {

@@ -76,6 +76,8 @@ type Member struct {
 	Weight                      int
 	State                       MemberState
 	IsUp, IsKeeper              bool
+	IsSelf, IsUnsteady          bool    // of [Node.Members]: the node itself; it came and went too often of late
+	Verdict                     Verdict // of [Node.Members]
 	Partitions, PartitionsNext  int
 	ReplicasTotal, ReplicasOpen int
 }
@@ -126,6 +128,9 @@ func memberOf(from *C.quorate_member) Member {
 		Weight: int(from.weight), State: MemberState(from.state),
 		IsUp:       from.flags&C.QUORATE_MEMBER_IS_UP != 0,
 		IsKeeper:   from.flags&C.QUORATE_MEMBER_IS_KEEPER != 0,
+		IsSelf:     from.flags&C.QUORATE_MEMBER_IS_SELF != 0,
+		IsUnsteady: from.flags&C.QUORATE_MEMBER_IS_UNSTEADY != 0,
+		Verdict:    Verdict(from.verdict),
 		Partitions: int(from.partitions), PartitionsNext: int(from.partitions_next),
 		ReplicasTotal: int(from.replicas_total), ReplicasOpen: int(from.replicas_open),
 	}

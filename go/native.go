@@ -28,6 +28,7 @@ package quorate
 #cgo nocallback quorate_put_number
 #cgo nocallback quorate_scan
 #cgo nocallback quorate_watch
+#cgo nocallback quorate_cancel
 #cgo nocallback submit_packed
 #cgo nocallback set_packed
 #cgo nocallback order_packed

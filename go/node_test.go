@@ -1,8 +1,10 @@
 package quorate
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"regexp"
 	"strings"
@@ -12,6 +14,44 @@ import (
 	"testing"
 	"time"
 )
+
+func TestTheLogGoesToSlog(t *testing.T) {
+	var lines bytes.Buffer
+	node := single(t, Options{Log: slog.New(slog.NewTextHandler(&lines, nil))})
+	check(t, node.Isolate(true))
+	check(t, node.Close())
+	for _, want := range []string{"level=WARN msg=\"cut off from all others, as it was asked to be\" target=node", "level=INFO msg=stopping"} {
+		if !strings.Contains(lines.String(), want) {
+			t.Errorf("the log lacks %s: %s", want, &lines)
+		}
+	}
+}
+
+func TestMembersAndOwners(t *testing.T) {
+	nodes := three(t)
+	members, err := nodes[0].Members()
+	check(t, err)
+	if len(members.List) != 3 || members.List[1].Name != "B" || !members.List[0].IsSelf || !members.List[2].IsUp {
+		t.Errorf("the members are %+v", members.List)
+	}
+	owners, partition, err := members.Owners([]byte("key"), 0)
+	check(t, err)
+	if len(owners) != 3 || partition >= 256 || owners[0] == owners[1] {
+		t.Errorf("%v hold partition %d", owners, partition)
+	}
+	_, _, err = members.Owners([]byte("key"), 60000)
+	wanted(t, err, ErrArgument)
+	stats, err := nodes[0].Stats()
+	check(t, err)
+	if _, has := stats["store_segments"]; stats["requests"] == 0 || has {
+		t.Errorf("the counters of a node in memory are %v", stats)
+	}
+	closed(t, nodes[0])
+	_, err = nodes[0].Members()
+	wanted(t, err, ErrClosed)
+	_, err = nodes[0].Stats()
+	wanted(t, err, ErrClosed)
+}
 
 func TestOptionsAreExplained(t *testing.T) {
 	for _, row := range []struct {

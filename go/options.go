@@ -5,6 +5,7 @@ import "C"
 
 import (
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"strconv"
@@ -21,6 +22,8 @@ type Options struct {
 	PeerAddr string        // where to serve other members; port 0 takes a free one
 	N, R, W  int           // replicas of a key, and how many must answer a read and acknowledge a write
 	Timeout  time.Duration // of a request that names none; whole milliseconds
+	// Log is given the node's log, by the thread that drives it: its handler may not call the node. Nothing if it is nil.
+	Log *slog.Logger
 	// More has any other option by the name that it has in the config file, such as "found" or "sync".
 	More map[string]string
 }
@@ -76,6 +79,11 @@ func Open(options Options) (*Node, error) {
 	for _, name := range slices.Sorted(maps.Keys(named)) {
 		status := C.quorate_options_parse(native, viewString(name), viewString(named[name]), &said)
 		if err := explained(status, &said, name); err != nil {
+			return nil, err
+		}
+	}
+	if options.Log != nil {
+		if err := logTo(native, options.Log); err != nil {
 			return nil, err
 		}
 	}

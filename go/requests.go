@@ -199,7 +199,7 @@ func (n *Node) request(ctx context.Context, call *Call, isWrite bool,
 	select {
 	case <-w.done:
 	case <-ctx.Done():
-		w.leave(ctx, func(int) bool { return isWrite })
+		n.leave(ctx, w, func(int) bool { return isWrite })
 		return w.results[0], w.results[0].Err
 	}
 	result := w.results[0]
@@ -245,7 +245,8 @@ func (n *Node) Add(ctx context.Context, key []byte, by int64, id uint64, call *C
 	return result.Answer, err
 }
 
-// PutNumber puts a number in the place of the one that was read with this context. What is added is the difference.
+// PutNumber puts a number in the place of the one that was read with this context. What is added is the difference. A
+// context is good for one number: given again, also with another one, the answer is that to the first.
 func (n *Node) PutNumber(ctx context.Context, key []byte, number int64, seen []byte, call *Call) (Answer, error) {
 	result, err := n.request(ctx, call, true,
 		func(handle *C.quorate_node, call *C.quorate_call, tag C.uint64_t) C.quorate_status {

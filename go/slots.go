@@ -85,6 +85,19 @@ func (s *slots) inUse() int {
 	return len(s.entries) - len(s.free)
 }
 
+// cancel has the library end what of a wait has no end yet. Its completions come, to nobody. While the table is held no
+// tag is given to another request.
+func (s *slots) cancel(handle *C.quorate_node, w *wait) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for at, tag := range w.tags {
+		if s.entries[tag] == (owner{wait: w, at: at}) {
+			// Refused, it ends at its deadline.
+			_ = C.quorate_cancel(handle, C.uint64_t(tag))
+		}
+	}
+}
+
 // abandon empties the table, for a node that says nothing any more, and returns who waited.
 func (s *slots) abandon() []owner {
 	s.mu.Lock()
@@ -154,8 +167,13 @@ func (w *wait) refuse(from int, err error) {
 	}
 }
 
-// leave takes what is there when the context has ended. What is not comes to nobody.
-func (w *wait) leave(ctx context.Context, isWrite func(at int) bool) {
+// leave takes what is there when the context has ended. What is not is cancelled, and comes to nobody.
+func (n *Node) leave(ctx context.Context, w *wait, isWrite func(at int) bool) {
+	// A node that is closed has ended all.
+	_ = n.with(func(handle *C.quorate_node) C.quorate_status {
+		n.slots.cancel(handle, w)
+		return C.QUORATE_OK
+	})
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.isOver = true

@@ -367,6 +367,7 @@ static_assert(sizeof(quorate_bytes) == 16 && offsetof(quorate_bytes, len) == 8, 
 static_assert(sizeof(bytes) == sizeof(quorate_bytes) && std::is_standard_layout_v<bytes>, "an array of bytes is one of C's");
 static_assert(sizeof(quorate_error) == 256 && offsetof(quorate_error, struct_size) == 0, "quorate_error");
 static_assert(offsetof(quorate_error, os_errno) == 8 && offsetof(quorate_error, text) == 16, "quorate_error");
+static_assert(sizeof(quorate_clock) == 56 && offsetof(quorate_clock, drop) == 32, "quorate_clock");
 static_assert(sizeof(quorate_call) == 56 && offsetof(quorate_call, struct_size) == 0, "quorate_call");
 static_assert(offsetof(quorate_call, timeout_ns) == 24 && offsetof(quorate_call, ttl_ms) == 32, "quorate_call");
 static_assert(sizeof(quorate_op) == 88 && offsetof(quorate_op, key) == 16 && offsetof(quorate_op, call) == 64, "quorate_op");
@@ -815,7 +816,7 @@ class add {
     const quorate_call *how_;
 };
 
-/** Puts a number in the place of the one that was read, as the difference. C: quorate_put_number */
+/** Puts a number in the place of the one that was read, as the difference; once for a context. C: quorate_put_number */
 class put_number {
   public:
     put_number(bytes key, std::int64_t number, bytes context, const call &how = default_call) noexcept
@@ -989,6 +990,15 @@ template <class Hook> struct trampoline {
         (*static_cast<Hook *>(user))(done, total);
     }
 
+    static void log(void *user, std::uint32_t level, quorate_bytes target, quorate_bytes text) noexcept
+    {
+        (*static_cast<Hook *>(user))(level, bytes(target), bytes(text));
+    }
+
+    static std::uint64_t monotonic_ns(void *user) noexcept { return static_cast<Hook *>(user)->monotonic_ns(); }
+
+    static std::uint64_t wall_ms(void *user) noexcept { return static_cast<Hook *>(user)->wall_ms(); }
+
     static std::int32_t merge(void *user, quorate_bytes key, const quorate_bytes *values, std::size_t count,
                               std::uint8_t *buffer, std::size_t cap, std::size_t *len) noexcept
     {
@@ -1017,6 +1027,10 @@ template <class Request> completion wait_for(quorate_node *node, const Request &
 
 struct free_options {
     void operator()(quorate_options *options) const noexcept { quorate_options_free(options); }
+};
+
+struct free_members {
+    void operator()(quorate_members *members) const noexcept { quorate_members_free(members); }
 };
 
 struct free_node {
@@ -1082,6 +1096,35 @@ class options {
         return keep(quorate_options_set_progress(raw_.get(), Calls::progress, new Hook(std::forward<F>(hook)), Calls::drop));
     }
 
+    /**
+     * Sets what is called with (std::uint32_t level, bytes target, bytes text) for each line of a node's log that is as
+     * important as the level, QUORATE_LOG_..., by the thread that drives the node. It may not use the node, and is destroyed
+     * when no options and no node need it any more. C: quorate_options_set_log
+     */
+    template <class F> options &on_log(std::uint32_t level, F &&hook)
+    {
+        using Hook = std::decay_t<F>;
+        if (error_)
+            return *this;
+        using Calls = detail::trampoline<Hook>;
+        return keep(quorate_options_set_log(raw_.get(), level, Calls::log, new Hook(std::forward<F>(hook)), Calls::drop));
+    }
+
+    /**
+     * Sets the clocks of a program that steps its node: an object with std::uint64_t monotonic_ns() and wall_ms(), which
+     * several threads may call at once. C: quorate_options_set_clock
+     */
+    template <class C> options &clock(C &&clocks)
+    {
+        using Hook = std::decay_t<C>;
+        if (error_)
+            return *this;
+        using Calls = detail::trampoline<Hook>;
+        const quorate_clock given{sizeof given,         0,         new Hook(std::forward<C>(clocks)), Calls::monotonic_ns,
+                                  Calls::wall_ms, Calls::drop, {0, 0}};
+        return keep(quorate_options_set_clock(raw_.get(), &given));
+    }
+
     /** A copy, with the refusal if there was one. C: quorate_options_clone */
     options clone() const
     {
@@ -1113,6 +1156,49 @@ class options {
 
     std::unique_ptr<quorate_options, detail::free_options> raw_;
     std::optional<error> error_;
+};
+
+/** The members as a node knew them at one moment: node::members(). It does not change, and outlives the node. */
+class members {
+  public:
+    /** All, in the order of their names; their texts live as long as this object. C: quorate_members_list */
+    std::vector<quorate_member> list() const
+    {
+        std::size_t n = 0;
+        std::vector<quorate_member> all;
+        while (quorate_members_list(raw(), all.data(), sizeof(quorate_member), all.size(), &n) == QUORATE_AGAIN)
+            all.resize(n);
+        return all;
+    }
+
+    /** Who holds a key, in preference order: places in list(). None for a keyspace that there is not. C: quorate_key_owners */
+    std::vector<std::uint32_t> owners(bytes key, std::uint32_t keyspace = 0) const
+    {
+        std::size_t n = 0;
+        std::vector<std::uint32_t> all;
+        while (quorate_key_owners(raw(), keyspace, key, nullptr, all.data(), all.size(), &n) == QUORATE_AGAIN)
+            all.resize(n);
+        return all;
+    }
+
+    /** The partition of a key, as request::watch takes it. C: quorate_key_owners */
+    std::uint32_t partition(bytes key, std::uint32_t keyspace = 0) const noexcept
+    {
+        std::size_t n = 0;
+        std::uint32_t partition = 0;
+        const quorate_status status = quorate_key_owners(raw(), keyspace, key, &partition, nullptr, 0, &n);
+        return status < 0 ? 0 : partition;
+    }
+
+    /** That of C, which stays with this object; NULL of one that was moved from. */
+    const quorate_members *raw() const noexcept { return raw_.get(); }
+
+  private:
+    friend class node;
+
+    explicit members(quorate_members *raw) noexcept : raw_(raw) {}
+
+    std::unique_ptr<quorate_members, detail::free_members> raw_;
 };
 
 class key_range;
@@ -1192,6 +1278,30 @@ class node {
         if (status != QUORATE_OK)
             return error(status);
         return value;
+    }
+
+    /** A snapshot of the members. Waits in mode thread for a turn of the loop. C: quorate_members_snapshot */
+    result<quorate::members> members() const noexcept
+    {
+        quorate_members *made = nullptr;
+        const quorate_status status = quorate_members_snapshot(raw(), &made);
+        if (status != QUORATE_OK)
+            return error(status);
+        return quorate::members(made);
+    }
+
+    /**
+     * All counters: each at the place of its number, UINT64_MAX for what this node does not count. Names are
+     * quorate_stat_name's. Waits in mode thread for a turn of the loop. C: quorate_stats
+     */
+    result<std::vector<std::uint64_t>> stats() const
+    {
+        std::vector<std::uint64_t> values(quorate_stat_count());
+        std::size_t n = 0;
+        const quorate_status status = quorate_stats(raw(), values.data(), values.size(), &n);
+        if (status != QUORATE_OK)
+            return error(status);
+        return values;
     }
 
     /**
@@ -1285,6 +1395,12 @@ class node {
         return result<void>::of(quorate_submit(raw(), ops.data(), sizeof(quorate_op), ops.size(), &accepted));
     }
 
+    /**
+     * Ends the requests with this tag before their deadline, each with its completion: errc::cancelled, where a write is
+     * marked uncertain if it may have happened. C: quorate_cancel
+     */
+    result<void> cancel(std::uint64_t tag) noexcept { return result<void>::of(quorate_cancel(raw(), tag)); }
+
     /** Ends the feed with this tag; one last completion follows. C: quorate_unwatch */
     result<void> unwatch(std::uint64_t tag) noexcept { return result<void>::of(quorate_unwatch(raw(), tag)); }
 
@@ -1336,6 +1452,18 @@ class node {
         if (status < 0)
             return error(status);
         return more != 0;
+    }
+
+    /**
+     * Does what waits for the disk, of a node with QUORATE_OPT_DISK_THREAD 0, beside step() or behind it: whether there was
+     * anything. One thread at a time. Waits for the disk. C: quorate_disk_step
+     */
+    result<bool> disk_step() noexcept
+    {
+        const quorate_status status = quorate_disk_step(raw());
+        if (status < 0)
+            return error(status);
+        return status == QUORATE_OK;
     }
 
     /** Makes fd() readable, or the library's thread turn once. Safe in a signal handler. C: quorate_node_wake */
@@ -1471,7 +1599,7 @@ class dispatcher {
 
     /**
      * Sends a value of the namespace request; callback is called with its completion, by value. Returns the tag, for
-     * node.unwatch. If it fails, the callback is destroyed and never called. Never blocks.
+     * node.cancel and node.unwatch. If it fails, the callback is destroyed and never called. Never blocks.
      */
     template <class Request, class F> result<std::uint64_t> send(const Request &request, F &&callback)
     {

@@ -54,24 +54,30 @@ checked() {
 
 "$out/hello"
 "$out/async"
+"$out/cancel"
 "$out/conflict"
 "$out/stock"
 "$out/merge_hook"
 "$out/poll_loop"
+"$out/own_disk_thread"
 "$out/epoll_server"
 [ -z "$libuv" ] || "$out/libuv_loop"
+"$out/placement"
 "$out/watch"
 "$out/packet_memory"
 "$out/packet_udp"
 "$out/cluster_admin" >/dev/null
 checked hello
 checked async
+checked cancel
 checked conflict
 checked stock
 checked merge_hook
 checked poll_loop
+checked own_disk_thread
 checked epoll_server
 [ -z "$libuv" ] || checked libuv_loop
+checked placement
 checked watch
 checked packet_memory
 checked packet_udp

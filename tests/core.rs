@@ -15,6 +15,8 @@ use quorate::store::MemoryStore;
 
 #[path = "core/avoided.rs"]
 mod avoided;
+#[path = "core/cancel.rs"]
+mod cancel;
 #[path = "core/catch_up.rs"]
 mod catch_up;
 #[path = "core/claims.rs"]

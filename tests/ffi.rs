@@ -14,14 +14,20 @@ use quorate::ffi::plain::*;
 use quorate::ffi::requests::*;
 use quorate::ffi::status::*;
 
+#[path = "ffi/cancel.rs"]
+mod cancel;
 #[path = "ffi/cluster.rs"]
 mod cluster;
 #[path = "ffi/counters.rs"]
 mod counters;
+#[path = "ffi/disk.rs"]
+mod disk;
 #[path = "ffi/feed.rs"]
 mod feed;
 #[path = "ffi/history.rs"]
 mod history;
+#[path = "ffi/hooks.rs"]
+mod hooks;
 #[path = "ffi/host.rs"]
 mod host;
 #[path = "ffi/merge.rs"]
@@ -36,6 +42,8 @@ mod scalars;
 mod scan;
 #[path = "ffi/sets.rs"]
 mod sets;
+#[path = "ffi/snapshot.rs"]
+mod snapshot;
 #[path = "ffi/weights.rs"]
 mod weights;
 
@@ -199,6 +207,10 @@ fn every_null_is_refused() {
         merge::nulls(&mut check, n);
         scan::nulls(&mut check, n, torn);
         feed::nulls(&mut check, n, torn);
+        cancel::nulls(&mut check);
+        disk::nulls(&mut check);
+        hooks::nulls(&mut check, o);
+        snapshot::nulls(&mut check, n, torn);
         check("quorate_node_fd", quorate_node_fd(null()));
         let mut value = 7;
         check("quorate_node_figure", quorate_node_figure(null(), 0, &mut value));
@@ -240,7 +252,12 @@ fn every_null_is_refused() {
         quorate_node_wake(null());
         quorate_options_free(o);
     }
-    seen.extend(["quorate_node_state", "quorate_node_deadline", "quorate_status_table"]);
+    seen.extend([
+        "quorate_members_free",
+        "quorate_node_state",
+        "quorate_node_deadline",
+        "quorate_status_table",
+    ]);
     seen.extend([
         "quorate_options_free",
         "quorate_node_free",
@@ -423,6 +440,12 @@ fn cluster_of(names: &[&str]) -> Vec<Node> {
         Node(node)
     };
     let nodes: Vec<_> = names.iter().map(open).collect();
+    introduce(&nodes, names);
+    nodes
+}
+
+/// Tells each of them where the others are.
+fn introduce(nodes: &[Node], names: &[&str]) {
     for (node, name) in nodes.iter().zip(names) {
         let (mut text, mut len) = ([0_u8; 64], 0);
         // SAFETY: live nodes and a buffer of 64.
@@ -430,14 +453,13 @@ fn cluster_of(names: &[&str]) -> Vec<Node> {
             assert_eq!(quorate_node_address(node.0, 0, text.as_mut_ptr().cast(), 3, &mut len), AGAIN);
             assert_eq!(quorate_node_address(node.0, 0, text.as_mut_ptr().cast(), 64, &mut len), OK);
             let address = quorate_bytes { data: text.as_ptr(), len };
-            for other in &nodes {
+            for other in nodes {
                 assert_eq!(quorate_node_meet(other.0, bytes(name), address), OK);
             }
             assert_eq!(quorate_node_meet(node.0, bytes("nobody"), bytes("127.0.0.1:1")), E_ARG);
             assert_eq!(quorate_node_isolate(node.0, 2), E_ARG);
         }
     }
-    nodes
 }
 
 /// Drives both until a write of one is answered by the other, too.

@@ -10,11 +10,15 @@ use core::mem::zeroed;
 use core::ptr::{null, null_mut};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use quorate::ffi::cancel::*;
+use quorate::ffi::clock::*;
 use quorate::ffi::cluster::*;
 use quorate::ffi::counters::*;
+use quorate::ffi::disk::*;
 use quorate::ffi::feed::*;
 use quorate::ffi::hooks::{quorate_test_panic, quorate_test_turn};
 use quorate::ffi::host_loop::*;
+use quorate::ffi::log::*;
 use quorate::ffi::merge::quorate_merge_register;
 use quorate::ffi::node::*;
 use quorate::ffi::options::*;
@@ -23,13 +27,15 @@ use quorate::ffi::plain::*;
 use quorate::ffi::requests::*;
 use quorate::ffi::scan::*;
 use quorate::ffi::sets::*;
+use quorate::ffi::snapshot::*;
+use quorate::ffi::stats::*;
 use quorate::ffi::status::*;
 
 const NONE: quorate_bytes = quorate_bytes::EMPTY;
 const SIZE: usize = size_of::<quorate_completion>();
 const STATE_POISONED: u32 = 5;
 /// The row after the last function: the library's thread.
-const LOOP_THREAD: u32 = 58;
+const LOOP_THREAD: u32 = 67;
 
 static PRINTED: AtomicU32 = AtomicU32::new(0);
 
@@ -123,11 +129,29 @@ unsafe fn call(name: &str, node: *mut quorate_node, o: *mut quorate_options) -> 
             "quorate_scan_sync" => quorate_scan_sync(node, NONE, k, NONE, 1, null(), &mut end, SIZE),
             "quorate_watch" => quorate_watch(node, 0, NONE, 1, null(), 1),
             "quorate_unwatch" => quorate_unwatch(node, 1),
+            "quorate_members_snapshot" => quorate_members_snapshot(node, &mut null_mut()),
+            "quorate_members_list" => quorate_members_list(null(), &mut zeroed(), SIZE, 1, &mut count),
+            "quorate_key_owners" => quorate_key_owners(null(), 0, k, null_mut(), null_mut(), 0, &mut count),
+            "quorate_stats" => quorate_stats(node, &mut figure, 1, &mut count),
+            "quorate_members_free" => {
+                let (mut members, other) = (null_mut(), open(MODE_HOST));
+                let armed = quorate_test_panic(0);
+                let status = quorate_members_snapshot(other, &mut members);
+                assert!([OK, E_REENTRANT].contains(&status), "{status}");
+                quorate_test_panic(armed);
+                quorate_members_free(members);
+                quorate_node_free(other);
+                return None;
+            }
+            "quorate_disk_step" => quorate_disk_step(node),
+            "quorate_cancel" => quorate_cancel(node, 9),
             "quorate_result_keys" => quorate_result_keys(null(), &mut null(), &mut count),
             "quorate_result_change" => quorate_result_change(null(), 0, &mut zeroed(), SIZE),
             "quorate_node_fd" => quorate_node_fd(node),
             "quorate_node_figure" => quorate_node_figure(node, 0, &mut figure),
             "quorate_options_set_progress" => quorate_options_set_progress(o, None, null_mut(), None),
+            "quorate_options_set_log" => quorate_options_set_log(o, 1, None, null_mut(), None),
+            "quorate_options_set_clock" => quorate_options_set_clock(o, null()),
             "quorate_cluster_order" => quorate_cluster_order(node, &look(), 1),
             "quorate_cluster_order_sync" => quorate_cluster_order_sync(node, &look(), &mut end, SIZE),
             "quorate_result_cluster" => quorate_result_cluster(null(), &mut zeroed(), SIZE),
@@ -175,6 +199,12 @@ unsafe fn call(name: &str, node: *mut quorate_node, o: *mut quorate_options) -> 
     }
 }
 
+/// Whether a function is called with a node.
+fn is_of_a_node(name: &str) -> bool {
+    let others = ["quorate_members_list", "quorate_members_free", "quorate_key_owners"];
+    !name.starts_with("quorate_options_") && !name.starts_with("quorate_result_") && !others.contains(&name)
+}
+
 /// Ends of everything in flight: statuses.
 fn reap(node: *mut quorate_node) -> Vec<quorate_status> {
     let (mut ends, mut n) = (Vec::new(), 0);
@@ -210,7 +240,6 @@ fn a_panic_never_leaves_and_poisons_its_node() {
         }
         sites += 1;
         let (node, o) = (open(MODE_HOST), options(MODE_HOST));
-        let has_node = !name.starts_with("quorate_options_") && !name.starts_with("quorate_result_");
         // SAFETY: live node and options.
         unsafe {
             assert_eq!(quorate_put(node, bytes("k"), bytes("v"), NONE, null(), 9), OK);
@@ -219,7 +248,7 @@ fn a_panic_never_leaves_and_poisons_its_node() {
             assert_eq!(quorate_test_panic(0), 0, "{name} did not pass its point");
             assert!(status.is_none_or(|status| status == E_PANIC), "{name}: {status:?}");
             // Those that return a descriptor or take no node of ours cannot poison it.
-            let poisons = has_node
+            let poisons = is_of_a_node(name)
                 && status.is_some()
                 && !["quorate_node_open", "quorate_completion_fd", "quorate_node_fd"].contains(&name);
             if poisons {
@@ -234,7 +263,10 @@ fn a_panic_never_leaves_and_poisons_its_node() {
     }
     assert_eq!(sites + 1, LOOP_THREAD);
     on_the_loop_thread();
-    called_back_from_a_hook();
+    called_back_from_a_merge_function();
+    called_back_from_drop();
+    called_back_from_progress();
+    called_back_from_the_log_and_the_clock();
     in_the_middle_of_a_turn();
     assert_eq!(PRINTED.load(Ordering::SeqCst), 0, "a caught panic is nobody's business on stderr");
 }
@@ -246,8 +278,74 @@ struct CalledBack {
     told: Vec<(&'static str, Option<quorate_status>)>,
 }
 
-/// Calls every function of the list.
-unsafe extern "C" fn call_back(
+impl CalledBack {
+    /// Calls every function of the list.
+    unsafe fn call_all(&mut self) {
+        let names = include_str!("../abi/symbols.txt").lines().filter(|line| !line.starts_with(['#', '0']));
+        for name in names.map(|row| row.split_whitespace().nth(1).unwrap_or_default()) {
+            // SAFETY: live node and options.
+            let status = unsafe {
+                match name {
+                    "quorate_node_free" => {
+                        quorate_node_free(self.node);
+                        None
+                    }
+                    "quorate_options_free" => {
+                        quorate_options_free(self.options);
+                        None
+                    }
+                    "quorate_members_free" => {
+                        quorate_members_free(null_mut());
+                        None
+                    }
+                    // Those that answer with a number tell the truth.
+                    "quorate_node_state" => Some(quorate_node_state(self.node) as i32),
+                    "quorate_node_deadline" => Some((quorate_node_deadline(self.node) == u64::MAX).into()),
+                    "quorate_node_wake" => {
+                        quorate_node_wake(self.node);
+                        None
+                    }
+                    name => call(name, self.node, self.options),
+                }
+            };
+            self.told.push((name, status));
+        }
+    }
+
+    /// How often all were called.
+    fn times(&self) -> usize {
+        let listed = include_str!("../abi/symbols.txt").lines().filter(|line| !line.starts_with(['#', '0']));
+        self.told.len() / listed.count()
+    }
+
+    /// Whether each was told that it is called from a hook, `times` times over, of a node in this state.
+    fn judge(self, times: usize, state: i32) {
+        assert_eq!(self.times(), times, "how often hooks were called");
+        let without = [
+            "quorate_status_table",
+            "quorate_options_free",
+            "quorate_node_free",
+            "quorate_completions_clear",
+            "quorate_members_free",
+            "quorate_node_wake",
+        ];
+        // Those that look at what is the caller's own.
+        let others = ["quorate_options_new", "quorate_members_list", "quorate_key_owners"];
+        for (name, status) in self.told {
+            match status {
+                None => assert!(without.contains(&name), "{name}"),
+                Some(status) if name == "quorate_node_state" => assert_eq!(status, state),
+                Some(status) if name == "quorate_node_deadline" => assert_eq!(status, 1),
+                Some(status) if others.contains(&name) || name.starts_with("quorate_result_") => {
+                    assert_ne!(status, E_REENTRANT, "{name}");
+                }
+                Some(status) => assert_eq!(status, E_REENTRANT, "{name}"),
+            }
+        }
+    }
+}
+
+unsafe extern "C" fn merges(
     user: *mut c_void,
     _: quorate_bytes,
     _: *const quorate_bytes,
@@ -256,44 +354,34 @@ unsafe extern "C" fn call_back(
     _: usize,
     _: *mut usize,
 ) -> i32 {
-    // SAFETY: what was registered, which outlives the node; live node and options.
-    unsafe {
-        let back = &mut *user.cast::<CalledBack>();
-        let names = include_str!("../abi/symbols.txt").lines().filter(|line| !line.starts_with(['#', '0']));
-        for name in names.map(|row| row.split_whitespace().nth(1).unwrap_or_default()) {
-            let status = match name {
-                "quorate_node_free" => {
-                    quorate_node_free(back.node);
-                    None
-                }
-                // Another node is no matter of this one.
-                "quorate_node_open" => continue,
-                // Those that answer with a number tell the truth.
-                "quorate_node_state" => Some(quorate_node_state(back.node) as i32),
-                "quorate_node_deadline" => Some((quorate_node_deadline(back.node) == u64::MAX).into()),
-                "quorate_node_wake" => {
-                    quorate_node_wake(back.node);
-                    None
-                }
-                name => call(name, back.node, back.options),
-            };
-            back.told.push((name, status));
-        }
-    }
+    // SAFETY: what was registered, which outlives the node.
+    unsafe { (*user.cast::<CalledBack>()).call_all() };
     1
 }
 
-/// A hook that calls every function back, on the library's thread and in a step of the host.
-fn called_back_from_a_hook() {
-    let table =
-        ["quorate_status_table", "quorate_options_free", "quorate_node_free", "quorate_completions_clear"];
+unsafe extern "C" fn drops(user: *mut c_void) {
+    // SAFETY: as above.
+    unsafe { (*user.cast::<CalledBack>()).call_all() };
+}
+
+unsafe extern "C" fn progresses(user: *mut c_void, _: u64, _: u64) {
+    // SAFETY: as above; the last is told most often.
+    unsafe {
+        let back = &mut *user.cast::<CalledBack>();
+        back.told.clear();
+        back.call_all();
+    }
+}
+
+/// A merge function that calls every function back, on the library's thread and in a step of the host.
+fn called_back_from_a_merge_function() {
     for mode in [MODE_THREAD, MODE_HOST] {
         let (node, options) = (open(mode), options(mode));
         let mut back = CalledBack { node, options, told: Vec::new() };
         // SAFETY: live node and options, and valid places for the results.
         unsafe {
             let user = (&raw mut back).cast();
-            assert_eq!(quorate_merge_register(node, 0, Some(call_back), user, None), OK);
+            assert_eq!(quorate_merge_register(node, 0, Some(merges), user, None), OK);
             let view = quorate_call { struct_size: size_of::<quorate_call>() as u32, view: 16, ..zeroed() };
             for tag in 0..2 {
                 assert_eq!(quorate_put(node, bytes("k"), bytes("v"), NONE, null(), tag), OK);
@@ -317,18 +405,99 @@ fn called_back_from_a_hook() {
             quorate_node_free(node);
             quorate_options_free(options);
         }
-        assert!(back.told.len() > 50, "the hook was not called");
-        for (name, status) in back.told {
-            let has_no_node = name.starts_with("quorate_options_") || name.starts_with("quorate_result_");
-            match status {
-                None => assert!(table.contains(&name) || name == "quorate_node_wake", "{name}"),
-                Some(status) if name == "quorate_node_state" => assert_eq!(status, 2),
-                Some(status) if name == "quorate_node_deadline" => assert_eq!(status, 1),
-                Some(status) if has_no_node => assert_ne!(status, E_REENTRANT, "{name}"),
-                Some(status) => assert_eq!(status, E_REENTRANT, "{name}"),
-            }
-        }
+        back.judge(1, 2);
     }
+}
+
+unsafe extern "C" fn logs(user: *mut c_void, _: u32, _: quorate_bytes, _: quorate_bytes) {
+    // SAFETY: as above.
+    unsafe { (*user.cast::<CalledBack>()).call_all() };
+}
+
+unsafe extern "C" fn tells_time(user: *mut c_void) -> u64 {
+    // SAFETY: as above.
+    unsafe { (*user.cast::<CalledBack>()).call_all() };
+    1
+}
+
+unsafe extern "C" fn tells_wall_time(_: *mut c_void) -> u64 {
+    1
+}
+
+/// A line of the log, and a question for the time, in which every function is called back.
+fn called_back_from_the_log_and_the_clock() {
+    let (with_log, with_clock, other) = (options(MODE_HOST), options(MODE_HOST), open(MODE_HOST));
+    let mut logging = CalledBack { node: other, options: with_log, told: Vec::new() };
+    let mut asking = CalledBack { node: other, options: with_clock, told: Vec::new() };
+    // SAFETY: live nodes and options, and a clock that is as long as it says.
+    unsafe {
+        let (mut node, user) = (null_mut(), (&raw mut logging).cast());
+        assert_eq!(quorate_options_set_log(with_log, 3, Some(logs), user, None), OK);
+        assert_eq!(quorate_node_open(with_log, &mut node, null_mut()), OK);
+        // Of its stopping.
+        quorate_node_free(node);
+        quorate_options_free(with_log);
+        let clock = quorate_clock {
+            struct_size: size_of::<quorate_clock>() as u32,
+            user: (&raw mut asking).cast(),
+            monotonic_ns: Some(tells_time),
+            wall_ms: Some(tells_wall_time),
+            ..zeroed()
+        };
+        assert_eq!(quorate_options_set_clock(with_clock, &clock), OK);
+        assert_eq!(quorate_node_open(with_clock, &mut node, null_mut()), OK);
+        quorate_node_free(node);
+        quorate_options_free(with_clock);
+        quorate_node_free(other);
+    }
+    logging.judge(1, 1);
+    let times = asking.times();
+    assert!(times > 0, "the opening asked for no time");
+    asking.judge(times, 1);
+}
+
+/// A `drop` that calls every function back: of a function that another one replaces, of a node that goes, of options.
+fn called_back_from_drop() {
+    let (node, options, other) = (open(MODE_HOST), options(MODE_HOST), open(MODE_HOST));
+    let mut back = CalledBack { node: other, options, told: Vec::new() };
+    // SAFETY: live nodes and options.
+    unsafe {
+        let user: *mut c_void = (&raw mut back).cast();
+        assert_eq!(quorate_merge_register(other, 0, Some(merge), user, Some(drops)), OK);
+        assert_eq!(quorate_merge_register(other, 0, Some(merge), null_mut(), None), OK);
+        assert_eq!(quorate_merge_register(node, 0, Some(merge), user, Some(drops)), OK);
+        quorate_node_free(node);
+        assert_eq!(quorate_options_set_progress(options, Some(progresses), user, Some(drops)), OK);
+        assert_eq!(quorate_options_set_progress(options, None, null_mut(), None), OK);
+        assert_eq!(quorate_options_set_progress(options, None, user, Some(drops)), OK);
+        assert_eq!(quorate_get(other, bytes("k"), null(), 1), OK, "outside of a hook it goes on");
+        quorate_node_free(other);
+        quorate_options_free(options);
+    }
+    back.judge(4, 1);
+}
+
+/// What is told of the reading of a log calls every function back, with the options that are being opened.
+fn called_back_from_progress() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = directory.path().join("data");
+    let (options, other, mut node) = (options(MODE_HOST), open(MODE_HOST), null_mut());
+    let mut back = CalledBack { node: other, options, told: Vec::new() };
+    // SAFETY: live nodes and options, and places for the results.
+    unsafe {
+        assert_eq!(quorate_options_set_bytes(options, 64, bytes(path.to_str().expect("UTF-8"))), OK);
+        assert_eq!(quorate_node_open(options, &mut node, null_mut()), OK);
+        assert_eq!(quorate_put(node, bytes("k"), bytes("v"), NONE, null(), 1), OK);
+        assert_eq!(quorate_node_step(node, 1, 1, 0, null_mut()), OK);
+        quorate_node_free(node);
+        let user = (&raw mut back).cast();
+        assert_eq!(quorate_options_set_progress(options, Some(progresses), user, None), OK);
+        assert_eq!(quorate_node_open(options, &mut node, null_mut()), OK);
+        quorate_node_free(node);
+        quorate_node_free(other);
+        quorate_options_free(options);
+    }
+    back.judge(1, 1);
 }
 
 /// The library's own thread panics as it starts, with a request in flight.

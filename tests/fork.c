@@ -28,6 +28,7 @@ static void refused(quorate_options *options, quorate_node *node)
     quorate_change change;
     quorate_cluster cluster;
     quorate_member member;
+    quorate_members *members = (quorate_members *)&failures;
     const quorate_bytes *keys;
     const quorate_status_info *infos = NULL;
     char text[64];
@@ -48,6 +49,8 @@ static void refused(quorate_options *options, quorate_node *node)
     EXPECT(quorate_options_add_bytes(options, QUORATE_OPT_MEMBERS, bytes("A")) == QUORATE_E_FORKED);
     EXPECT(quorate_options_parse(options, bytes("n"), bytes("1"), NULL) == QUORATE_E_FORKED);
     EXPECT(quorate_options_set_progress(options, NULL, NULL, NULL) == QUORATE_E_FORKED);
+    EXPECT(quorate_options_set_log(options, QUORATE_LOG_INFO, NULL, NULL, NULL) == QUORATE_E_FORKED);
+    EXPECT(quorate_options_set_clock(options, NULL) == QUORATE_E_FORKED);
     EXPECT(quorate_options_clone(options, &copy) == QUORATE_E_FORKED && copy == NULL);
     EXPECT(quorate_node_open(options, &other, NULL) == QUORATE_E_FORKED && other == NULL);
     EXPECT(quorate_node_address(node, 0, text, sizeof text, &n) == QUORATE_E_FORKED && n == 0);
@@ -82,6 +85,14 @@ static void refused(quorate_options *options, quorate_node *node)
     EXPECT(quorate_scan_sync(node, none, none, none, 0, NULL, &end, sizeof end) == QUORATE_E_FORKED);
     EXPECT(quorate_watch(node, QUORATE_PARTITION_ALL, none, 0, NULL, 1) == QUORATE_E_FORKED);
     EXPECT(quorate_unwatch(node, 1) == QUORATE_E_FORKED);
+    EXPECT(quorate_cancel(node, 1) == QUORATE_E_FORKED);
+    EXPECT(quorate_disk_step(node) == QUORATE_E_FORKED);
+    EXPECT(quorate_members_snapshot(node, &members) == QUORATE_E_FORKED && members == NULL);
+    n = 7;
+    EXPECT(quorate_members_list(members, &member, sizeof member, 1, &n) == QUORATE_E_FORKED && n == 0);
+    EXPECT(quorate_key_owners(members, 0, none, NULL, NULL, 0, &n) == QUORATE_E_FORKED);
+    quorate_members_free(members);
+    EXPECT(quorate_stats(node, &peer, 1, &n) == QUORATE_E_FORKED && n == 0);
     n = 7;
     EXPECT(quorate_result_keys(NULL, &keys, &n) == QUORATE_E_FORKED && n == 0);
     EXPECT(quorate_result_change(NULL, 0, &change, sizeof change) == QUORATE_E_FORKED);

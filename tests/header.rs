@@ -110,12 +110,13 @@ fn c_sees_the_numbers_that_rust_does() {
     layout!(expected, quorate_completion: tag result siblings context dot n_siblings status os_errno flags
         kind asked acked durable fallbacks zero reserved);
     layout!(expected, quorate_status_info: code flags name text);
+    layout!(expected, quorate_clock: struct_size zero user monotonic_ns wall_ms drop reserved);
     layout!(expected, quorate_change: key siblings n_siblings flags reserved);
     layout!(expected, quorate_order: struct_size kind name other number reserved);
     layout!(expected, quorate_cluster: version hash layout layout_next plan_hash bytes_copied replicas_total
         replicas_open phase n_members n_keepers n_staged reserved);
     layout!(expected, quorate_member: name address zone generation bytes_copied weight state flags partitions
-        partitions_next replicas_total replicas_open zero reserved);
+        partitions_next replicas_total replicas_open verdict reserved);
 
     let header = file("include/quorate.h");
     for line in header.lines().filter_map(|line| line.strip_prefix("#define QUORATE_")) {

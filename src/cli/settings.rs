@@ -393,6 +393,7 @@ impl NodeArguments {
             scrub_interval: scrub_hours.map(|hours| Duration::from_secs(u64::from(hours) * 3_600)),
             retention_bytes: mib(self.retention_mib),
             compaction: self.compaction != Some(Switch::Off),
+            ..StoreOptions::default()
         })
     }
 

@@ -20,6 +20,7 @@ macro_rules! turn {
 }
 
 mod carrying;
+mod looking;
 
 use core::fmt;
 use core::time::Duration;
@@ -34,6 +35,7 @@ use super::client::{Clients, Turn};
 use super::clock::Clock;
 use super::gossip::Detector;
 use super::handle::{Handle, Host};
+use super::host_disk::Errands;
 use super::limits::{EVENTS_MAX, LAST_SYNC_MAX, LISTENERS_MAX, READ_MAX, REQUESTS_PER_TURN};
 use super::log::{Level, Logger};
 use super::open;
@@ -116,6 +118,10 @@ pub struct EventLoop {
     poll: Poll,
     events: Events,
     clock: Clock,
+    /// When the last turn was.
+    latest: Now,
+    /// Where the monotonic clock of a host has been: it does not go back.
+    stepped: Instant,
     waiter: Waiter,
     node: Node<Storage>,
     clients: Clients,
@@ -123,6 +129,8 @@ pub struct EventLoop {
     /// Who is there; `None` for a node without peers, and at the end.
     detector: Option<Detector>,
     host: Host,
+    /// Where the host carries out what waits for the disk.
+    errands: Option<Errands>,
     buffer: Vec<u8>,
     log: Logger,
     /// The marks of both stores when the core was last told.
@@ -146,20 +154,24 @@ impl EventLoop {
     /// # Errors
     /// What is wrong; nothing is left behind.
     pub fn open(options: NodeOptions) -> Result<EventLoop, OpenError> {
-        let clock = Clock;
-        let open::Parts { poll, node, clients, peers, detector, host } = open::open(&options, clock)?;
+        let clock = options.clock.clone();
+        let open::Parts { poll, node, clients, peers, detector, host, errands } =
+            open::open(&options, &clock)?;
         let marks = marks_of(&node);
         let watch = Watch::new(host.figures());
         let mut event_loop = EventLoop {
             poll,
             events: Events::with_capacity(EVENTS_MAX),
+            latest: clock.now(),
+            stepped: Instant::ZERO,
+            waiter: Waiter::new(options.wait, clock.clone()),
             clock,
-            waiter: Waiter::new(options.wait, clock),
             node,
             clients,
             peers,
             detector,
             host,
+            errands,
             buffer: vec![0; READ_MAX],
             log: options.log,
             marks,
@@ -172,7 +184,7 @@ impl EventLoop {
             host_fd: None,
             reload: None,
         };
-        event_loop.look_at_store(clock.now());
+        event_loop.look_at_store(event_loop.latest);
         event_loop.follow_topology();
         Ok(event_loop)
     }
@@ -205,7 +217,7 @@ impl EventLoop {
         let members = members.iter().map(|member| (member.name.as_str(), member.address.parse().ok()));
         self.peers.set_members(members, is_member);
         if let Some(detector) = &mut self.detector {
-            detector.follow(self.clock.now(), topology);
+            detector.follow(self.latest, topology);
         }
         self.log.log(
             Level::Info,
@@ -308,6 +320,7 @@ impl EventLoop {
     /// # Errors
     /// As [`EventLoop::run`].
     pub fn step(&mut self, now: Now, budget: u32) -> Result<StepOutcome, LoopError> {
+        let now = self.forward(now);
         let budget = if budget == 0 { usize::MAX } else { budget as usize };
         if self.peers.is_carried() {
             // Nothing is polled, and nobody sleeps in the kernel whom a submission would have to wake.
@@ -322,6 +335,23 @@ impl EventLoop {
         let more = self.has_work(now.mono) || !self.host.prepare_sleep();
         self.set_host_fd(more).map_err(|error| LoopError(format!("arming a timer: {error}")))?;
         Ok(StepOutcome { more, stopped: self.phase == Phase::Stopped })
+    }
+
+    /// Ends a loop that a host has stepped, as [`EventLoop::run`] does once it is to stop: nobody steps it any more, so its
+    /// time goes on by itself from where the host left it.
+    ///
+    /// # Errors
+    /// As [`EventLoop::run`].
+    pub fn finish(&mut self) -> Result<(), LoopError> {
+        self.clock = Clock::going_on(self.latest);
+        self.waiter.set_clock(self.clock.clone());
+        self.run()
+    }
+
+    /// What a host says that the time is; a monotonic clock that goes back stands still until it has caught up.
+    fn forward(&mut self, now: Now) -> Now {
+        self.stepped = self.stepped.max(now.mono);
+        Now { mono: self.stepped, ..now }
     }
 
     /// What the clocks say now.
@@ -357,7 +387,7 @@ impl EventLoop {
 
     /// What the node knows of itself.
     pub fn status(&self) -> Status {
-        status(&self.node, self.detector.as_ref(), self.clock.now())
+        status(&self.node, self.detector.as_ref(), self.latest)
     }
 
     /// Where a key lives.
@@ -400,7 +430,7 @@ impl EventLoop {
 
     /// Makes the host's descriptor say what the loop knows.
     fn set_host_fd(&mut self, more: bool) -> io::Result<()> {
-        let timer = self.timer();
+        let timer = self.clock.on_machine(self.timer(), self.latest.mono);
         let Some(host_fd) = &mut self.host_fd else { return Ok(()) };
         if more && !host_fd.is_pending {
             host_fd.pending.raise();
@@ -413,6 +443,7 @@ impl EventLoop {
 
     /// Everything of a turn but the waiting.
     fn work(&mut self, now: Now, budget: usize) -> Result<(), LoopError> {
+        self.latest = now;
         self.route_events();
         if self.host.take_reload()
             && let Some(hook) = &mut self.reload
@@ -464,6 +495,7 @@ impl EventLoop {
         self.host.announce();
         self.look_at_store(now);
         self.follow_topology();
+        self.tell_insight();
         self.advance_phase(now)
     }
 
@@ -514,6 +546,11 @@ impl EventLoop {
                 Ok(())
             }
             Phase::Syncing { until } => {
+                if self.errands.is_some() {
+                    // Whoever does it otherwise may be waiting for us.
+                    self.node.store().work_at_disk();
+                    self.node.hints().store().work_at_disk();
+                }
                 let is_open = |store: &Storage| !store.marks().failed && !store.is_synced();
                 let waits = is_open(self.node.store()) || is_open(self.node.hints().store());
                 if waits && now.mono < until {

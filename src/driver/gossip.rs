@@ -15,6 +15,7 @@ use mio::{Registry, Token};
 
 use super::datagrams::Datagrams;
 use super::handle::LoopWaker;
+use super::host_disk::Errands;
 use super::known_members::{self, Keeper};
 use super::limits::DATAGRAMS_PER_TURN;
 use super::log::{Level, Logger};
@@ -52,6 +53,8 @@ pub(super) struct Start<'a> {
     pub(super) seeds: &'a [SocketAddr],
     /// Where known members are kept; `None` if nothing is.
     pub(super) directory: Option<&'a Path>,
+    /// Where a host carries out what waits for the disk, if it does.
+    pub(super) errands: Option<&'a Errands>,
     /// Feeds shuffles and samples.
     pub(super) seed: u64,
 }
@@ -126,7 +129,7 @@ impl Detector {
             gossip,
             keys: start.keys.clone(),
             datagrams,
-            keeper: kept.map(|directory| Keeper::new(directory.to_owned(), waker)),
+            keeper: kept.map(|directory| Keeper::new(directory.to_owned(), waker, start.errands.cloned())),
             is_manual,
             is_guest: false,
             asked: None,

@@ -11,11 +11,14 @@ use std::collections::BTreeMap;
 use std::os::fd::RawFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
+use super::cancel::cancel;
+use super::insight::{Asking, Insight};
 use super::limits::WINDOW_MAX;
 use super::parcel::{Caller, Destination, Parcel};
 use super::queue::{self, Completer, Intake, Reaper, Signal, Submitter, Wake, Window};
 use super::subscriptions::{Following, Last, PLACES, Subscription, Subscriptions};
 use super::sys::{self, EventFd};
+use super::waiting::{Waiting, WaitingRoom, id_of};
 use super::watch::{Figure, Figures};
 use crate::proto::buffer::Buffer;
 use crate::proto::cluster::Order;
@@ -161,6 +164,8 @@ pub enum Asked {
     Write,
     /// A page of keys.
     Scan(Box<PageAsked>),
+    /// This, and then to end it: the reply is what was known by then.
+    Cancelled(Box<Asked>),
     /// A change feed.
     Feed {
         /// No further page comes.
@@ -253,6 +258,7 @@ struct Shared {
     reload: AtomicBool,
     isolated: Arc<AtomicBool>,
     figures: Arc<Figures>,
+    asking: Asking,
     /// Change feeds by their tags, until their end is reaped.
     followed: Mutex<BTreeMap<u64, Arc<Following>>>,
 }
@@ -303,6 +309,15 @@ impl Handle {
         following.into_iter().for_each(|following| following.cancel());
         self.wake();
         is_followed
+    }
+
+    /// Ends the requests with this tag that were submitted before and have no reply yet, each with its completion. What
+    /// was sent for them is not taken back. Nothing comes of it for others, and for change feeds.
+    ///
+    /// # Errors
+    /// It was not taken: as much as the window holds waits for the loop, or that is closed.
+    pub fn cancel(&self, tag: u64) -> Result<(), Refusal> {
+        self.send(Parcel::Cancel(tag), 0)
     }
 
     /// Hands a request to the loop and waits for its reply, which comes at its deadline at the latest.
@@ -395,6 +410,12 @@ impl Handle {
         self.shared.figures.get(figure)
     }
 
+    /// What the node knows, at the end of the loop's next turn, which another thread must drive. `None` if the loop has
+    /// ended.
+    pub fn insight(&self) -> Option<Arc<Insight>> {
+        self.shared.asking.ask(|| self.wake())
+    }
+
     /// Makes the loop turn once. May be called from a signal handler.
     pub fn wake(&self) {
         self.shared.submitter.wake();
@@ -434,60 +455,6 @@ pub(super) struct Host {
     subscriptions: Subscriptions,
 }
 
-/// Who waits for the end of a request.
-enum Waiting {
-    /// Who is named on the parcel that it came in.
-    Sender(Box<Parcel>),
-    /// The change feed at this place, which asked for a page.
-    Feed(usize),
-}
-
-/// Who waits for the ends of requests in flight, by the number in their id.
-#[derive(Default)]
-struct WaitingRoom {
-    places: Vec<Option<Waiting>>,
-    free: Vec<u32>,
-}
-
-impl WaitingRoom {
-    /// The number that is to be used next.
-    fn next(&mut self) -> u32 {
-        self.free.pop().unwrap_or_else(|| {
-            self.places.push(None);
-            self.places.len() as u32 - 1
-        })
-    }
-
-    fn put(&mut self, number: u32, who: Waiting) {
-        self.places[number as usize] = Some(who);
-    }
-
-    fn take(&mut self, number: u32) -> Waiting {
-        self.free.push(number);
-        self.places[number as usize].take().expect("a request ends once")
-    }
-
-    fn len(&self) -> usize {
-        self.places.len() - self.free.len()
-    }
-
-    /// Takes out all that came on parcels.
-    fn drain(&mut self) -> impl Iterator<Item = Box<Parcel>> {
-        self.free.clear();
-        self.places.drain(..).flatten().filter_map(|who| match who {
-            Waiting::Sender(parcel) => Some(parcel),
-            Waiting::Feed(_) => None,
-        })
-    }
-}
-
-fn id_of(number: u32) -> RequestId {
-    RequestId(HOST << 32 | u64::from(number))
-}
-
-/// The upper half of the id of a request that came from another thread. No connection has this number.
-const HOST: u64 = u32::MAX as u64;
-
 impl Host {
     /// The loop's side, for `window` requests at one time, with a descriptor to tell of completions or without.
     pub(super) fn new(window: usize, waker: LoopWaker, level: Option<EventFd>) -> Host {
@@ -504,6 +471,7 @@ impl Host {
             reload: AtomicBool::new(false),
             isolated: Arc::default(),
             figures: Arc::default(),
+            asking: Asking::default(),
             followed: Mutex::default(),
         });
         let (waiting, subscriptions) = (WaitingRoom::default(), Subscriptions::default());
@@ -521,7 +489,7 @@ impl Host {
 
     /// Whether a request with this id came from another thread.
     pub(super) fn owns(id: RequestId) -> bool {
-        id.0 >> 32 == HOST
+        super::waiting::is_of_host(id)
     }
 
     /// Hands up to `budget` requests to the core; returns how many.
@@ -532,8 +500,12 @@ impl Host {
                 let at = waiting.next();
                 node.handle_request(now, id_of(at), &request.as_request());
                 waiting.put(at, Waiting::Sender(parcel));
-            } else if let Parcel::Subscription(subscription) = parcel.unpacked() {
-                subscriptions.add(*subscription);
+                return;
+            }
+            match parcel.unpacked() {
+                Parcel::Subscription(subscription) => subscriptions.add(*subscription),
+                Parcel::Cancel(tag) => cancel(node, now, tag, waiting.senders()),
+                _ => unreachable!("handles send nothing else"),
             }
         });
         while let Some(cancelled) = subscriptions.take_cancelled() {
@@ -602,6 +574,16 @@ impl Host {
         self.shared.reload.load(Ordering::Relaxed) && self.shared.reload.swap(false, Ordering::AcqRel)
     }
 
+    /// Up to which question an [`Insight`] is asked for, if one is.
+    pub(super) fn take_asked(&self) -> Option<u64> {
+        self.shared.asking.take_asked()
+    }
+
+    /// Gives it to those who asked.
+    pub(super) fn tell(&self, up_to: u64, insight: Insight) {
+        self.shared.asking.tell(up_to, insight);
+    }
+
     /// Whether this node is to be cut off from all others.
     pub(super) fn is_isolated(&self) -> bool {
         self.shared.isolated.load(Ordering::Acquire)
@@ -618,11 +600,11 @@ impl Host {
         let completer = &mut self.completer;
         self.subscriptions.end_all().for_each(|end| completer.push(Parcel::Completion(end).packed()));
         self.intake.drain_closed(|parcel| match &*parcel {
-            Parcel::Subscription(_) => {
+            Parcel::Request { .. } => deliver(completer, parcel, None),
+            _ => {
                 let Parcel::Subscription(subscription) = parcel.unpacked() else { return };
                 completer.push(Parcel::Completion(subscription.end(false, None)).packed());
             }
-            _ => deliver(completer, parcel, None),
         });
         self.completer.announce();
     }
@@ -636,6 +618,7 @@ impl Drop for Host {
             return;
         }
         self.close();
+        self.shared.asking.end();
         // Whoever follows a change feed has had its end.
         for parcel in self.waiting.drain() {
             let reply = Reply::bare(crate::proto::error::Outcome::Maybe);

@@ -2,7 +2,7 @@
 //! it, is the store's: what a node remembers of the directories that it met.)
 //!
 //! Writing ends with syncs, for which no loop can wait. So each version is written by a thread of its own, one at
-//! a time; what is to be kept meanwhile waits, and only the newest of it.
+//! a time, or by the host where that does the disk work; what is to be kept meanwhile waits, and only the newest of it.
 
 use std::fs;
 use std::io;
@@ -11,6 +11,7 @@ use std::sync::mpsc::{self, TryRecvError};
 use std::thread::{self, JoinHandle};
 
 use super::handle::LoopWaker;
+use super::host_disk::Errands;
 use super::log::{Level, Logger};
 use super::queue::Wake as _;
 use super::{sys, whole_file};
@@ -38,19 +39,21 @@ pub(super) fn read(directory: &Path, log: &Logger) -> Vec<Known> {
 pub(super) struct Keeper {
     directory: PathBuf,
     waker: LoopWaker,
+    /// Where a host carries out what a thread of ours would.
+    errands: Option<Errands>,
     writing: Option<Writing>,
     /// To be written when that is done.
     next: Option<Vec<u8>>,
 }
 
 struct Writing {
-    thread: JoinHandle<()>,
+    thread: Option<JoinHandle<()>>,
     result: mpsc::Receiver<io::Result<()>>,
 }
 
 impl Keeper {
-    pub(super) fn new(directory: PathBuf, waker: LoopWaker) -> Keeper {
-        Keeper { directory, waker, writing: None, next: None }
+    pub(super) fn new(directory: PathBuf, waker: LoopWaker, errands: Option<Errands>) -> Keeper {
+        Keeper { directory, waker, errands, writing: None, next: None }
     }
 
     /// Keeps these bytes, soon.
@@ -67,9 +70,14 @@ impl Keeper {
             let _ = sender.send(written);
             waker.wake();
         };
+        if let Some(errands) = &self.errands {
+            errands.add(Box::new(write));
+            self.writing = Some(Writing { thread: None, result });
+            return;
+        }
         let builder = thread::Builder::new().name("quorate members".to_owned());
         match sys::with_signals_blocked(|| builder.spawn(write)) {
-            Ok(thread) => self.writing = Some(Writing { thread, result }),
+            Ok(thread) => self.writing = Some(Writing { thread: Some(thread), result }),
             Err(error) => log.log(Level::Warn, "gossip", format_args!("{FILE_NAME} is not kept: {error}")),
         }
     }
@@ -94,7 +102,8 @@ impl Keeper {
     fn end(&mut self) {
         if let Some(writing) = self.writing.take() {
             // A panic in it was told already, or nobody is left to hear of it.
-            let _ = writing.thread.join();
+            writing.thread.map(JoinHandle::join);
+            while self.errands.as_ref().is_some_and(Errands::step) {}
         }
     }
 }
@@ -123,7 +132,7 @@ mod tests {
         let mut poll = Poll::new().unwrap();
         let waker = LoopWaker(Arc::new(Waker::new(poll.registry(), Token(0)).unwrap()));
         let log = Logger::silent();
-        let mut keeper = Keeper::new(directory.path().to_owned(), waker);
+        let mut keeper = Keeper::new(directory.path().to_owned(), waker, None);
         for version in 0..5 {
             keeper.keep(vec![version], &log);
         }
@@ -137,6 +146,25 @@ mod tests {
         keeper.keep(vec![9], &log);
         drop(keeper);
         assert_eq!(fs::read(directory.path().join(FILE_NAME)).unwrap(), [9], "the last one is waited for");
+    }
+
+    #[test]
+    fn a_host_that_does_the_disk_work_keeps_them_when_it_does_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join(FILE_NAME);
+        let poll = Poll::new().unwrap();
+        let waker = LoopWaker(Arc::new(Waker::new(poll.registry(), Token(0)).unwrap()));
+        let (log, errands) = (Logger::silent(), Errands::default());
+        let mut keeper = Keeper::new(directory.path().to_owned(), waker, Some(errands.clone()));
+        keeper.keep(vec![1], &log);
+        keeper.keep(vec![2], &log);
+        assert!(!file.exists());
+        assert!(errands.step() && !errands.step());
+        assert_eq!(fs::read(&file).unwrap(), [1]);
+        keeper.look(&log);
+        drop(keeper);
+        assert_eq!(fs::read(&file).unwrap(), [2], "what the host has left is done at the end");
+        assert!(!errands.step());
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! Nothing here knows the protocol: bytes and requests go into the core and its sessions, and what they
 //! want done comes out. No file descriptor of the loop is touched by another thread but its wake-up.
 
+mod cancel;
 mod client;
 mod clock;
 mod datagrams;
@@ -15,6 +16,8 @@ mod gossip;
 pub mod gossip_keys;
 mod handle;
 mod hint_log;
+mod host_disk;
+mod insight;
 pub mod key_file;
 mod known_members;
 pub mod layout_file;
@@ -34,11 +37,15 @@ mod subscriptions;
 mod sync;
 mod sys;
 mod wait;
+mod waiting;
 mod watch;
 mod whole_file;
 
+pub use clock::Clock;
 pub use event_loop::{EventLoop, LoopError, StepOutcome, Wait};
 pub use handle::{Asked, Busy, Completion, Feed, Handle, OwnedOperation, OwnedRequest, PageAsked, Refusal};
+pub use host_disk::HostDisk;
+pub use insight::Insight;
 pub use log::{Level, LogSink, Logger};
 pub use options::{DataDir, NodeOptions, OnProgress, OpenError, StoreOptions, Transport, WaitPolicy};
 pub use peer::{Carrying, Filled, Told, Uncarried};

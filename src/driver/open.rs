@@ -13,6 +13,7 @@ use super::datagrams::Datagrams;
 use super::event_loop::{CLIENTS_FIRST, DATAGRAMS, LISTENERS_FIRST, PEER_LISTENER, PEERS_FIRST, WAKER};
 use super::gossip::{Detector, Start};
 use super::handle::{Host, LoopWaker};
+use super::host_disk::Errands;
 use super::limits::{LISTENERS_MAX, PORTS_TRIED, RESERVED_FILES};
 use super::listener::Listener;
 use super::log::{Level, Logger};
@@ -32,7 +33,7 @@ use crate::proto::store::{Durability, Store as _};
 use crate::proto::time::Now;
 use crate::proto::version::Hlc;
 use crate::resp::Settings;
-use crate::store::{self, FileDisk, LogOptions, LogStore, MemoryStore};
+use crate::store::{self, FileDisk, LogOptions, LogStore, MemoryStore, WorkerMode};
 
 /// Bytes of a segment of the log of hints.
 const HINT_SEGMENT_SIZE: u64 = 4 << 20;
@@ -45,10 +46,12 @@ pub(super) struct Parts {
     pub(super) peers: Peers,
     pub(super) detector: Option<Detector>,
     pub(super) host: Host,
+    /// Where the host carries out what waits for the disk.
+    pub(super) errands: Option<Errands>,
 }
 
 /// Opens a node.
-pub(super) fn open(options: &NodeOptions, clock: Clock) -> Result<Parts, OpenError> {
+pub(super) fn open(options: &NodeOptions, clock: &Clock) -> Result<Parts, OpenError> {
     options.core.check()?;
     check_addresses(options)?;
     check_transport(options)?;
@@ -71,6 +74,7 @@ pub(super) fn open(options: &NodeOptions, clock: Clock) -> Result<Parts, OpenErr
         Transport::Sockets => Some(sys::EventFd::new().map_err(doing("making an eventfd"))?),
         Transport::Streams | Transport::Datagrams => None,
     };
+    let errands = (options.store.worker == WorkerMode::Host).then(Errands::default);
     let host = Host::new(options.window, waker.clone(), level);
     let clients = open_clients(options, &mut peers, &host, &poll, now)?;
 
@@ -96,6 +100,7 @@ pub(super) fn open(options: &NodeOptions, clock: Clock) -> Result<Parts, OpenErr
                     DataDir::Memory => None,
                     DataDir::Path(path) => Some(path),
                 },
+                errands: errands.as_ref(),
                 seed: draw(),
             };
             let mut detector = Detector::new(datagrams, &start, waker, &options.log, now)?;
@@ -109,7 +114,7 @@ pub(super) fn open(options: &NodeOptions, clock: Clock) -> Result<Parts, OpenErr
         }
         None => None,
     };
-    Ok(Parts { poll, node, clients, peers, detector, host })
+    Ok(Parts { poll, node, clients, peers, detector, host, errands })
 }
 
 /// The zone of a member, by name.
@@ -386,6 +391,7 @@ fn log_options(partitions: u32, keys: &ClusterKeys, asked: &StoreOptions) -> Log
         scrub_interval: asked.scrub_interval.unwrap_or(defaults.scrub_interval),
         retention_bytes: asked.retention_bytes.unwrap_or(defaults.retention_bytes),
         compaction: asked.compaction,
+        worker: asked.worker,
         ..defaults
     }
 }

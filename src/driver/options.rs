@@ -8,13 +8,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::driver::Logger;
 use crate::driver::limits;
+use crate::driver::{Clock, Logger};
 use crate::proto::config::Config;
 use crate::proto::error::ConfigError;
 use crate::proto::gossip::keyring::Keyring;
 use crate::proto::message::LEVEL;
-use crate::store::Progress;
+use crate::store::{Progress, WorkerMode};
 
 /// Where a node keeps its records.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +40,8 @@ pub struct StoreOptions {
     pub retention_bytes: Option<u64>,
     /// Whether the room of overwritten records is given back.
     pub compaction: bool,
+    /// Who waits for the disk. Of a host only where it steps the node: [`EventLoop::host_disk`](super::EventLoop::host_disk).
+    pub worker: WorkerMode,
 }
 
 impl Default for StoreOptions {
@@ -51,6 +53,7 @@ impl Default for StoreOptions {
             scrub_interval: None,
             retention_bytes: None,
             compaction: true,
+            worker: WorkerMode::Thread,
         }
     }
 }
@@ -128,6 +131,8 @@ pub struct NodeOptions {
     pub on_progress: Option<OnProgress>,
     /// Whether a client may cut the node off from the others (`Q.DEV ISOLATE`), to see what happens then.
     pub is_playground: bool,
+    /// What is asked for the time outside of steps. Of a host only where it steps the node: nothing waits by it.
+    pub clock: Clock,
     /// Where log lines go.
     pub log: Logger,
 }
@@ -163,6 +168,7 @@ impl NodeOptions {
             window: limits::WINDOW,
             on_progress: None,
             is_playground: false,
+            clock: Clock::default(),
             log: Logger::silent(),
         }
     }

@@ -21,8 +21,13 @@ thread_local! {
 /// See the head of this file.
 pub(super) enum Parcel {
     Empty,
-    Request { request: OwnedRequest, to: Destination },
+    Request {
+        request: OwnedRequest,
+        to: Destination,
+    },
     Subscription(Box<Subscription>),
+    /// The tag of requests to be ended.
+    Cancel(u64),
     Completion(Completion),
 }
 

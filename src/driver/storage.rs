@@ -11,7 +11,7 @@ use crate::proto::store::{
     Note, PartitionStats, Record, Sequence, Store, StoreError, StoreStatus, Ticket,
 };
 use crate::proto::time::Instant;
-use crate::store::{FileDisk, Finding, LogStore, MemoryStore};
+use crate::store::{DiskWorker, FileDisk, Finding, LogStore, MemoryStore};
 
 /// A node's store.
 pub(super) enum Storage {
@@ -68,6 +68,21 @@ impl Storage {
         match self {
             Storage::Memory(_) => None,
             Storage::Log(store) => store.backup_result(),
+        }
+    }
+
+    /// The disk work of a log whose host carries it out.
+    pub(super) fn disk_worker(&self) -> Option<DiskWorker<FileDisk>> {
+        match self {
+            Storage::Memory(_) => None,
+            Storage::Log(store) => store.disk_worker(),
+        }
+    }
+
+    /// Carries out what waits for the disk, if nobody else does.
+    pub(super) fn work_at_disk(&self) {
+        if let Storage::Log(store) = self {
+            while store.disk_step() {}
         }
     }
 

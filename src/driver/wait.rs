@@ -75,6 +75,11 @@ impl Waiter {
         Waiter { policy, clock, worth: Worth::default() }
     }
 
+    /// Waits by another clock from now on.
+    pub(super) fn set_clock(&mut self, clock: Clock) {
+        self.clock = clock;
+    }
+
     /// Waits for events, a request of another thread, or `until`.
     pub(super) fn wait(
         &mut self,

@@ -134,6 +134,24 @@ pub enum Site {
     NetEvent,
     /// `quorate_net_tx`
     NetTx,
+    /// `quorate_cancel`
+    Cancel,
+    /// `quorate_members_snapshot`
+    MembersSnapshot,
+    /// `quorate_members_list`
+    MembersList,
+    /// `quorate_members_free`
+    MembersFree,
+    /// `quorate_key_owners`
+    KeyOwners,
+    /// `quorate_stats`
+    Stats,
+    /// `quorate_options_set_log`
+    OptionsSetLog,
+    /// `quorate_options_set_clock`
+    OptionsSetClock,
+    /// `quorate_disk_step`
+    DiskStep,
     /// The thread that the library runs in mode thread.
     LoopThread,
 }
@@ -158,8 +176,8 @@ fn quiet_our_panics() {
     });
 }
 
-/// Runs a hook of the host, from which no function of a node may be called: it would wait for the loop that waits for
-/// the hook.
+/// Runs a hook of the host, from which no function of a node or of options may be called: it would wait for the loop
+/// that waits for the hook, or change what its caller is working on.
 pub(super) fn in_hook<T>(hook: impl FnOnce() -> T) -> T {
     let was_in_hook = IN_HOOK.replace(true);
     let result = hook();

@@ -127,31 +127,31 @@ impl Told {
             reserved: [0; 2],
         }
     }
+}
 
-    fn member(&self, member: &MemberView) -> quorate_member {
-        let said = self.overview.progress(member);
-        let flags =
-            [(member.is_up, MEMBER_IS_UP), (self.overview.keepers.contains(&member.name), MEMBER_IS_KEEPER)];
-        quorate_member {
-            name: quorate_bytes::of(member.name.as_bytes()),
-            address: quorate_bytes::of(member.address.as_bytes()),
-            zone: quorate_bytes::of(member.zone.as_bytes()),
-            generation: member.generation,
-            bytes_copied: said.map_or(0, |said| said.bytes),
-            weight: member.weight,
-            state: match (member.before, member.after) {
-                (false, _) => MEMBER_JOINS,
-                (true, false) => MEMBER_LEAVES,
-                (true, true) => MEMBER_STAYS,
-            },
-            flags: flags.iter().filter(|(is_so, _)| *is_so).map(|(_, flag)| flag).sum(),
-            partitions: member.partitions.0,
-            partitions_next: member.partitions.1,
-            replicas_total: member.receives,
-            replicas_open: said.map_or(member.receives, |said| said.open.min(member.receives)),
-            zero: 0,
-            reserved: [0; 2],
-        }
+/// A member as C sees it; its texts are those of the overview.
+pub(super) fn member_of(overview: &Overview, member: &MemberView) -> quorate_member {
+    let said = overview.progress(member);
+    let flags = [(member.is_up, MEMBER_IS_UP), (overview.keepers.contains(&member.name), MEMBER_IS_KEEPER)];
+    quorate_member {
+        name: quorate_bytes::of(member.name.as_bytes()),
+        address: quorate_bytes::of(member.address.as_bytes()),
+        zone: quorate_bytes::of(member.zone.as_bytes()),
+        generation: member.generation,
+        bytes_copied: said.map_or(0, |said| said.bytes),
+        weight: member.weight,
+        state: match (member.before, member.after) {
+            (false, _) => MEMBER_JOINS,
+            (true, false) => MEMBER_LEAVES,
+            (true, true) => MEMBER_STAYS,
+        },
+        flags: flags.iter().filter(|(is_so, _)| *is_so).map(|(_, flag)| flag).sum(),
+        partitions: member.partitions.0,
+        partitions_next: member.partitions.1,
+        replicas_total: member.receives,
+        replicas_open: said.map_or(member.receives, |said| said.open.min(member.receives)),
+        verdict: 0,
+        reserved: [0; 2],
     }
 }
 
@@ -313,7 +313,7 @@ pub unsafe extern "C" fn quorate_result_member(
         unsafe {
             let told = told(result)?;
             let member = told.overview.members.get(index).ok_or(E_ARG)?;
-            write_sized(out, size, &told.member(member))?;
+            write_sized(out, size, &member_of(&told.overview, member))?;
         }
         Ok(OK)
     })

@@ -41,11 +41,23 @@ pub(super) fn give_up(mut result: Box<quorate_result>) {
     }
 }
 
+/// How a request ended that was cancelled before it was answered; `None` if it has an answer all the same.
+fn cancelled(outcome: &Outcome) -> Option<(quorate_status, u32)> {
+    match outcome {
+        Outcome::Ok | Outcome::NotFound | Outcome::NoMajority => None,
+        Outcome::Maybe => Some((E_CANCELLED, flags_of(E_CANCELLED))),
+        // Nothing was written.
+        _ => Some((E_CANCELLED, flags_of(E_CANCELLED) & !UNCERTAIN)),
+    }
+}
+
 /// How a request ended: its status and flags. What a stopping or poisoned node left open says so.
 fn ending(node: &quorate_node, reply: Option<&Reply>, asked: &Asked) -> (quorate_status, u32) {
     let is_write = *asked == Asked::Write;
     let status = match (reply, asked) {
-        (_, Asked::Feed { is_cancelled: true, .. }) => return (E_CANCELLED, flags_of(E_CANCELLED)),
+        (_, Asked::Feed { is_cancelled: true, .. }) => {
+            return (E_CANCELLED, flags_of(E_CANCELLED) & !UNCERTAIN);
+        }
         (None, _) => E_CLOSED,
         (Some(reply), _) => of_outcome(&reply.outcome),
     };
@@ -106,6 +118,16 @@ pub(super) const EMPTY: quorate_completion = quorate_completion {
     reserved: 0,
 };
 
+fn kind_of(asked: &Asked) -> u32 {
+    match asked {
+        Asked::Read => OP_GET,
+        Asked::Write => OP_PUT,
+        Asked::Scan(_) => OP_SCAN,
+        Asked::Feed { .. } => OP_WATCH,
+        Asked::Cancelled(asked) => kind_of(asked),
+    }
+}
+
 /// The end of a request as C sees it. The caller owns what `result` points to.
 pub(super) fn completion(
     node: &quorate_node,
@@ -113,15 +135,14 @@ pub(super) fn completion(
     asked: &Asked,
     mut reply: Option<Reply>,
 ) -> quorate_completion {
-    let page = reply.as_mut().and_then(|reply| show_page(asked, reply));
-    let (status, flags) = ending(node, reply.as_ref(), asked);
-    let kind = match asked {
-        Asked::Read => OP_GET,
-        Asked::Write => OP_PUT,
-        Asked::Scan(_) => OP_SCAN,
-        Asked::Feed { .. } => OP_WATCH,
+    let (asked, is_cancelled) = match asked {
+        Asked::Cancelled(asked) => (&**asked, true),
+        asked => (asked, false),
     };
-    let mut out = quorate_completion { tag, status, flags, kind, ..EMPTY };
+    let page = reply.as_mut().and_then(|reply| show_page(asked, reply));
+    let outcome = reply.as_ref().map(|reply| &reply.outcome).filter(|_| is_cancelled);
+    let (status, flags) = outcome.and_then(cancelled).unwrap_or_else(|| ending(node, reply.as_ref(), asked));
+    let mut out = quorate_completion { tag, status, flags, kind: kind_of(asked), ..EMPTY };
     let Some(reply) = reply else { return out };
     out.asked = reply.achieved.asked.into();
     out.acked = reply.achieved.acked.into();

@@ -22,7 +22,7 @@ pub(super) unsafe fn request(
     if key.len() > limits::KEY_MAX {
         return Err(E_LIMIT);
     }
-    if call.expires_ms.is_some() {
+    if call.ttl_ms.is_some() {
         return Err(E_UNSUPPORTED);
     }
     Ok(OwnedRequest {
@@ -54,8 +54,8 @@ unsafe fn number(number: i64, context: quorate_bytes) -> Result<OwnedOperation, 
 /// one replica is enough for it (w = 1).
 ///
 /// Arguments: node; key; by: what is added; id: 0, or a number that names the increment: asked for again with it, the
-/// same replica answers as before and counts once, as long as it runs and remembers (4,096 of them); call:
-/// settings, or NULL, without a ttl; tag: comes back in the completion.
+/// same replica answers as before and counts once, whatever by is then, as long as it runs and remembers (4,096 of
+/// them); call: settings, or NULL, without a ttl; tag: comes back in the completion.
 /// Returns: as quorate_put. So does the completion, with E_ARG if the value is no number or the sum would leave 64
 /// bits. Its one sibling is the value after it as the replica that counted has it, in decimal.
 /// Thread class: B. Blocks: no. Owner: everything is copied. Since: 0.1.
@@ -75,7 +75,9 @@ pub unsafe extern "C" fn quorate_add(
 
 /// Submits a number that takes the place of the one that was read: what is added is the difference, so two who read
 /// 10 and put 8 and 7 leave 5. Only the replica that the context names carries it out, once; where that is gone
-/// or remembers no more, the completion says E_MAYBE and nothing is written.
+/// or remembers no more, the completion says E_MAYBE and nothing is written. A context is good for one number: given again,
+/// also with another number, the completion is that of the first, and its sibling the number that it made. Who wants
+/// another number reads again.
 ///
 /// Arguments: node; key; number; context: from a read of this key that showed one number; call: settings, or
 /// NULL, without a ttl; tag: comes back in the completion.

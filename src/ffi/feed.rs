@@ -35,7 +35,7 @@ pub(super) unsafe fn follow(
     if place.len() > limits::CONTEXT_MAX {
         return Err(E_LIMIT);
     }
-    if call.expires_ms.is_some() {
+    if call.ttl_ms.is_some() {
         return Err(E_UNSUPPORTED);
     }
     let partition = match u16::try_from(partition) {

@@ -10,23 +10,29 @@ use std::path::Path;
 use cbindgen::{Builder, Config, DocumentationStyle, ItemType, Language, SortKey, Style};
 
 use super::status::{API_LEVEL, CODES, Constant, FLAGS, VERSION, VERSION_NUMBER};
-use super::{cluster, feed, node, options, packet, requests};
+use super::{cluster, feed, log, node, options, packet, requests, snapshot};
 
 /// The files in the order in which their parts stand in the header.
-const FILES: [&str; 13] = [
+const FILES: [&str; 19] = [
     "status.rs",
     "plain.rs",
     "options.rs",
+    "log.rs",
+    "clock.rs",
     "node.rs",
     "requests.rs",
+    "cancel.rs",
     "counters.rs",
     "sets.rs",
     "scan.rs",
     "feed.rs",
     "merge.rs",
     "host_loop.rs",
+    "disk.rs",
     "packet.rs",
     "cluster.rs",
+    "snapshot.rs",
+    "stats.rs",
 ];
 
 const HEADER: &str = r##"/*
@@ -43,8 +49,9 @@ const HEADER: &str = r##"/*
  *
  * After fork every call of class B to E but the _free functions returns E_FORKED in the child.
  *
- * From a function of the host that a loop calls (quorate_merge_register) every call with a node that has a status
- * returns E_REENTRANT, whatever its comment says: it would wait for the loop, and the loop waits for the function.
+ * From a hook, a function of the host that the library calls (merge, log, clock, progress, drop), every call with a node or
+ * with options that has a status returns E_REENTRANT, whatever its comment says: it would wait for the loop, and the loop
+ * waits for the hook. quorate_node_free and quorate_options_free do nothing there.
  *
  * Generated from src/ffi by scripts/header.sh; edit there.
  */
@@ -117,11 +124,13 @@ pub fn all_constants() -> Vec<(&'static str, Vec<Constant>)> {
         ("How calls and requests end", CODES.to_vec()),
         ("What may be concluded from that", FLAGS.to_vec()),
         ("Options, with their defaults", options::constants()),
+        ("Lines of the log", log::constants()),
         ("Nodes", node::constants()),
         ("Requests and completions", requests::constants()),
         ("Change feeds", feed::constants()),
         ("Bytes that the program moves", packet::constants()),
         ("The cluster", cluster::constants()),
+        ("Members in a snapshot", snapshot::constants()),
     ]
 }
 

@@ -35,7 +35,7 @@ pub unsafe extern "C" fn quorate_node_fd(node: *const quorate_node) -> c_int {
 /// When to call quorate_node_step at the latest, for hosts that have timers of their own.
 ///
 /// Arguments: node.
-/// Returns: nanoseconds of CLOCK_MONOTONIC; 0 for now, also while another thread steps; UINT64_MAX for
+/// Returns: nanoseconds of CLOCK_MONOTONIC, or of the clock of quorate_options_set_clock; 0 for now, also while another thread steps; UINT64_MAX for
 /// when the descriptor is readable, and for a node that cannot be stepped. In mode packet there is no
 /// descriptor: it is 0 after each submission, quorate_net_rx and quorate_net_event that give work.
 /// Thread class: C. Blocks: no. Owner: nothing changes hands. Since: 0.1.
@@ -61,7 +61,8 @@ pub unsafe extern "C" fn quorate_node_deadline(node: *const quorate_node) -> u64
 /// One turn of a node in mode host or packet: reads and writes sockets, takes submitted requests, completes
 /// what has ended. Never waits; in mode packet, with records in memory, it makes no system call.
 ///
-/// Arguments: node; now_ns: CLOCK_MONOTONIC; wall_ms: milliseconds since the Unix epoch; budget: sockets
+/// Arguments: node; now_ns: CLOCK_MONOTONIC; wall_ms: milliseconds since the Unix epoch; or what the clocks of
+/// quorate_options_set_clock say; budget: sockets
 /// and requests to handle at most, 0 for no bound; more: may be NULL, receives 1 if work is left, else 0.
 /// Returns: OK; E_NULL; E_STATE in mode thread; E_BUSY if another thread steps; E_CLOSED once it is
 /// stopped; E_IO if the loop cannot go on; E_FORKED; E_POISONED; E_PANIC.

@@ -4,9 +4,9 @@ use core::ffi::c_void;
 
 use super::boundary::{Site, in_hook, with_node};
 use super::node::{Driver, quorate_node};
-use super::options::User;
 use super::plain::quorate_bytes;
 use super::status::{E_ARG, E_NULL, E_STATE, OK, quorate_status};
+use super::user::User;
 use crate::proto::io::MergeFunction;
 use crate::proto::limits;
 

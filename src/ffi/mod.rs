@@ -13,15 +13,19 @@
 #![expect(clippy::missing_safety_doc, reason = "the contract of each function is the header's comment")]
 
 pub mod boundary;
+pub mod cancel;
+pub mod clock;
 pub mod cluster;
 mod completion;
 pub mod counters;
+pub mod disk;
 pub mod feed;
 #[cfg(feature = "header")]
 pub mod header;
 #[cfg(feature = "test-hooks")]
 pub mod hooks;
 pub mod host_loop;
+pub mod log;
 mod members;
 pub mod merge;
 pub mod node;
@@ -31,7 +35,10 @@ pub mod plain;
 pub mod requests;
 pub mod scan;
 pub mod sets;
+pub mod snapshot;
+pub mod stats;
 pub mod status;
+mod user;
 
 // A caught panic is what keeps the host alive; with `panic = "abort"` there is nothing to catch.
 #[cfg(not(panic = "unwind"))]

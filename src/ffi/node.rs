@@ -9,17 +9,17 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use core::time::Duration;
 use std::io;
 use std::os::fd::RawFd;
-use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::JoinHandle;
 
 use super::boundary::{Site, caught, entry_or, explain, is_in_hook, with_any_node, with_node};
 use super::options::{checked, quorate_options, resolve};
 use super::plain::{quorate_bytes, quorate_error, write_if};
 use super::status::{
-    AGAIN, Constant, E_ARG, E_BUSY, E_FOREIGN, E_FORKED, E_IO, E_NET, E_NOMEM, E_NULL, E_PANIC, E_POISONED,
-    E_REENTRANT, E_STATE, E_UNSUPPORTED, OK, quorate_status,
+    AGAIN, Constant, E_ARG, E_BUSY, E_CLOSED, E_FOREIGN, E_FORKED, E_IO, E_NET, E_NOMEM, E_NULL, E_PANIC,
+    E_POISONED, E_REENTRANT, E_STATE, E_UNSUPPORTED, OK, quorate_status,
 };
-use crate::driver::{EventLoop, Figure, Handle, OpenError};
+use crate::driver::{Clock, EventLoop, Figure, Handle, HostDisk, Insight, OpenError};
 
 /// Opened; nothing drives it yet.
 const STATE_OPEN: u32 = 1;
@@ -76,6 +76,10 @@ pub struct quorate_node {
     addresses: Vec<Option<String>>,
     state: AtomicU32,
     poisoned: Arc<AtomicBool>,
+    clock: Clock,
+    /// The disk work that the host carries out, until the node is stopped.
+    disk: Mutex<Option<HostDisk>>,
+    has_host_disk: bool,
 }
 
 /// Who has the loop.
@@ -105,6 +109,8 @@ impl quorate_node {
     pub(super) fn give_up_loop(&self) {
         let Ok(mut driver) = self.driver() else { return };
         if let Driver::Here(_) = &*driver {
+            // Whoever is at the disk now lets go of it at its end: the directory stays locked until then.
+            let _ = self.disk.try_lock().map(|mut disk| disk.take());
             let event_loop = core::mem::replace(&mut *driver, Driver::Gone);
             let _ = caught(Site::LoopThread, move || drop(event_loop));
         }
@@ -112,6 +118,11 @@ impl quorate_node {
 
     pub(super) fn is_host_driven(&self) -> bool {
         self.is_host_driven
+    }
+
+    /// Milliseconds since the Unix epoch.
+    pub(super) fn wall_ms(&self) -> u64 {
+        self.clock.now().wall.0
     }
 
     /// Whether the host moves the bytes between members, too.
@@ -138,6 +149,18 @@ impl quorate_node {
         }
     }
 
+    /// One operation at the disk; whether there was one.
+    pub(super) fn step_disk(&self) -> Result<bool, quorate_status> {
+        if !self.has_host_disk {
+            return Err(E_STATE);
+        }
+        match self.disk.try_lock() {
+            Ok(disk) => disk.as_ref().map(HostDisk::step).ok_or(E_CLOSED),
+            Err(TryLockError::WouldBlock) => Err(E_BUSY),
+            Err(TryLockError::Poisoned(_)) => Err(E_POISONED),
+        }
+    }
+
     /// Called with the first step of a host.
     pub(super) fn note_running(&self) {
         let (open, running) = (STATE_OPEN, STATE_RUNNING);
@@ -150,7 +173,9 @@ impl quorate_node {
         self.handle.stop(grace);
         let ended_well = match core::mem::replace(driver, Driver::Gone) {
             Driver::Here(mut event_loop) => {
-                let result = caught(Site::LoopThread, || event_loop.run());
+                let result = caught(Site::LoopThread, || event_loop.finish());
+                // Nobody is at the disk any more when the directory is let go of.
+                drop(self.disk.lock().unwrap_or_else(PoisonError::into_inner).take());
                 // A loop that panicked may panic again on its way out.
                 let _ = caught(Site::LoopThread, move || drop(event_loop));
                 matches!(result, Some(Ok(())))
@@ -198,6 +223,7 @@ fn open(options: &quorate_options) -> Result<quorate_node, (quorate_status, i32,
     let (mut event_loop, host_fd) = opened.unwrap_or_else(|| Err((E_PANIC, 0, String::new())))?;
     #[cfg(feature = "test-hooks")]
     event_loop.on_reload(Box::new(|| super::boundary::panic_point(Site::LoopThread)));
+    let disk = event_loop.host_disk();
     let mut addresses = vec![event_loop.peer_address().map(|address| address.to_string())];
     addresses.extend(event_loop.client_addresses().iter().map(|address| Some(address.to_string())));
     Ok(quorate_node {
@@ -209,6 +235,9 @@ fn open(options: &quorate_options) -> Result<quorate_node, (quorate_status, i32,
         addresses,
         state: AtomicU32::new(STATE_OPEN),
         poisoned: Arc::default(),
+        clock: options.clock.clone().unwrap_or_default(),
+        has_host_disk: disk.is_some(),
+        disk: Mutex::new(disk),
     })
 }
 
@@ -218,7 +247,7 @@ fn open(options: &quorate_options) -> Result<quorate_node, (quorate_status, i32,
 /// what is wrong.
 /// Returns: OK; E_NULL; E_ARG for options that do not fit; E_BUSY for a directory that is open in this or
 /// another process; E_NET for an address in use; E_FOREIGN for a directory that is not ours; E_IO with
-/// os_errno; E_NOMEM; E_FORKED; E_PANIC. A failure leaves nothing behind.
+/// os_errno; E_NOMEM; E_REENTRANT; E_FORKED; E_PANIC. A failure leaves nothing behind.
 /// Thread class: E. Blocks: yes, while the directory is read. Owner: the caller, who gives the node to
 /// quorate_node_free. Since: 0.1.
 #[unsafe(no_mangle)]
@@ -230,6 +259,9 @@ pub unsafe extern "C" fn quorate_node_open(
 ) -> quorate_status {
     // SAFETY: NULL or the caller's place for a pointer.
     unsafe { write_if(out, core::ptr::null_mut()) };
+    if is_in_hook() {
+        return E_REENTRANT;
+    }
     // SAFETY: NULL or live options, by the contract of the function.
     let Some(options) = (unsafe { options.as_ref() }) else { return E_NULL };
     if out.is_null() {
@@ -332,6 +364,21 @@ pub unsafe extern "C" fn quorate_node_isolate(node: *const quorate_node, on: u32
             Ok(OK)
         })
     }
+}
+
+/// What a node knows: of its thread at the end of its next turn, of a loop that is here at once.
+pub(super) fn insight(node: &quorate_node) -> Result<Arc<Insight>, quorate_status> {
+    let is_here = node.is_host_driven || node.state.load(Ordering::Acquire) == STATE_OPEN;
+    if is_here {
+        match &mut *node.driver()? {
+            Driver::Here(event_loop) => return Ok(Arc::new(event_loop.insight())),
+            // It was started meanwhile.
+            Driver::Thread(_) => {}
+            Driver::Gone => return Err(E_CLOSED),
+        }
+    }
+    let ended = || if node.is_poisoned() { E_POISONED } else { E_CLOSED };
+    node.handle.insight().ok_or_else(ended)
 }
 
 /// Starts the thread that drives a node in mode thread. Signals are blocked on it.
@@ -477,7 +524,7 @@ pub unsafe extern "C" fn quorate_node_free(node: *mut quorate_node) {
     let _ = caught(Site::NodeFree, || ());
     let _ = caught(Site::LoopThread, move || {
         let mut driver = core::mem::replace(
-            &mut *node.driver.lock().unwrap_or_else(std::sync::PoisonError::into_inner),
+            &mut *node.driver.lock().unwrap_or_else(PoisonError::into_inner),
             Driver::Gone,
         );
         if !matches!(driver, Driver::Gone) {

@@ -8,20 +8,23 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::boundary::{Answer, Site, caught, entry, explain};
+use super::boundary::{Answer, Site, caught, entry, explain, in_hook, is_in_hook};
 use super::members::{member, weight};
 use super::plain::{quorate_bytes, quorate_error, write_if};
 use super::status::{
-    API_LEVEL, Constant, E_ARG, E_FORKED, E_NULL, E_PANIC, E_TYPE, E_UNSUPPORTED, OK, quorate_status,
+    API_LEVEL, Constant, E_ARG, E_FORKED, E_NULL, E_PANIC, E_REENTRANT, E_TYPE, E_UNSUPPORTED, OK,
+    quorate_status,
 };
+use super::user::User;
 use crate::driver::{
-    DataDir, EventLoop, NodeOptions, OnProgress, StoreOptions, Transport, WaitPolicy, gossip_keys, key_file,
+    Clock, DataDir, EventLoop, Logger, NodeOptions, OnProgress, StoreOptions, Transport, WaitPolicy,
+    gossip_keys, key_file,
 };
 use crate::proto::config::{Config, MemberSpec, Membership};
 use crate::proto::limits;
 use crate::proto::ring::Mode;
 use crate::proto::store::Durability;
-use crate::store::Progress;
+use crate::store::{Progress, WorkerMode};
 
 /// The number of an option (QUORATE_OPT_...).
 pub type quorate_option = u32;
@@ -33,6 +36,8 @@ pub struct quorate_options {
     texts: BTreeMap<quorate_option, Vec<u8>>,
     lists: BTreeMap<quorate_option, Vec<Vec<u8>>>,
     progress: Option<OnProgress>,
+    pub(super) log: Logger,
+    pub(super) clock: Option<Clock>,
 }
 
 /// A thread of the library drives the node.
@@ -87,6 +92,7 @@ const HINT_AGE_S: quorate_option = 32;
 const HINT_RATE: quorate_option = 33;
 const REAP_AFTER_S: quorate_option = 34;
 const CARRIER: quorate_option = 35;
+const DISK_THREAD: quorate_option = 36;
 const DIR: quorate_option = 64;
 const NAME: quorate_option = 65;
 const CLUSTER: quorate_option = 66;
@@ -99,40 +105,6 @@ const CLIENT_ADDR: quorate_option = 97;
 const WEIGHTS: quorate_option = 98;
 const JOIN: quorate_option = 99;
 const GOSSIP_KEY_FILE: quorate_option = 100;
-
-/// What belongs to a hook of the host.
-pub(super) struct User {
-    user: *mut c_void,
-    drop: Option<unsafe extern "C" fn(user: *mut c_void)>,
-}
-
-// SAFETY: the pointer is only handed back to the host, which promises that its hooks take it on any thread
-// that opens or frees.
-unsafe impl Send for User {}
-// SAFETY: as above; hooks are called by one opening at a time for each options object and its copies, or
-// the host says otherwise.
-unsafe impl Sync for User {}
-
-impl User {
-    /// What the host calls a hook with, and what it wants called at the end.
-    pub(super) fn new(user: *mut c_void, drop: Option<unsafe extern "C" fn(user: *mut c_void)>) -> User {
-        User { user, drop }
-    }
-
-    /// What the hook is called with.
-    pub(super) fn pointer(&self) -> *mut c_void {
-        self.user
-    }
-}
-
-impl Drop for User {
-    fn drop(&mut self) {
-        if let Some(drop) = self.drop {
-            // SAFETY: the host's function with the host's pointer, once.
-            unsafe { drop(self.user) };
-        }
-    }
-}
 
 /// What an option takes.
 enum Kind {
@@ -191,6 +163,7 @@ const KEYS: &[Key] = &[
     Key(HINT_RATE, "QUORATE_OPT_HINT_RATE", "hint-rate", Kind::Number(0, u64::MAX, &[]), "bytes a second at most of hints and of what is caught up from the log, less while requests turn slow; 0 for no limit (16777216)"),
     Key(REAP_AFTER_S, "QUORATE_OPT_REAP_AFTER_S", "reap-after-s", Kind::Number(0, u32::MAX as u64, &[]), "seconds after which a deleted or expired key is reaped, on proof that nobody can bring back what it deletes; 0 for never (3600; with a member list 0)"),
     Key(CARRIER, "QUORATE_OPT_CARRIER", "carrier", Kind::Number(0, 1, CARRIER_WORDS), "QUORATE_CARRIER_...: what the program moves in mode packet (stream)"),
+    Key(DISK_THREAD, "QUORATE_OPT_DISK_THREAD", "disk-thread", Kind::Number(0, 1, ON_OFF), "0 in modes host and packet: no thread of the library waits for the disk, the program calls quorate_disk_step (1)"),
     Key(DIR, "QUORATE_OPT_DIR", "dir", Kind::Text, "the data directory; none keeps records in memory only"),
     Key(NAME, "QUORATE_OPT_NAME", "name", Kind::Text, "this member's name (A)"),
     Key(CLUSTER, "QUORATE_OPT_CLUSTER", "cluster", Kind::Text, "the cluster's name (quorate)"),
@@ -360,6 +333,13 @@ impl quorate_options {
             options.data = DataDir::Path(PathBuf::from(path));
         }
         options.on_progress = self.progress.clone();
+        options.log = self.log.clone();
+        if let Some(clock) = &self.clock {
+            if !self.is_host_driven() {
+                return Err("clock: a node that its own thread drives waits by the machine's".to_owned());
+            }
+            options.clock = clock.clone();
+        }
         options.unix = self.text(UNIX_PATH)?.map(PathBuf::from);
         options.store = StoreOptions {
             segment_bytes: self.number(SEGMENT_BYTES),
@@ -368,7 +348,11 @@ impl quorate_options {
             scrub_interval: self.number(SCRUB_INTERVAL_S).map(Duration::from_secs),
             retention_bytes: self.number(RETENTION_BYTES),
             compaction: self.number(COMPACTION) != Some(0),
+            worker: if self.number(DISK_THREAD) == Some(0) { WorkerMode::Host } else { WorkerMode::Thread },
         };
+        if options.store.worker == WorkerMode::Host && !self.is_host_driven() {
+            return Err("disk-thread: a node that its own thread drives has one for the disk, too".to_owned());
+        }
         options.allow_open_bind = self.number(ALLOW_OPEN_BIND) == Some(1);
         let size = |option, default| self.number(option).map_or(default, |number| number as usize);
         options.clients_max = size(CLIENTS_MAX, options.clients_max);
@@ -470,12 +454,16 @@ pub(super) fn resolve(setting: &str, text: &str) -> Result<SocketAddr, String> {
 ///
 /// # Safety
 /// `options` is NULL or was made by `quorate_options_new` and not freed, and no other thread uses it.
-unsafe fn with_options(
+pub(super) unsafe fn with_options(
     site: Site,
     options: *mut quorate_options,
     body: impl FnOnce(&mut quorate_options) -> Answer,
 ) -> quorate_status {
     entry(site, || {
+        // A hook that is called while they are read or freed may not change them.
+        if is_in_hook() {
+            return Err(E_REENTRANT);
+        }
         // SAFETY: NULL or, by the caller's promise, live and ours alone.
         body(unsafe { options.as_mut() }.ok_or(E_NULL)?)
     })
@@ -609,7 +597,7 @@ pub unsafe extern "C" fn quorate_options_set_progress(
         OnProgress(Arc::new(move |Progress { done, total }| {
             let held = &held;
             // SAFETY: the caller promises that the hook takes this user until `drop`.
-            unsafe { hook(held.pointer(), done, total) };
+            in_hook(|| unsafe { hook(held.pointer(), done, total) });
         }))
     });
     let set = |options: &mut quorate_options| {
@@ -634,6 +622,9 @@ pub unsafe extern "C" fn quorate_options_clone(
     // SAFETY: NULL or the caller's place for a pointer.
     unsafe { write_if(out, core::ptr::null_mut()) };
     entry(Site::OptionsClone, || {
+        if is_in_hook() {
+            return Err(E_REENTRANT);
+        }
         // SAFETY: NULL or live options, by the contract of the function.
         let options = unsafe { options.as_ref() }.ok_or(E_NULL)?;
         if out.is_null() {
@@ -645,14 +636,14 @@ pub unsafe extern "C" fn quorate_options_clone(
     })
 }
 
-/// Frees options. NULL is allowed; so is a forked child.
+/// Frees options. NULL is allowed; so is a forked child. From a hook it does nothing: they are still to be freed.
 ///
 /// Arguments: options: not used afterwards.
 /// Returns: nothing.
 /// Thread class: E. Blocks: no. Owner: the library takes them. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn quorate_options_free(options: *mut quorate_options) {
-    if options.is_null() {
+    if options.is_null() || is_in_hook() {
         return;
     }
     // SAFETY: not NULL, so made by Box::into_raw in this file and not freed, by the contract.

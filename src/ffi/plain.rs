@@ -1,7 +1,7 @@
 //! The structs that C programs see: no implicit padding, largest members first, a zeroed reserve at the
 //! end. Every struct that may grow carries its size or is passed with it.
 
-use core::ffi::c_char;
+use core::ffi::{c_char, c_void};
 
 use super::cluster::Told;
 use super::status::{E_ARG, E_NULL, E_UNSUPPORTED, quorate_status};
@@ -233,7 +233,7 @@ pub struct quorate_cluster {
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct quorate_member {
-    /// Its name; it lies inside the result, as do the next two.
+    /// Its name; it lies inside the result or the snapshot, as do the next two.
     pub name: quorate_bytes,
     /// Where its peers reach it.
     pub address: quorate_bytes,
@@ -257,8 +257,8 @@ pub struct quorate_member {
     pub replicas_total: u32,
     /// Of these, how many are not whole yet, or not known to be.
     pub replicas_open: u32,
-    /// Zero.
-    pub zero: u32,
+    /// QUORATE_VERDICT_..., in quorate_members_list; else zero.
+    pub verdict: u32,
     /// Zero.
     pub reserved: [u64; 2],
 }
@@ -293,6 +293,26 @@ pub struct quorate_frame {
     pub kind: u32,
     /// Zero.
     pub flags: u32,
+    /// Zero.
+    pub reserved: [u64; 2],
+}
+
+/// The clocks of a program that steps its nodes.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct quorate_clock {
+    /// sizeof(quorate_clock), set by the caller.
+    pub struct_size: u32,
+    /// Zero.
+    pub zero: u32,
+    /// Passed to the functions.
+    pub user: *mut c_void,
+    /// Nanoseconds since an origin of the program's choice; it does not go back.
+    pub monotonic_ns: Option<unsafe extern "C" fn(user: *mut c_void) -> u64>,
+    /// Milliseconds since the Unix epoch.
+    pub wall_ms: Option<unsafe extern "C" fn(user: *mut c_void) -> u64>,
+    /// Called once with user when nothing needs it any more; may be NULL.
+    pub drop: Option<unsafe extern "C" fn(user: *mut c_void)>,
     /// Zero.
     pub reserved: [u64; 2],
 }
@@ -379,6 +399,8 @@ unsafe impl Plain for quorate_cluster {}
 unsafe impl Plain for quorate_member {}
 // SAFETY: numbers and raw pointers only.
 unsafe impl Plain for quorate_frame {}
+// SAFETY: numbers and pointers, of which those to functions may be NULL.
+unsafe impl Plain for quorate_clock {}
 
 /// Largest struct that a newer header may plausibly pass.
 const STRUCT_SIZE_MAX: usize = 4_096;
@@ -469,6 +491,7 @@ mod tests {
         assert_eq!(size_of::<quorate_cluster>(), 6 * 8 + 6 * 4 + 2 * 8);
         assert_eq!(size_of::<quorate_member>(), 3 * 16 + 2 * 8 + 8 * 4 + 2 * 8);
         assert_eq!(size_of::<quorate_frame>(), 4 * 8 + 2 * 4 + 2 * 8);
+        assert_eq!(size_of::<quorate_clock>(), 2 * 4 + 4 * 8 + 2 * 8);
     }
 
     #[test]

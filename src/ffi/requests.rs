@@ -3,7 +3,6 @@
 
 use core::ffi::c_int;
 use core::time::Duration;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::boundary::{Answer, Site, entry_or, with_any_node, with_node};
 use super::completion::{EMPTY, check_completion_size, completion, give_up, write_completion};
@@ -88,7 +87,7 @@ pub(super) struct Call {
     pub(super) keyspace: u16,
     pub(super) options: Options,
     blind: Blind,
-    pub(super) expires_ms: Option<u64>,
+    pub(super) ttl_ms: Option<u64>,
 }
 
 /// A count of replicas: 0 is the default, [`NONE`] is none.
@@ -107,7 +106,7 @@ fn count(value: u16) -> Result<Option<u8>, quorate_status> {
 pub(super) unsafe fn read_call(call: *const quorate_call) -> Result<Call, quorate_status> {
     let mut options = Options { want_context: true, ..Options::default() };
     if call.is_null() {
-        return Ok(Call { keyspace: 0, options, blind: Blind::Siblings, expires_ms: None });
+        return Ok(Call { keyspace: 0, options, blind: Blind::Siblings, ttl_ms: None });
     }
     // SAFETY: not NULL; the first member is the size, and the caller's promise covers that many bytes.
     let call = unsafe { read_sized(call, (*call).struct_size as usize) }?;
@@ -129,16 +128,18 @@ pub(super) unsafe fn read_call(call: *const quorate_call) -> Result<Call, quorat
         _ => return Err(E_UNSUPPORTED),
     };
     options.timeout = (call.timeout_ns > 0).then(|| Duration::from_nanos(call.timeout_ns));
-    let expires_ms = (call.ttl_ms > 0).then(|| wall_ms().saturating_add(call.ttl_ms));
-    Ok(Call { keyspace: call.keyspace, options, blind, expires_ms })
+    let ttl_ms = (call.ttl_ms > 0).then_some(call.ttl_ms);
+    Ok(Call { keyspace: call.keyspace, options, blind, ttl_ms })
 }
 
-/// Milliseconds since the Unix epoch.
-fn wall_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+/// Makes of the time that is left to a value the point at which it ends, by the node's wall clock.
+fn end_ttl(node: &quorate_node, request: &mut OwnedRequest) {
+    if let OwnedOperation::Put { expires_ms: Some(left), .. } = &mut request.operation {
+        *left = left.saturating_add(node.wall_ms());
+    }
 }
 
-/// A request out of its parts, each copied.
+/// A request out of its parts, each copied; the expiry of a put is the time that is left until then, for [`end_ttl`].
 ///
 /// # Safety
 /// Every pointer is NULL or points to as many bytes as its length or size says.
@@ -158,12 +159,9 @@ unsafe fn request(
     let context = (!context.is_empty()).then(|| context.into());
     let operation = match kind {
         OP_GET if value.is_empty() && context.is_none() => OwnedOperation::Get,
-        OP_PUT => OwnedOperation::Put {
-            value: value.into(),
-            context,
-            blind: call.blind,
-            expires_ms: call.expires_ms,
-        },
+        OP_PUT => {
+            OwnedOperation::Put { value: value.into(), context, blind: call.blind, expires_ms: call.ttl_ms }
+        }
         OP_DELETE if value.is_empty() => OwnedOperation::Delete { context, blind: call.blind },
         OP_GET | OP_DELETE => return Err(E_ARG),
         _ => return Err(E_UNSUPPORTED),
@@ -179,7 +177,8 @@ pub(super) fn of_refusal(refusal: Refusal) -> quorate_status {
     }
 }
 
-pub(super) fn submit(node: &quorate_node, request: OwnedRequest, tag: u64) -> Answer {
+pub(super) fn submit(node: &quorate_node, mut request: OwnedRequest, tag: u64) -> Answer {
+    end_ttl(node, &mut request);
     node.handle.submit(request, tag).map(|()| OK).map_err(of_refusal)
 }
 
@@ -445,7 +444,8 @@ pub(super) unsafe fn call_sync(
             if node.is_host_driven() || !node.is_running() {
                 return Err(E_STATE);
             }
-            let request = request()?;
+            let mut request = request()?;
+            end_ttl(node, &mut request);
             let asked = request.asked();
             let reply = node.handle.call(request).map_err(of_refusal)?;
             let value = completion(node, 0, &asked, reply);

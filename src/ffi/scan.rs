@@ -28,7 +28,7 @@ pub(super) unsafe fn request(
     if prefix.len() > limits::KEY_MAX || pattern.len() > limits::PATTERN_MAX {
         return Err(E_LIMIT);
     }
-    if call.options.sloppy || call.expires_ms.is_some() {
+    if call.options.sloppy || call.ttl_ms.is_some() {
         return Err(E_UNSUPPORTED);
     }
     let token = match token {

@@ -70,7 +70,7 @@ codes! {
     E_PANIC -8 FATAL | UNCERTAIN, "a bug in quorate was caught";
     E_POISONED -9 FATAL, "the node is unusable since a caught bug";
     E_CLOSED -10 0, "the node is stopped";
-    E_CANCELLED -11 0, "cancelled";
+    E_CANCELLED -11 UNCERTAIN, "ended as it was asked to be, before it was answered";
     E_NOMEM -12 RETRIABLE, "out of memory or descriptors";
     E_LIMIT -13 MISUSE, "key or value longer than any limit allows";
     E_BUSY -14 RETRIABLE, "in use: the directory by another node, or the call by another thread";

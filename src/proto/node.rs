@@ -28,6 +28,7 @@ use super::sweep::Sweep;
 use super::time::{Instant, Now};
 use super::transfer::Transfers;
 
+mod cancelling;
 mod catching_up;
 mod feed;
 mod following;

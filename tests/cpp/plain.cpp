@@ -8,6 +8,34 @@
 #include <stdexcept>
 #endif
 
+TEST(Options, HaveALogAndClocks)
+{
+    int alive = 0;
+    std::vector<std::string> lines;
+    struct simulated {
+        counted held;
+        std::uint64_t monotonic_ns() const { return 5; }
+        std::uint64_t wall_ms() const { return 1000; }
+    };
+    {
+        options with;
+        with.set(QUORATE_OPT_MODE, QUORATE_MODE_HOST).clock(simulated{counted(alive)});
+        with.on_log(QUORATE_LOG_INFO, [held = counted(alive), &lines](std::uint32_t level, bytes target, bytes text) {
+            lines.push_back(std::to_string(level) + " " + target.str() + " " + text.str());
+        });
+        node one = *node::open(with);
+        EXPECT_TRUE(one.stop());
+        EXPECT_EQ(alive, 2) << "the options need them";
+    }
+    EXPECT_EQ(alive, 0);
+    ASSERT_EQ(lines.size(), 1u);
+    EXPECT_EQ(lines[0], "3 node stopping");
+    options refused;
+    refused.on_log(9, [held = counted(alive)](std::uint32_t, bytes, bytes) {});
+    EXPECT_EQ(refused.check().code(), errc::arg);
+    EXPECT_EQ(alive, 0);
+}
+
 TEST(Codes, AreThoseOfTheLibrary)
 {
     const quorate_status_info *all = nullptr;
@@ -195,6 +223,10 @@ TEST(MovedFrom, NodesFail)
     EXPECT_EQ(one.isolate(true).code(), errc::null);
     EXPECT_EQ(one.meet("A", "127.0.0.1:1").code(), errc::null);
     EXPECT_EQ(one.unwatch(1).code(), errc::null);
+    EXPECT_EQ(one.cancel(1).code(), errc::null);
+    EXPECT_EQ(one.members().code(), errc::null);
+    EXPECT_EQ(one.disk_step().code(), errc::null);
+    EXPECT_EQ(one.stats().code(), errc::null);
     EXPECT_LT(one.fd(), 0);
     EXPECT_LT(one.completion_fd(), 0);
     EXPECT_EQ(one.deadline(), std::chrono::steady_clock::time_point::max());

@@ -223,6 +223,23 @@ TEST(Dispatcher, StopsWithItsNode)
     EXPECT_EQ(requests.send(request::get("key")).get().code(), errc::closed);
 }
 
+TEST(Dispatcher, CancelsByTag)
+{
+    node one = running();
+    quorate::dispatcher requests(one);
+    int ended = 0;
+    const auto sent = requests.send(request::put("key", "value"), [&ended](completion put) {
+        EXPECT_TRUE(put || put.code() == errc::cancelled) << "it may have been done by then";
+        ended++;
+    });
+    ASSERT_TRUE(sent);
+    ASSERT_TRUE(one.cancel(*sent));
+    while (requests.in_flight() > 0)
+        ASSERT_TRUE(requests.poll());
+    EXPECT_EQ(ended, 1);
+    ASSERT_TRUE(one.cancel(*sent)) << "nobody's, and no harm";
+}
+
 TEST(Feed, TellsChangesUntilItIsEnded)
 {
     node one = running();
@@ -264,6 +281,7 @@ TEST(HostLoop, IsDrivenByPoll)
     with.set(QUORATE_OPT_MODE, QUORATE_MODE_HOST);
     node one = *node::open(with);
     EXPECT_EQ(one.start().code(), errc::state);
+    EXPECT_EQ(one.disk_step().code(), errc::state) << "the library has a thread for it";
     EXPECT_EQ(one.get("key").code(), errc::state) << "nobody would drive it meanwhile";
     EXPECT_EQ(one.wait(0ms).code(), errc::state);
     quorate::dispatcher requests(one);

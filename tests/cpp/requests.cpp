@@ -16,6 +16,23 @@ static std::set<std::string> all(const completion &of)
 
 using texts = std::set<std::string>;
 
+TEST(Members, ASnapshotOutlivesItsNode)
+{
+    std::vector<node> nodes = three_running();
+    const quorate::members seen = *nodes[0].members();
+    const std::vector<std::uint64_t> counted = *nodes[0].stats();
+    nodes.clear();
+    const std::vector<quorate_member> all = seen.list();
+    ASSERT_EQ(all.size(), 3u);
+    EXPECT_EQ(bytes(all[1].name), "B");
+    EXPECT_NE(all[0].flags & QUORATE_MEMBER_IS_SELF, 0u);
+    EXPECT_EQ(seen.owners("key").size(), 3u);
+    EXPECT_TRUE(seen.owners("key", 70000).empty());
+    EXPECT_LT(seen.partition("key"), 256u);
+    ASSERT_EQ(std::string(quorate_stat_name(0)), "requests");
+    EXPECT_GT(counted[0], 0u) << "those of meeting";
+}
+
 TEST(Requests, ReadWriteAndDelete)
 {
     node one = running();

@@ -58,6 +58,16 @@ fn what_is_added_counts_and_a_number_takes_the_place_of_another_once() {
             assert_eq!((status, value(&end)), (OK, ("5".to_owned(), 1)));
             quorate_completions_clear(&mut end, SIZE, 1);
         }
+        // A context is good for one number, and an id for one increment: another one is answered as the first.
+        let status = quorate_put_number_sync(n, stock, 100, read.context, null(), &mut end, SIZE);
+        assert_eq!((status, value(&end)), (OK, ("5".to_owned(), 1)));
+        quorate_completions_clear(&mut end, SIZE, 1);
+        assert_eq!(quorate_add_sync(n, stock, 100, 77, null(), &mut end, SIZE), OK);
+        assert_eq!(value(&end), ("10".to_owned(), 1), "what it came to then");
+        quorate_completions_clear(&mut end, SIZE, 1);
+        quorate_completions_clear(&mut read, SIZE, 1);
+        assert_eq!(quorate_get_sync(n, stock, null(), &mut read, SIZE), OK);
+        assert_eq!(value(&read), ("5".to_owned(), 1), "neither was written");
         quorate_completions_clear(&mut read, SIZE, 1);
         assert_eq!(quorate_put_number_sync(n, stock, 8, bytes("no"), null(), &mut end, SIZE), E_CONTEXT);
         assert_eq!(quorate_add_sync(n, stock, i64::MAX, 0, null(), &mut end, SIZE), E_ARG);

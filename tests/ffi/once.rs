@@ -1,5 +1,5 @@
 //! Exactly one completion for each accepted request, whatever happens in which order: requests of every kind, feeds that
-//! are cancelled, steps of any budget, links that break, reaping in any portion, and a stop.
+//! are cancelled, requests that are, steps of any budget, links that break, reaping in any portion, and a stop.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,8 @@ const NEWS_MORE: u32 = 0x2000;
 enum Deed {
     Request(u8),
     Follow,
-    Cancel(usize),
+    Unwatch(usize),
+    Cancel(u64),
     Step(u32),
     StepOther,
     Isolate(u32),
@@ -29,7 +30,8 @@ fn deed() -> impl Strategy<Value = Deed> {
     prop_oneof![
         8 => (0..6_u8).prop_map(Deed::Request),
         1 => Just(Deed::Follow),
-        1 => any::<usize>().prop_map(Deed::Cancel),
+        1 => any::<usize>().prop_map(Deed::Unwatch),
+        2 => (0..150_u64).prop_map(Deed::Cancel),
         8 => (0..4_u32).prop_map(Deed::Step),
         4 => Just(Deed::StepOther),
         1 => (0..2_u32).prop_map(Deed::Isolate),
@@ -95,16 +97,17 @@ fn done(node: &Node, other: &Node, books: &mut Books, tag: u64, deed: Deed) {
                 books.feeds.push(tag);
             }
         }
-        Deed::Cancel(at) if books.feeds.is_empty() => {
+        Deed::Unwatch(at) if books.feeds.is_empty() => {
             // SAFETY: a live node. Nothing has this tag.
             assert_eq!(unsafe { quorate_unwatch(node.0, at as u64 | 1 << 63) }, E_ARG);
         }
-        Deed::Cancel(at) => {
+        Deed::Unwatch(at) => {
             // It may have ended, and its end been reaped.
             // SAFETY: a live node.
             let status = unsafe { quorate_unwatch(node.0, books.feeds[at % books.feeds.len()]) };
             assert!([OK, E_ARG].contains(&status));
         }
+        Deed::Cancel(tag) => assert_eq!(super::cancel::cancel(node, tag), OK),
         Deed::Step(budget) => step_by(node, budget),
         Deed::StepOther => step(other),
         // SAFETY: a live node.

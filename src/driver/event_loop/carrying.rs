@@ -39,6 +39,7 @@ impl EventLoop {
     }
 
     fn with_peers<T>(&mut self, now: Now, work: impl FnOnce(&mut Peers, &mut Turn<'_>) -> T) -> T {
+        let now = self.forward(now);
         let mut turn = turn!(self, now);
         work(&mut self.peers, &mut turn)
     }

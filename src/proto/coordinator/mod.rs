@@ -5,6 +5,7 @@
 //! step that meets a cold read is parked and simply taken again.
 
 mod add;
+mod cancel;
 mod check;
 mod edit;
 mod float;
@@ -446,7 +447,7 @@ impl<S: Store> Turn<'_, S> {
         self.coordinator.due = due;
     }
 
-    /// The deadline has passed (or the node closes): says what is known. The timer's entry is gone.
+    /// The deadline has passed, nobody waits any more, or the node closes: says what is known.
     fn end(&mut self, index: usize) {
         let slot = &self.coordinator.slots[index];
         match slot.phase {

@@ -2,7 +2,9 @@
 
 use core::time::Duration;
 
+use super::following::scene;
 use super::{Node, Reads};
+use crate::proto::cluster::{Overview, Scene};
 use crate::proto::gossip::member::Verdict;
 use crate::proto::ring::position;
 use crate::proto::store::Store;
@@ -53,6 +55,12 @@ impl<S: Store> Node<S> {
             counters: self.counters().into_iter().chain(store.figures).collect(),
             reads: self.reads(),
         }
+    }
+
+    /// How the cluster is, and how far its members are with what moves.
+    pub fn overview(&mut self, now: Now) -> Overview {
+        let scene = scene!(self, now);
+        self.cluster.overview(scene)
     }
 
     /// Of each partition held here together with other members, how long it is since its copies were last all found
