@@ -3,6 +3,7 @@
 
 use super::clock::{MS, Time};
 use super::history::Held;
+use super::nemesis::State;
 use super::oracle::{Judged, Oracle, Property, Stop, Violation, violation};
 use super::world::World;
 use crate::proto::cluster::Topology;
@@ -69,6 +70,8 @@ impl World {
             return;
         };
         let layout = topology.reading();
+        let lives = self.nemesis.iter().flat_map(|nemesis| &nemesis.lives);
+        let is_dead: Vec<bool> = lives.map(|life| life.state == State::Dead).collect();
         for (view, &id) in self.oracle.machines.iter_mut().zip(&self.ids) {
             let is_in = topology.member(id).is_some_and(|member| member.generation == view.generation);
             view.is_put_back &= !is_in || view.is_old;
@@ -92,7 +95,11 @@ impl World {
                 |list: Vec<(usize, bool)>| list.into_iter().map(|(machine, _)| machine).collect::<Vec<_>>();
             let before = core::mem::replace(&mut info.owners, numbers(owners));
             if before != self.oracle.keys[key].owners {
-                self.oracle.flipped_to_lost(key, &numbers(lost));
+                let mut lost = numbers(lost);
+                // One that was of the set when it died left what it had to others of the set.
+                let owners = self.oracle.keys[key].owners.iter();
+                lost.extend(owners.filter(|owner| !before.contains(owner) && is_dead[**owner]));
+                self.oracle.flipped_to_lost(key, &lost);
             }
         }
     }
@@ -227,12 +234,13 @@ impl World {
 }
 
 impl Oracle {
-    /// Reads of a key moved to a set of which these machines have lost their disks since they had fetched it, before
-    /// whoever flipped could know. What they alone of the set had is left with the set before: it is handed over when
-    /// the cluster is at rest, and no read is promised it until then. A disk that is lost behind the flip is
-    /// another thing: it goes only if another of the set has what it had.
+    /// Reads of a key moved to a set of which these machines have lost their disks, or died for good, since they had
+    /// fetched it, before whoever flipped could know. What they alone of the set had is left with the set before: it is
+    /// handed over when the cluster is at rest, and no read is promised it until then. A disk that is lost behind the
+    /// flip is another thing: it goes only if another of the set has what it had.
     fn flipped_to_lost(&mut self, key: usize, lost: &[usize]) {
-        let owners = self.keys[key].owners.clone();
+        let stays = |owner: &usize| !lost.contains(owner);
+        let owners: Vec<usize> = self.keys[key].owners.iter().copied().filter(stays).collect();
         for event in 0..self.histories[key].events.len() {
             let known = &self.histories[key].events[event];
             let was_lost = lost.iter().any(|&machine| known.was_on(machine));
