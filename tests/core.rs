@@ -221,6 +221,17 @@ impl Cluster {
     }
 
     fn restart_with(&mut self, at: usize, change: impl Fn(&mut Config)) {
+        self.replace(at, change);
+        for other in (0..self.nodes.len()).filter(|&other| other != at) {
+            let (one, two) = (self.ids[at], self.ids[other]);
+            self.nodes[at].handle_peer_up(self.now, two);
+            self.nodes[other].handle_peer_up(self.now, one);
+        }
+        self.run();
+    }
+
+    /// Puts a node with an empty directory, that nobody has met yet, in the place of another.
+    fn replace(&mut self, at: usize, change: impl Fn(&mut Config)) {
         self.isolate(at);
         let mut config = self.nodes[at].config().clone();
         change(&mut config);
@@ -228,12 +239,6 @@ impl Cluster {
         let store = MemoryStore::new(config.partitions, &mut || random.next_u64());
         self.nodes[at] = Node::new(config, store, no_hints(0xb007), 1, self.now).unwrap();
         self.cut.retain(|&(one, other)| one != at && other != at);
-        for other in (0..self.nodes.len()).filter(|&other| other != at) {
-            let (one, two) = (self.ids[at], self.ids[other]);
-            self.nodes[at].handle_peer_up(self.now, two);
-            self.nodes[other].handle_peer_up(self.now, one);
-        }
-        self.run();
     }
 
     /// A message that no node of ours would send.

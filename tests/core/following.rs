@@ -7,7 +7,7 @@ use quorate::proto::config::{Config, KeyspaceConfig, MemberSpec, Membership};
 use quorate::proto::error::Outcome;
 use quorate::proto::io::{Operation, Options};
 use quorate::proto::limits::{DROP_AFTER, TRANSFER_PAGE};
-use quorate::proto::message::{Message, decode_frame, split_frame};
+use quorate::proto::message::{Message, Progress, decode_frame, split_frame};
 use quorate::proto::node::Node;
 use quorate::proto::rng::Rng;
 use quorate::proto::store::Store;
@@ -134,6 +134,24 @@ fn who_follows_late_is_asked_again_at_once() {
     for id in asked {
         assert_eq!(cluster.replies.get(&id).map(|reply| &reply.outcome), Some(&Outcome::Ok));
     }
+}
+
+#[test]
+fn who_lost_its_directory_is_told_although_a_late_copy_says_that_it_knows() {
+    let mut cluster = founded(3);
+    cluster.replace(2, |config| config.membership = Membership::Joined);
+    let (now, lost) = (cluster.now, cluster.ids[2]);
+    cluster.nodes[0].handle_peer_up(now, lost);
+    let late = Progress { version: cluster.version(0), generation: 7, total: 0, open: 0, bytes: 0 };
+    cluster.cut.push((0, 2));
+    cluster.say(2, 0, &Message::Progress(late));
+    cluster.cut.clear();
+    let other = cluster.ids[0];
+    cluster.nodes[2].handle_peer_up(now, other);
+    for _ in 0..3 {
+        cluster.advance(Duration::from_secs(1));
+    }
+    assert_eq!(cluster.version(2), cluster.version(0));
 }
 
 /// A replica that has lost its directory has forgotten which topologies it had followed, too: it keeps what it is

@@ -528,18 +528,19 @@ impl Cluster {
 
     /// Tells everybody who is behind, as far as that is known.
     fn push<S: Store>(&mut self, scene: &mut Scene<'_, S>) {
-        let bytes = self.topology.encode();
-        for slot in scene.peers.slots().collect::<Vec<_>>() {
+        let (bytes, version) = (self.topology.encode(), self.topology.version());
+        let behind = |&slot: &u16| scene.peers.peer(slot).version < version;
+        for slot in scene.peers.slots().filter(behind).collect::<Vec<_>>() {
             self.push_to(scene, slot, Some(&bytes));
         }
     }
 
-    /// Tells a peer of the topology in force, if it is behind and was not told of it lately.
+    /// Tells a peer that is behind of the topology in force, if it was not told of it lately.
     pub fn push_to<S: Store>(&self, scene: &mut Scene<'_, S>, slot: u16, bytes: Option<&[u8]>) {
         let (version, now) = (self.topology.version(), scene.now.mono);
         let peer = scene.peers.peer_mut(slot);
         let is_told = peer.told >= version && now < peer.told_again_at;
-        if !peer.connected || peer.version >= version || is_told || !self.topology.is_kept() {
+        if !peer.connected || is_told || !self.topology.is_kept() {
             return;
         }
         (peer.told, peer.told_again_at) = (version, now + REPEAT);

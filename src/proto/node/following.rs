@@ -69,6 +69,7 @@ impl<S: Store> Node<S> {
                 self.peers.send(from, 0, &Message::Progress(progress));
             }
         }
+        // What it says now, not the most that it ever said: that may have been a late copy of what it said before it was lost.
         if theirs < ours {
             self.cluster.push_to(scene!(self, now), from, None);
         }
