@@ -99,7 +99,7 @@ pub struct Recovered<F> {
     pub appendable: Option<(u32, Vec<u64>)>,
     /// The newest segment that was appended to, by its place.
     pub newest: Option<u32>,
-    /// The highest number of any segment found, used or not.
+    /// The highest number that a segment has or had, as far as can be told: a new one gets a higher one.
     pub highest: u64,
     /// Files that belong to the log no more.
     pub leftovers: Vec<u64>,

@@ -59,7 +59,10 @@ impl<D: Disk> Reader<'_, D> {
             })
         };
         let lost = self.manifest.quarantined.iter().map(|bad| bad.number);
-        let highest = lost.chain(self.contents.segments.last().copied()).max().unwrap_or(0);
+        // A segment that was begun last may be gone with a stop, and the manifest have counted on its number: one that got a
+        // number up to there again would be no part of the log.
+        let met = [self.contents.segments.last().copied().unwrap_or(0), self.manifest.through];
+        let highest = lost.chain(met).max().unwrap_or(0);
         let promised = newest.and_then(|at| self.promised.get(&self.scans[at].segment.plan.number));
         Ok(Recovered {
             promised: promised.copied().unwrap_or(0),

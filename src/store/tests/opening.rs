@@ -9,6 +9,9 @@ use super::disk::TestDisk;
 use super::*;
 use crate::proto::store::OPENINGS_KEPT;
 use crate::store::FileDisk;
+use crate::store::directory::MANIFEST;
+use crate::store::manifest::Manifest;
+use crate::store::segment::SIZE_MIN;
 
 const SEGMENT: &str = "log/0000000000000001.seg";
 
@@ -272,5 +275,25 @@ fn a_lost_identity_means_a_new_generation_and_no_trust() {
         assert!(!store.identity().clean);
         assert_eq!(get(&store, b"key"), Answer::Value(b"value".to_vec()));
         assert!(put(&mut store, b"key", b"value").unwrap() > sequence);
+    }
+}
+
+/// A segment that was begun last may be gone with a stop, and the manifest of before have left its number behind.
+#[test]
+fn no_segment_gets_a_number_that_the_manifest_has_left_behind() {
+    let (_home, path) = made(8);
+    let manifest = Manifest { through: 3, segments: vec![1], ..Manifest::default() };
+    fs::write(path.join(MANIFEST), manifest.bytes()).unwrap();
+    let mut store = open_path(&path).unwrap();
+    let value = vec![7; SIZE_MIN as usize / 8];
+    for key in 0..16_u8 {
+        put(&mut store, &[key], &value).unwrap();
+        while store.disk_step() {}
+    }
+    store.close().unwrap();
+    drop(store);
+    let store = open_path(&path).unwrap();
+    for key in 0..16_u8 {
+        assert_eq!(get(&store, &[key]), Answer::Value(value.clone()), "key {key}");
     }
 }
