@@ -52,7 +52,7 @@ const PHASES: [(Phase, &str, &str); 5] = [
 
 /// What orders and their answers are made of, for the header.
 pub fn constants() -> Vec<Constant> {
-    let constant = |name, value: u32, text| Constant { name, value: value.into(), text, unsigned: true };
+    let constant = Constant::unsigned::<u32>;
     let mut all = vec![
         constant("QUORATE_ORDER_LOOK", ORDER_LOOK, "say how the cluster is"),
         constant("QUORATE_ORDER_PLAN", ORDER_PLAN, "also say what that which is staged comes to"),

@@ -14,8 +14,7 @@ const PARTITION_ALL: u32 = u32::MAX;
 /// What feeds are asked for with, for the header.
 pub fn constants() -> Vec<Constant> {
     let text = "to quorate_watch: every partition of which the node holds a copy";
-    let value = PARTITION_ALL.into();
-    vec![Constant { name: "QUORATE_PARTITION_ALL", value, text, unsigned: true }]
+    vec![Constant::unsigned("QUORATE_PARTITION_ALL", PARTITION_ALL, text)]
 }
 
 /// Follows a feed out of its parts, each copied.

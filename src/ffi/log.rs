@@ -21,11 +21,7 @@ const LEVELS: [(Level, &str, &str); 5] = [
 
 /// The levels for the header.
 pub fn constants() -> Vec<Constant> {
-    let constant = |(level, name, text): (Level, _, _)| {
-        let value = i64::from(level as u32);
-        Constant { name, value, text, unsigned: true }
-    };
-    LEVELS.into_iter().map(constant).collect()
+    LEVELS.into_iter().map(|(level, name, text)| Constant::unsigned(name, level as u32, text)).collect()
 }
 
 /// Takes a line of a node's log, without a line end: level is QUORATE_LOG_..., target names the part of the node that

@@ -49,7 +49,7 @@ const FIGURES: [(Figure, &str, &str); 8] = [
 
 /// The states, addresses and figures for the header.
 pub fn constants() -> Vec<Constant> {
-    let constant = |name, value: u32, text| Constant { name, value: value.into(), text, unsigned: true };
+    let constant = Constant::unsigned::<u32>;
     let mut all = vec![
         constant("QUORATE_STATE_OPEN", STATE_OPEN, "opened; nothing drives it yet"),
         constant("QUORATE_STATE_RUNNING", STATE_RUNNING, "serving"),

@@ -180,7 +180,7 @@ const KEYS: &[Key] = &[
 
 /// The options for the header, and the values of those that have names.
 pub fn constants() -> Vec<Constant> {
-    let constant = |name, value: u64, text| Constant { name, value: value as i64, text, unsigned: true };
+    let constant = Constant::unsigned::<u64>;
     let mut all: Vec<_> = KEYS.iter().map(|key| constant(key.1, key.0.into(), key.4)).collect();
     all.extend([
         constant("QUORATE_MODE_THREAD", MODE_THREAD, "a thread of the library drives the node"),

@@ -26,7 +26,7 @@ const FRAME_CLOSE: u32 = 3;
 
 /// What a program says and is told of streams, for the header.
 pub fn constants() -> Vec<Constant> {
-    let constant = |name, value: u32, text| Constant { name, value: value.into(), text, unsigned: true };
+    let constant = Constant::unsigned::<u32>;
     vec![
         constant("QUORATE_NET_UP", NET_UP, "the stream that was asked for is connected"),
         constant("QUORATE_NET_DOWN", NET_DOWN, "the stream has ended, or could not be connected"),

@@ -37,7 +37,7 @@ pub(super) const NEWS_LAYOUT: u32 = 0x4000;
 
 /// What requests and completions are made of, for the header.
 pub fn constants() -> Vec<Constant> {
-    let constant = |name, value: u32, text| Constant { name, value: value.into(), text, unsigned: true };
+    let constant = Constant::unsigned::<u32>;
     vec![
         constant("QUORATE_OP_GET", OP_GET, "read"),
         constant("QUORATE_OP_PUT", OP_PUT, "write a value"),

@@ -24,7 +24,7 @@ const VERDICTS: [(Verdict, &str, &str); 4] = [
 
 /// What a snapshot says of members, for the header.
 pub fn constants() -> Vec<Constant> {
-    let constant = |name, value: u32, text| Constant { name, value: value.into(), text, unsigned: true };
+    let constant = Constant::unsigned::<u32>;
     let mut all = vec![
         constant("QUORATE_MEMBER_IS_SELF", MEMBER_IS_SELF, "the node that was asked"),
         constant("QUORATE_MEMBER_IS_UNSTEADY", MEMBER_IS_UNSTEADY, "it came and went too often of late"),

@@ -26,6 +26,13 @@ pub struct Constant {
     pub unsigned: bool,
 }
 
+impl Constant {
+    /// One that C sees with the suffix `u`.
+    pub(super) fn unsigned<N: Into<u64>>(name: &'static str, value: N, text: &'static str) -> Constant {
+        Constant { name, value: value.into() as i64, text, unsigned: true }
+    }
+}
+
 /// May be tried again as it is.
 pub const RETRIABLE: u32 = 0x1;
 /// The node will not recover by itself.
