@@ -28,7 +28,6 @@ use super::sweep::Sweep;
 use super::time::{Instant, Now};
 use super::transfer::Transfers;
 
-mod cancelling;
 mod catching_up;
 mod feed;
 mod following;
@@ -215,6 +214,13 @@ impl<S: Store> Node<S> {
             }
             _ => self.turn(now).begin(Origin::Client(id), request, None),
         }
+    }
+
+    /// Ends a client's request as its deadline would, now: its one reply follows, *maybe* of a write that was begun, as
+    /// that is not taken back. False, and nothing is done, for what has been answered, and for orders to the cluster and
+    /// change feeds.
+    pub fn cancel(&mut self, now: Now, id: RequestId) -> bool {
+        self.turn(now).cancel(id)
     }
 
     /// Takes whole frames from a peer, as one `Send` of it carried them (or any part, reordered).

@@ -445,12 +445,9 @@ impl<S: Store> Turn<'_, S> {
                 }
             }
         }
+        let stale = self.coordinator.slots[index].reading.stale();
         for (rank, &replica) in replicas.as_slice().iter().enumerate() {
-            let reading = &self.coordinator.slots[index].reading;
-            if reading.stale().contains(rank)
-                && !self.peers.usable(replica)
-                && self.mend_stand_in(index, rank)
-            {
+            if stale.contains(rank) && !self.peers.usable(replica) && self.mend_stand_in(index, rank) {
                 self.coordinator.slots[index].reading.repairing.insert(rank);
             }
         }
