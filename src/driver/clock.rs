@@ -31,13 +31,13 @@ impl Clock {
 
     /// Clocks that go on from here by themselves.
     pub(super) fn going_on(now: Now) -> Clock {
-        Clock(Source::From(now, Instant::from_nanos(sys::monotonic_nanos())))
+        Clock(Source::From(now, machine_mono()))
     }
 
     /// The monotonic clock.
     pub(super) fn mono(&self) -> Instant {
         match &self.0 {
-            Source::Machine => Instant::from_nanos(sys::monotonic_nanos()),
+            Source::Machine => machine_mono(),
             _ => self.now().mono,
         }
     }
@@ -52,7 +52,7 @@ impl Clock {
             }
             Source::Host(ask) => ask(),
             Source::From(then, machine) => {
-                let since = Instant::from_nanos(sys::monotonic_nanos()).since(*machine);
+                let since = machine_mono().since(*machine);
                 let millis = since.as_millis() as u64;
                 Now { mono: then.mono + since, wall: WallTime(then.wall.0.saturating_add(millis)) }
             }
@@ -62,12 +62,14 @@ impl Clock {
     /// When a point of this clock comes on the machine's monotonic one, if it is `now` on this.
     pub(super) fn on_machine(&self, point: Instant, now: Instant) -> Instant {
         match self.0 {
-            Source::Host(_) if point < Instant::NEVER => {
-                Instant::from_nanos(sys::monotonic_nanos()) + point.since(now)
-            }
+            Source::Host(_) if point < Instant::NEVER => machine_mono() + point.since(now),
             _ => point,
         }
     }
+}
+
+fn machine_mono() -> Instant {
+    Instant::from_nanos(sys::monotonic_nanos())
 }
 
 impl fmt::Debug for Clock {

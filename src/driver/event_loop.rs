@@ -44,6 +44,7 @@ use super::peer::Peers;
 use super::storage::Storage;
 use super::sys::{self, Epoll, EventFd, TimerFd};
 use super::wait::{self, Waiter};
+use super::waiting::is_of_host;
 use super::watch::Watch;
 use crate::proto::cluster::Topology;
 use crate::proto::io::{MergeFunction, Output};
@@ -616,7 +617,7 @@ fn drain(
         drain_membership(turn);
         while let Some(output) = turn.node.poll_output(turn.now) {
             match output {
-                Output::Reply { id, reply } if Host::owns(id) => host.complete(id, reply),
+                Output::Reply { id, reply } if is_of_host(id) => host.complete(id, reply),
                 Output::Reply { id, reply } => clients.handle_reply(id, reply, turn),
                 Output::Send { to, frames } => peers.send(to, frames, turn),
                 Output::Sync(need) => {

@@ -487,11 +487,6 @@ impl Host {
         Arc::clone(&self.shared.figures)
     }
 
-    /// Whether a request with this id came from another thread.
-    pub(super) fn owns(id: RequestId) -> bool {
-        super::waiting::is_of_host(id)
-    }
-
     /// Hands up to `budget` requests to the core; returns how many.
     pub(super) fn submit<S: Store>(&mut self, node: &mut Node<S>, now: Now, budget: usize) -> usize {
         let (waiting, subscriptions) = (&mut self.waiting, &mut self.subscriptions);

@@ -14,7 +14,7 @@ impl EventLoop {
 
     /// What the node knows, as of the last turn.
     pub fn insight(&mut self) -> Insight {
-        let status = super::status(&self.node, self.detector.as_ref(), self.latest);
+        let status = self.status();
         let overview = self.node.overview(self.latest);
         let seen = |name: &str| status.members.iter().find(|member| member.name == name);
         let verdict =
