@@ -335,12 +335,13 @@ impl<D: Disk> LogStore<D> {
         self.checkpointing.is_in_the_way |= for_want_of_room;
     }
 
-    /// Removes the standing one where it is in the way: there was no room for the next; or the next failed,
-    /// and segments whose room is needed wait for it. Without one they can go. Until the next one a restart
-    /// reads the whole log.
+    /// Removes the standing one where it is in the way: there was no room for the next; or the next failed, or
+    /// has no segment to begin in, and segments whose room is needed wait for it. Without one they can go.
+    /// Until the next one a restart reads the whole log.
     fn forget_checkpoint(&mut self, now: Instant) {
         let Some(standing) = self.checkpointing.standing else { return };
-        let is_waited_for = now < self.checkpointing.not_before
+        let has_no_place = self.segments.at(self.segments.active).segment.is_none();
+        let is_waited_for = (now < self.checkpointing.not_before || has_no_place)
             && self.compaction.emptied > 0
             && self.is_tight()
             && self.emptied_since(standing) > 0;

@@ -167,6 +167,68 @@ fn a_disk_that_is_full_at_the_opening_can_be_read() {
     assert_eq!(put(&mut store, b"key", b"other"), Err(StoreError::Full));
 }
 
+/// A torn segment is left behind at the opening. Where there is no room for the next one, no checkpoint can be
+/// begun, and what is emptied must not wait for one.
+#[test]
+fn room_comes_back_without_a_segment_to_append_to() {
+    let (disk, options, active) = killed_with_nothing_live();
+    disk.state().segments.pop_last();
+    disk.change(&active, |bytes| {
+        bytes.truncate(bytes.iter().rposition(|&byte| byte != 0).unwrap() / 8 * 8 + 8)
+    });
+    disk.state().creations_left = Some(0);
+    let mut store = open_with(&disk, &options).unwrap();
+    work(&store);
+    assert_eq!(store.remove(&key_ref(b"last")).err(), Some(StoreError::Full));
+    assert_room_comes_back(&mut store, &options);
+}
+
+/// The standing checkpoint takes the room that the next one needs.
+#[test]
+fn room_comes_back_without_room_for_a_checkpoint() {
+    let (disk, options, _) = killed_with_nothing_live();
+    disk.state().are_drafts_full = true;
+    let mut store = open_with(&disk, &options).unwrap();
+    work(&store);
+    assert_room_comes_back(&mut store, &options);
+}
+
+/// A disk that a killed process left, with a checkpoint that knows all segments but the last, and nothing live
+/// in those; and the segment that was appended to.
+fn killed_with_nothing_live() -> (TestDisk, LogOptions, String) {
+    let disk = TestDisk::new();
+    let options = LogOptions { compaction: true, ..options() };
+    let mut store = open_with(&disk, &options).unwrap();
+    for key in 0..300_u64 {
+        put(&mut store, &key.to_le_bytes(), &[1; 1_000]).unwrap();
+        work(&store);
+    }
+    store.close().unwrap();
+    drop(store);
+    let mut store = open_with(&disk, &options).unwrap();
+    for key in 0..300_u64 {
+        store.remove(&key_ref(&key.to_le_bytes())).unwrap();
+    }
+    let last = put(&mut store, b"last", b"1").unwrap();
+    store.flush(Durability::Always);
+    work(&store);
+    assert_eq!(store.marks().durable, last);
+    let active = disk.state().segments.keys().nth_back(1).unwrap().clone();
+    drop(store);
+    (disk.kill(), options, active)
+}
+
+fn assert_room_comes_back(store: &mut LogStore<TestDisk>, options: &LogOptions) {
+    let taken = store.stats().disk_bytes;
+    for turn in 1..200 {
+        store.maintain(Instant::from_nanos(turn * 50_000_000));
+        work(store);
+    }
+    let gone = taken.saturating_sub(store.stats().disk_bytes);
+    assert!(gone >= 3 * options.segment_size, "{gone} bytes went of {taken}");
+    assert_eq!(get(store, b"last"), Answer::Value(b"1".to_vec()));
+}
+
 /// It could be that there is no room for it. Then what makes room would wait behind what waits for it.
 #[test]
 fn nothing_is_put_into_a_spare_that_is_not_there() {
