@@ -121,6 +121,13 @@ impl Store for Storage {
         }
     }
 
+    fn has_kept_generation(&self) -> bool {
+        match self {
+            Storage::Memory(store) => store.has_kept_generation(),
+            Storage::Log(store) => store.has_kept_generation(),
+        }
+    }
+
     fn get(&self, key: &KeyRef<'_>) -> Result<Lookup<'_>, StoreError> {
         match self {
             Storage::Memory(store) => store.get(key),

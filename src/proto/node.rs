@@ -69,6 +69,8 @@ pub struct Node<S: Store> {
     parked_bytes: usize,
     /// When to ask again for introductions that did not come.
     hello_at: Instant,
+    /// This directory has a new generation, and nobody hears of it before it is on disk.
+    is_renewed: bool,
     counters: Counters,
 }
 
@@ -141,6 +143,7 @@ impl<S: Store> Node<S> {
             parked: BTreeMap::new(),
             parked_bytes: 0,
             hello_at: Instant::NEVER,
+            is_renewed: false,
             counters: Counters::default(),
             config,
         };
@@ -510,6 +513,9 @@ impl<S: Store> Node<S> {
     pub fn handle_timeout(&mut self, now: Now) {
         if self.hello_at <= now.mono {
             self.hello_at = Instant::NEVER;
+            if self.is_renewed {
+                self.keep_generation(now);
+            }
             for slot in self.peers.slots() {
                 let peer = self.peers.peer(slot);
                 if peer.connected && !peer.greeted && !peer.other_layout {
@@ -538,6 +544,7 @@ impl<S: Store> Node<S> {
     pub fn maintain(&mut self, now: Now) {
         self.replica.store_mut().maintain(now.mono);
         self.hints.store_mut().maintain(now.mono);
+        self.introduce_anew();
     }
 
     /// The next thing to do, until `None`. Frames come last, so that a drain packs all messages to one

@@ -270,8 +270,11 @@ pub trait Store {
     /// What the store knows of its past.
     fn identity(&self) -> Identity;
 
-    /// Starts a new generation (the directory turned out to be rolled back).
+    /// Starts a new generation (the directory turned out to be rolled back). Asked for again, it is put on disk again.
     fn renew_generation(&mut self, generation: u64);
+
+    /// Whether the generation is on disk: until then a stop brings back the one before. The host is woken then.
+    fn has_kept_generation(&self) -> bool;
 
     /// Finds the record under a key.
     ///

@@ -268,6 +268,10 @@ impl Store for WatchedStore {
         self.real.get_mut().renew_generation(generation);
     }
 
+    fn has_kept_generation(&self) -> bool {
+        self.real.get().has_kept_generation()
+    }
+
     fn get(&self, key: &KeyRef<'_>) -> Result<Lookup<'_>, StoreError> {
         let mut behind = self.behind.borrow_mut();
         if behind.cold_one_in > 0 {

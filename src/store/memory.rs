@@ -258,6 +258,10 @@ impl Store for MemoryStore {
         self.identity.generation = generation;
     }
 
+    fn has_kept_generation(&self) -> bool {
+        true
+    }
+
     fn get(&self, key: &KeyRef<'_>) -> Result<Lookup<'_>, StoreError> {
         let place = place_of(key);
         if let Some(ticket) = self.begin_cold_read(&place) {

@@ -77,6 +77,8 @@ struct State<F> {
     /// giving back all that it had.
     released: Vec<Arc<Segment<F>>>,
     identity: Option<IdentityRecord>,
+    /// The generation that is on disk.
+    generation: u64,
     /// Small files to be replaced, by name, with a number each.
     notes: BTreeMap<&'static str, (u64, Vec<u8>)>,
     /// The number up to which each of them is on disk.
@@ -125,7 +127,7 @@ enum Task<F> {
 
 impl<F> Shared<F> {
     /// Nothing to do, everything up to `durable` on disk.
-    pub fn new(durable: Mark, leases: Leases) -> Shared<F> {
+    pub fn new(durable: Mark, identity: &IdentityRecord) -> Shared<F> {
         let shared = Shared {
             state: Mutex::new(State {
                 jobs: VecDeque::new(),
@@ -137,6 +139,7 @@ impl<F> Shared<F> {
                 removes: Vec::new(),
                 released: Vec::new(),
                 identity: None,
+                generation: identity.generation,
                 notes: BTreeMap::new(),
                 noted: BTreeMap::new(),
                 upkeep: VecDeque::new(),
@@ -160,7 +163,7 @@ impl<F> Shared<F> {
             held_bytes: AtomicUsize::new(0),
             leases: AtomicLeases::default(),
         };
-        shared.publish_leases(leases);
+        shared.publish_leases(identity.leases);
         shared
     }
 
@@ -337,9 +340,14 @@ impl<F> Shared<F> {
         self.add(|state| state.released.push(segment));
     }
 
-    /// Asks for the identity file to be replaced; its leases count once it is.
+    /// Asks for the identity file to be replaced, whatever failed before; its leases count once it is.
     pub fn write_identity(&self, record: IdentityRecord) {
-        self.add(|state| state.identity = Some(record));
+        self.add(|state| (state.identity, state.is_stalled) = (Some(record), false));
+    }
+
+    /// The generation that is on disk.
+    pub fn generation(&self) -> u64 {
+        self.lock().generation
     }
 
     /// Asks for a small file to be replaced. A later number replaces one that still waits.
@@ -672,7 +680,10 @@ impl<D: Disk> Worker<D> {
         let replaced = self.disk.replace(IDENTITY, &record.bytes());
         let mut state = self.shared.lock();
         match replaced {
-            Ok(()) => self.shared.publish_leases(record.leases),
+            Ok(()) => {
+                state.generation = record.generation;
+                self.shared.publish_leases(record.leases);
+            }
             Err(_) => {
                 state.is_stalled = true;
                 state.identity.get_or_insert(record);

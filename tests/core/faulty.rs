@@ -25,6 +25,9 @@ impl Store for Faulty {
     fn renew_generation(&mut self, generation: u64) {
         self.memory.renew_generation(generation);
     }
+    fn has_kept_generation(&self) -> bool {
+        self.memory.has_kept_generation()
+    }
     fn get(&self, key: &KeyRef<'_>) -> Result<Lookup<'_>, StoreError> {
         self.memory.get(key)
     }

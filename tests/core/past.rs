@@ -4,15 +4,18 @@ use std::fs;
 use std::path::Path;
 
 use quorate::proto::config::{Config, MemberSpec};
+use quorate::proto::io::Output;
 use quorate::proto::keys::ClusterKeys;
-use quorate::proto::message::{Envelope, Hello, Message, Seen};
+use quorate::proto::message::{Envelope, Hello, Message, Seen, decode_frame, split_frame};
 use quorate::proto::node::Node;
 use quorate::proto::rng::Rng;
 use quorate::proto::store::{Identity, Store};
 use quorate::proto::time::{Instant, Now, WallTime};
-use quorate::store::{FileDisk, LogOptions, LogStore};
+use quorate::store::{FileDisk, LogOptions, LogStore, WorkerMode};
 
 type Log = LogStore<FileDisk>;
+
+const NOW: Now = Now { mono: Instant::from_nanos(1), wall: WallTime(1_000_000) };
 
 fn config() -> Config {
     let mut config = Config::new("n0");
@@ -21,10 +24,15 @@ fn config() -> Config {
 }
 
 fn open(path: &Path, seed: u64) -> Log {
+    open_with(path, seed, WorkerMode::Thread)
+}
+
+fn open_with(path: &Path, seed: u64, worker: WorkerMode) -> Log {
     let config = config();
     let keys = ClusterKeys::derive(&config.cluster, &config.secret);
     let mut random = Rng::new(seed);
-    let options = LogOptions { segment_size: 64 << 10, ..LogOptions::new(config.partitions, keys.hash) };
+    let options =
+        LogOptions { segment_size: 64 << 10, worker, ..LogOptions::new(config.partitions, keys.hash) };
     LogStore::open(FileDisk::new(path), options, &mut || random.next_u64(), Box::new(|| ())).unwrap()
 }
 
@@ -49,10 +57,15 @@ fn copy(from: &Path, to: &Path) {
 /// Whether a node finds that its directory went back in time when a peer says that it remembers this opening.
 fn is_found_out(path: &Path, seed: u64, met: Identity) -> bool {
     let hints = tempfile::tempdir().unwrap();
-    let now = Now { mono: Instant::from_nanos(1), wall: WallTime(1_000_000) };
-    let mut node = Node::new(config(), open(path, seed), open(hints.path(), seed), seed, now).unwrap();
+    let mut node = Node::new(config(), open(path, seed), open(hints.path(), seed), seed, NOW).unwrap();
     let before = node.store().identity().generation;
-    let peer = node.keys().member_id("n1");
+    hear_of(&mut node, met);
+    node.store().identity().generation != before
+}
+
+/// A peer introduces itself, and says that it remembers this opening.
+fn hear_of(node: &mut Node<Log>, met: Identity) {
+    let (now, peer) = (NOW, node.keys().member_id("n1"));
     node.handle_peer_up(now, peer);
     let seen = Seen { generation: met.generation, opens: met.opens, boot: met.nonce, sequence: 0 };
     let layout_hash = node.topology().hash();
@@ -63,7 +76,23 @@ fn is_found_out(path: &Path, seed: u64, met: Identity) -> bool {
     let envelope = Envelope { layout_version, cluster_id, request_id: 0, reaps: 0 };
     Message::Hello(hello).encode(&envelope, &mut frame);
     node.handle_frames(now, peer, &frame).unwrap();
-    node.store().identity().generation != before
+}
+
+/// The generations under which a node introduces itself in what it wants sent.
+fn told(node: &mut Node<Log>) -> Vec<u64> {
+    let mut told = Vec::new();
+    while let Some(output) = node.poll_output(NOW) {
+        let Output::Send { frames, .. } = output else { continue };
+        let mut rest = &frames[..];
+        while !rest.is_empty() {
+            let (frame, behind) = split_frame(rest).unwrap();
+            rest = behind;
+            if let Message::Hello(hello) = decode_frame(frame).unwrap().1 {
+                told.push(hello.generation);
+            }
+        }
+    }
+    told
 }
 
 #[test]
@@ -83,4 +112,24 @@ fn an_old_copy_that_was_opened_more_often_than_a_peer_remembers_is_found_out() {
     (4..6).for_each(|seed| drop(open(&path, seed)));
     assert!(opened(&path, 6).opens > met.opens);
     assert!(is_found_out(&path, 7, met));
+}
+
+/// Power that goes in between brings the old copy back, and who had heard of its new generation would have forgotten
+/// what proves that it is one.
+#[test]
+fn nobody_hears_of_a_new_generation_before_it_is_on_disk() {
+    let (home, hints) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let data = open_with(home.path(), 1, WorkerMode::Host);
+    let before = data.identity();
+    let mut node = Node::new(config(), data, open(hints.path(), 1), 1, NOW).unwrap();
+    hear_of(&mut node, Identity { opens: before.opens + 1, nonce: 7, ..before });
+    let renewed = node.store().identity().generation;
+    assert_ne!(renewed, before.generation);
+    node.maintain(NOW);
+    assert!(told(&mut node).iter().all(|&generation| generation == before.generation));
+    while node.store().disk_step() {}
+    node.maintain(NOW);
+    assert_eq!(told(&mut node), [renewed]);
+    drop(node);
+    assert_eq!(opened(home.path(), 2).generation, renewed);
 }

@@ -1,7 +1,7 @@
 //! How two nodes introduce themselves: which directory each has, what each remembers of the other's, and what that
 //! proves of a directory that went back in time (rule L4).
 
-use super::Node;
+use super::{HELLO_AGAIN, Node};
 use crate::proto::io::{Met, Output};
 use crate::proto::message::{Hello, Message, Seen};
 use crate::proto::store::{MemberMemory, Sequence, Store};
@@ -21,6 +21,10 @@ enum Known {
 impl<S: Store> Node<S> {
     /// Introduces this node; the peer does so in turn if `answer` asks it to.
     pub(super) fn send_hello(&mut self, slot: u16, answer: bool) {
+        // A stop could take the new one back. Who has heard of it would have forgotten what it knew of the old one.
+        if self.is_renewed {
+            return;
+        }
         let identity = *self.replica.identity();
         let member = self.topology().member(self.peers.peer(slot).id);
         let known = self.replica.store().members().iter();
@@ -65,7 +69,9 @@ impl<S: Store> Node<S> {
         peer.boot = hello.boot;
         peer.opens = hello.opens;
         peer.generation = Some(hello.generation);
-        if self.peers.slots().all(|slot| !self.peers.peer(slot).connected || self.peers.usable(slot)) {
+        let are_met =
+            self.peers.slots().all(|slot| !self.peers.peer(slot).connected || self.peers.usable(slot));
+        if are_met && !self.is_renewed {
             self.hello_at = Instant::NEVER;
         }
         self.check_past(now, hello.seen);
@@ -145,8 +151,26 @@ impl<S: Store> Node<S> {
         self.cluster.disown_past(now, generation);
         self.transfers.start_over();
         self.adopt(now);
+        self.is_renewed = true;
+        self.hello_at = now.mono + HELLO_AGAIN;
+        self.introduce_anew();
+    }
+
+    /// Asks again for a new generation to be brought to disk: it may have failed.
+    pub(super) fn keep_generation(&mut self, now: Now) {
+        let generation = self.replica.identity().generation;
+        self.replica.store_mut().renew_generation(generation);
+        self.hello_at = now.mono + HELLO_AGAIN;
+    }
+
+    /// Tells everybody of a new generation once it is on disk.
+    pub(super) fn introduce_anew(&mut self) {
+        if !self.is_renewed || !self.replica.store().has_kept_generation() {
+            return;
+        }
+        self.is_renewed = false;
         for slot in self.peers.slots().filter(|&slot| self.peers.peer(slot).connected).collect::<Vec<_>>() {
-            self.send_hello(slot, false);
+            self.send_hello(slot, !self.peers.peer(slot).greeted);
         }
     }
 }

@@ -216,7 +216,7 @@ impl<D: Disk> LogStore<D> {
         let writable =
             newest.filter(|_| recovered.appendable.is_some()).map(|last| Arc::clone(&last.segment));
         let writable = writable.into_iter().chain(recovered.spare.clone()).collect();
-        let shared = Arc::new(Shared::new(durable, record.leases));
+        let shared = Arc::new(Shared::new(durable, &record));
         let disk = Arc::new(disk);
         let fingerprints = Fingerprints {
             hash_key: Some(options.hash_key),
@@ -404,6 +404,10 @@ impl<D: Disk> Store for LogStore<D> {
         self.identity.generation = generation;
         self.record.generation = generation;
         self.shared.write_identity(self.record);
+    }
+
+    fn has_kept_generation(&self) -> bool {
+        self.shared.generation() == self.identity.generation
     }
 
     fn get(&self, key: &KeyRef<'_>) -> Result<Lookup<'_>, StoreError> {
