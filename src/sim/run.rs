@@ -245,6 +245,10 @@ fn live(world: &mut World) -> Judged {
         world.judge_old_copies()?;
     }
     world.await_reaps()?;
+    if world.profile.exchange_interval.is_some() {
+        // A tombstone that was on its way as its key was reaped is there again, alone.
+        world.run_until(world.now + EXCHANGE_MAX, &World::are_copies_equal)?;
+    }
     world.judge_lists()?;
     world.judge_feeds()?;
     let keys = 0..world.oracle.keys().len();
