@@ -450,6 +450,16 @@
 /* it said that it goes */
 #define QUORATE_VERDICT_LEFT 4u
 
+/* Contexts */
+/* the second one saw all that the first one did, and more */
+#define QUORATE_CONTEXT_BEFORE (-1)
+/* both saw the same */
+#define QUORATE_CONTEXT_EQUAL 0
+/* the first one saw all that the second one did, and more */
+#define QUORATE_CONTEXT_AFTER 1
+/* each saw a write that the other one did not */
+#define QUORATE_CONTEXT_CONCURRENT 2
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -2212,6 +2222,43 @@ quorate_status quorate_stats(const struct quorate_node *node,
                              uint64_t *values,
                              size_t capacity,
                              size_t *n);
+
+/**
+ * Says which of two reads of a key saw more, by the contexts that they gave; of a value that is kept beside the
+ * store, whether it is older than what is read now. No bytes are the context of who saw nothing.
+ *
+ * Arguments: one, other: contexts of the same key. Neither is proven to be genuine, or of one key: without a node
+ * nobody can tell, and a write with it can; order: receives QUORATE_CONTEXT_...
+ * Returns: OK; E_NULL; E_CONTEXT for bytes that are no context; E_PANIC.
+ * Thread class: A. Blocks: no. Owner: nothing changes hands. Since: 0.1.
+ */
+QUORATE_API
+QUORATE_NODISCARD
+quorate_status quorate_context_compare(struct quorate_bytes one,
+                                       struct quorate_bytes other,
+                                       int32_t *order);
+
+/**
+ * Makes one context of several of a key: a write with it replaces what any of them saw. For a program that has read
+ * from two members, or twice, and writes once what it made of both. A number that only some of them read is not in it.
+ *
+ * Arguments: node: any of the cluster; keyspace: 0 is the default one; key: of which they are; contexts, n: elements may be
+ * without bytes; buffer, capacity: receive the context, len: its bytes.
+ * Returns: OK; AGAIN if the buffer is too small, with len set and nothing written; E_NULL; E_ARG for a keyspace that
+ * there is not; E_CONTEXT for one that is none, or not of this key and cluster; E_LIMIT if it would be longer than
+ * 64 KiB; E_FORKED; E_POISONED; E_PANIC.
+ * Thread class: B. Blocks: no. Owner: nothing changes hands. Since: 0.1.
+ */
+QUORATE_API
+QUORATE_NODISCARD
+quorate_status quorate_context_merge(const struct quorate_node *node,
+                                     uint32_t keyspace,
+                                     struct quorate_bytes key,
+                                     const struct quorate_bytes *contexts,
+                                     size_t n,
+                                     uint8_t *buffer,
+                                     size_t capacity,
+                                     size_t *len);
 
 /* Makes options at the API level that the caller was compiled with. */
 #define QUORATE_OPTIONS_CREATE(out) quorate_options_new(QUORATE_API_LEVEL, (out))

@@ -29,6 +29,8 @@ package quorate
 #cgo nocallback quorate_scan
 #cgo nocallback quorate_watch
 #cgo nocallback quorate_cancel
+#cgo nocallback quorate_context_compare
+#cgo nocallback quorate_context_merge
 #cgo nocallback submit_packed
 #cgo nocallback set_packed
 #cgo nocallback order_packed

@@ -318,3 +318,30 @@ func TestManyGoroutinesEachGetTheirOwn(t *testing.T) {
 	}
 	all.Wait()
 }
+
+func TestContextsAreComparedAndMerged(t *testing.T) {
+	nodes := three(t)
+	put(t, nodes[0], "basket", "bread", nil, nil)
+	seen := shows(t, nodes[1], "basket", "bread")
+	put(t, nodes[1], "basket", "butter", nil, nil)
+	both := shows(t, nodes[2], "basket", "bread butter")
+	for _, row := range []struct {
+		one, other []byte
+		want       Causality
+	}{{nil, nil, Equal}, {nil, seen.Context, Before}, {both.Context, seen.Context, After}, {both.Context, both.Context, Equal}} {
+		if order, err := CompareContexts(row.one, row.other); err != nil || order != row.want {
+			t.Errorf("%v and %v lie as %d (%v)", row.one, row.other, order, err)
+		}
+	}
+	_, err := CompareContexts([]byte("context"), nil)
+	wanted(t, err, ErrContext)
+	merged, err := nodes[0].MergeContexts([]byte("basket"), 0, seen.Context, nil, both.Context)
+	check(t, err)
+	put(t, nodes[0], "basket", "both", merged, nil)
+	shows(t, nodes[1], "basket", "both")
+	_, err = nodes[0].MergeContexts([]byte("another"), 0, seen.Context)
+	wanted(t, err, ErrContext)
+	if none, err := nodes[0].MergeContexts([]byte("basket"), 0); err != nil || len(none) > 0 {
+		t.Errorf("of none it makes %v (%v)", none, err)
+	}
+}

@@ -1158,6 +1158,24 @@ class options {
     std::optional<error> error_;
 };
 
+/** How what one read of a key saw lies to what another one did. C: QUORATE_CONTEXT_... */
+enum class causality : std::int32_t {
+    before = QUORATE_CONTEXT_BEFORE,
+    equal = QUORATE_CONTEXT_EQUAL,
+    after = QUORATE_CONTEXT_AFTER,
+    concurrent = QUORATE_CONTEXT_CONCURRENT
+};
+
+/** Which of two reads of a key saw more, by their contexts; empty is nothing. C: quorate_context_compare */
+inline result<causality> compare_contexts(bytes one, bytes other) noexcept
+{
+    std::int32_t order = 0;
+    const quorate_status status = quorate_context_compare(one, other, &order);
+    if (status != QUORATE_OK)
+        return error(status);
+    return static_cast<causality>(order);
+}
+
 /** The members as a node knew them at one moment: node::members(). It does not change, and outlives the node. */
 class members {
   public:
@@ -1278,6 +1296,26 @@ class node {
         if (status != QUORATE_OK)
             return error(status);
         return value;
+    }
+
+    /**
+     * One context for what all of these saw, which may be empty: a write with it replaces what any of them did. They are of
+     * one key. C: quorate_context_merge
+     */
+    result<std::vector<std::uint8_t>> merge_contexts(bytes key, const std::vector<bytes> &contexts,
+                                                     std::uint16_t keyspace = 0) const
+    {
+        const std::vector<quorate_bytes> given(contexts.begin(), contexts.end());
+        std::vector<std::uint8_t> merged;
+        std::size_t len = 0;
+        quorate_status status = QUORATE_AGAIN;
+        while (status == QUORATE_AGAIN) {
+            merged.resize(len);
+            status = quorate_context_merge(raw(), keyspace, key, given.data(), given.size(), merged.data(), len, &len);
+        }
+        if (status != QUORATE_OK)
+            return error(status);
+        return merged;
     }
 
     /** A snapshot of the members. Waits in mode thread for a turn of the loop. C: quorate_members_snapshot */

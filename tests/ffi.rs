@@ -18,6 +18,8 @@ use quorate::ffi::status::*;
 mod cancel;
 #[path = "ffi/cluster.rs"]
 mod cluster;
+#[path = "ffi/context.rs"]
+mod context;
 #[path = "ffi/counters.rs"]
 mod counters;
 #[path = "ffi/disk.rs"]
@@ -208,6 +210,7 @@ fn every_null_is_refused() {
         scan::nulls(&mut check, n, torn);
         feed::nulls(&mut check, n, torn);
         cancel::nulls(&mut check);
+        context::nulls(&mut check, n, torn);
         disk::nulls(&mut check);
         hooks::nulls(&mut check, o);
         snapshot::nulls(&mut check, n, torn);

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use quorate::ffi::cancel::*;
 use quorate::ffi::clock::*;
 use quorate::ffi::cluster::*;
+use quorate::ffi::context::*;
 use quorate::ffi::counters::*;
 use quorate::ffi::disk::*;
 use quorate::ffi::feed::*;
@@ -35,7 +36,7 @@ const NONE: quorate_bytes = quorate_bytes::EMPTY;
 const SIZE: usize = size_of::<quorate_completion>();
 const STATE_POISONED: u32 = 5;
 /// The row after the last function: the library's thread.
-const LOOP_THREAD: u32 = 67;
+const LOOP_THREAD: u32 = 69;
 
 static PRINTED: AtomicU32 = AtomicU32::new(0);
 
@@ -144,6 +145,10 @@ unsafe fn call(name: &str, node: *mut quorate_node, o: *mut quorate_options) -> 
                 return None;
             }
             "quorate_disk_step" => quorate_disk_step(node),
+            "quorate_context_compare" => quorate_context_compare(NONE, NONE, &mut 0),
+            "quorate_context_merge" => {
+                quorate_context_merge(node, 0, k, &v, 0, text.as_mut_ptr().cast(), 64, &mut count)
+            }
             "quorate_cancel" => quorate_cancel(node, 9),
             "quorate_result_keys" => quorate_result_keys(null(), &mut null(), &mut count),
             "quorate_result_change" => quorate_result_change(null(), 0, &mut zeroed(), SIZE),
@@ -201,7 +206,8 @@ unsafe fn call(name: &str, node: *mut quorate_node, o: *mut quorate_options) -> 
 
 /// Whether a function is called with a node.
 fn is_of_a_node(name: &str) -> bool {
-    let others = ["quorate_members_list", "quorate_members_free", "quorate_key_owners"];
+    let others =
+        ["quorate_members_list", "quorate_members_free", "quorate_key_owners", "quorate_context_compare"];
     !name.starts_with("quorate_options_") && !name.starts_with("quorate_result_") && !others.contains(&name)
 }
 
@@ -330,7 +336,8 @@ impl CalledBack {
             "quorate_node_wake",
         ];
         // Those that look at what is the caller's own.
-        let others = ["quorate_options_new", "quorate_members_list", "quorate_key_owners"];
+        let others =
+            ["quorate_options_new", "quorate_members_list", "quorate_key_owners", "quorate_context_compare"];
         for (name, status) in self.told {
             match status {
                 None => assert!(without.contains(&name), "{name}"),

@@ -34,6 +34,7 @@ static void refused(quorate_options *options, quorate_node *node)
     char text[64];
     size_t n = 7;
     uint32_t more = 7;
+    int32_t order_of = 7;
     uint64_t peer = 7, figure = 7;
     quorate_frame frame;
 
@@ -87,6 +88,9 @@ static void refused(quorate_options *options, quorate_node *node)
     EXPECT(quorate_unwatch(node, 1) == QUORATE_E_FORKED);
     EXPECT(quorate_cancel(node, 1) == QUORATE_E_FORKED);
     EXPECT(quorate_disk_step(node) == QUORATE_E_FORKED);
+    EXPECT(quorate_context_compare(none, none, &order_of) == QUORATE_OK && order_of == QUORATE_CONTEXT_EQUAL);
+    n = 7;
+    EXPECT(quorate_context_merge(node, 0, bytes("k"), NULL, 0, NULL, 0, &n) == QUORATE_E_FORKED && n == 0);
     EXPECT(quorate_members_snapshot(node, &members) == QUORATE_E_FORKED && members == NULL);
     n = 7;
     EXPECT(quorate_members_list(members, &member, sizeof member, 1, &n) == QUORATE_E_FORKED && n == 0);

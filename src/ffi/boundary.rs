@@ -152,6 +152,10 @@ pub enum Site {
     OptionsSetClock,
     /// `quorate_disk_step`
     DiskStep,
+    /// `quorate_context_compare`
+    ContextCompare,
+    /// `quorate_context_merge`
+    ContextMerge,
     /// The thread that the library runs in mode thread.
     LoopThread,
 }

@@ -10,10 +10,10 @@ use std::path::Path;
 use cbindgen::{Builder, Config, DocumentationStyle, ItemType, Language, SortKey, Style};
 
 use super::status::{API_LEVEL, CODES, Constant, FLAGS, VERSION, VERSION_NUMBER};
-use super::{cluster, feed, log, node, options, packet, requests, snapshot};
+use super::{cluster, context, feed, log, node, options, packet, requests, snapshot};
 
 /// The files in the order in which their parts stand in the header.
-const FILES: [&str; 19] = [
+const FILES: [&str; 20] = [
     "status.rs",
     "plain.rs",
     "options.rs",
@@ -33,6 +33,7 @@ const FILES: [&str; 19] = [
     "cluster.rs",
     "snapshot.rs",
     "stats.rs",
+    "context.rs",
 ];
 
 const HEADER: &str = r##"/*
@@ -131,6 +132,7 @@ pub fn all_constants() -> Vec<(&'static str, Vec<Constant>)> {
         ("Bytes that the program moves", packet::constants()),
         ("The cluster", cluster::constants()),
         ("Members in a snapshot", snapshot::constants()),
+        ("Contexts", context::constants()),
     ]
 }
 

@@ -17,6 +17,7 @@ pub mod cancel;
 pub mod clock;
 pub mod cluster;
 mod completion;
+pub mod context;
 pub mod counters;
 pub mod disk;
 pub mod feed;

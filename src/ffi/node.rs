@@ -20,6 +20,7 @@ use super::status::{
     E_POISONED, E_REENTRANT, E_STATE, E_UNSUPPORTED, OK, quorate_status,
 };
 use crate::driver::{Clock, EventLoop, Figure, Handle, HostDisk, Insight, OpenError};
+use crate::proto::keys::{ClusterKeys, Key};
 
 /// Opened; nothing drives it yet.
 const STATE_OPEN: u32 = 1;
@@ -80,6 +81,8 @@ pub struct quorate_node {
     /// The disk work that the host carries out, until the node is stopped.
     disk: Mutex<Option<HostDisk>>,
     has_host_disk: bool,
+    /// Under which contexts are made and proven.
+    pub(super) token_key: Key,
 }
 
 /// Who has the loop.
@@ -208,6 +211,7 @@ fn of_open_error(error: &OpenError) -> (quorate_status, i32, String) {
 /// Opens a node from gathered settings.
 fn open(options: &quorate_options) -> Result<quorate_node, (quorate_status, i32, String)> {
     let settings = checked(options).map_err(|(status, text)| (status, 0, text))?;
+    let keys = ClusterKeys::derive(&settings.core.cluster, &settings.core.secret);
     let opened = caught(Site::LoopThread, || {
         let mut event_loop = EventLoop::open(settings).map_err(|error| of_open_error(&error))?;
         let host_fd = if options.is_host_driven() && !options.is_packet() {
@@ -238,6 +242,7 @@ fn open(options: &quorate_options) -> Result<quorate_node, (quorate_status, i32,
         clock: options.clock.clone().unwrap_or_default(),
         has_host_disk: disk.is_some(),
         disk: Mutex::new(disk),
+        token_key: keys.token,
     })
 }
 

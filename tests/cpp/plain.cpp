@@ -226,6 +226,7 @@ TEST(MovedFrom, NodesFail)
     EXPECT_EQ(one.cancel(1).code(), errc::null);
     EXPECT_EQ(one.members().code(), errc::null);
     EXPECT_EQ(one.disk_step().code(), errc::null);
+    EXPECT_EQ(one.merge_contexts("key", {}).code(), errc::null);
     EXPECT_EQ(one.stats().code(), errc::null);
     EXPECT_LT(one.fd(), 0);
     EXPECT_LT(one.completion_fd(), 0);

@@ -212,6 +212,24 @@ TEST(Cluster, KeepsBothOfTwoWrites)
     EXPECT_EQ(all(nodes[2].get("basket")), texts{"both"});
 }
 
+TEST(Contexts, AreComparedAndMerged)
+{
+    node one = running();
+    ASSERT_TRUE(one.put("basket", "bread"));
+    const completion first = one.get("basket");
+    ASSERT_TRUE(one.put("basket", "butter"));
+    const completion both = one.get("basket");
+    EXPECT_EQ(*quorate::compare_contexts(first.context(), both.context()), quorate::causality::before);
+    EXPECT_EQ(*quorate::compare_contexts(both.context(), first.context()), quorate::causality::after);
+    EXPECT_EQ(*quorate::compare_contexts({}, {}), quorate::causality::equal);
+    EXPECT_EQ(quorate::compare_contexts("context", {}).code(), errc::context);
+    const auto merged = one.merge_contexts("basket", {first.context(), both.context(), {}});
+    ASSERT_TRUE(one.put("basket", "one", *merged));
+    EXPECT_EQ(all(one.get("basket")), texts{"one"});
+    EXPECT_TRUE(one.merge_contexts("basket", {})->empty());
+    EXPECT_EQ(one.merge_contexts("another", {first.context()}).code(), errc::context);
+}
+
 TEST(Cluster, SellsOnBothSidesOfACut)
 {
     std::vector<node> nodes = three_running();

@@ -41,6 +41,18 @@ pub enum Causality {
     Concurrent,
 }
 
+impl Causality {
+    /// Of two sets of events: whether the left one has all of the right one, and the other way round.
+    pub(super) fn of(left_descends: bool, right_descends: bool) -> Causality {
+        match (left_descends, right_descends) {
+            (true, true) => Causality::Equal,
+            (true, false) => Causality::After,
+            (false, true) => Causality::Before,
+            (false, false) => Causality::Concurrent,
+        }
+    }
+}
+
 /// A vector clock (Fidge 1988, Mattern 1988): for each actor, how many of its events have been seen.
 /// Absent means 0. Never pruned (rule V4): a dropped entry would make superseded versions come back.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -111,12 +123,7 @@ impl<A: Ord + Copy> VectorClock<A> {
 
     /// How this clock lies to `other`.
     pub fn compare(&self, other: &VectorClock<A>) -> Causality {
-        match (self.descends(other), other.descends(self)) {
-            (true, true) => Causality::Equal,
-            (true, false) => Causality::After,
-            (false, true) => Causality::Before,
-            (false, false) => Causality::Concurrent,
-        }
+        Causality::of(self.descends(other), other.descends(self))
     }
 
     /// Actors and their counters, by actor.

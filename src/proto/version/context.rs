@@ -15,7 +15,7 @@
 //! token is good for one key of one cluster: a forged or foreign one would swallow later writes.
 
 use super::actor::Dot;
-use super::clock::VectorClock;
+use super::clock::{Causality, VectorClock};
 use super::count::ActorTotals;
 use super::object::{Object, put_actor, read_actor};
 use crate::proto::buffer::Buffer;
@@ -115,6 +115,41 @@ impl Context {
         }
     }
 
+    /// Whether every event that `other` covers is covered here.
+    pub fn descends(&self, other: &Context) -> bool {
+        let is_seen_to = |&(actor, counter): &(_, u64)| {
+            let seen = self.clock.counter(actor);
+            let beyond = seen + 1..=counter;
+            let dots = self.dots.iter().filter(|dot| dot.actor == actor && beyond.contains(&dot.counter));
+            dots.count() as u64 >= counter.saturating_sub(seen)
+        };
+        other.clock.entries().iter().all(is_seen_to) && other.dots.iter().all(|&dot| self.covers(dot))
+    }
+
+    /// How what this one covers lies to what `other` does.
+    pub fn compare(&self, other: &Context) -> Causality {
+        Causality::of(self.descends(other), other.descends(self))
+    }
+
+    /// Covers whatever `other` covers as well: what somebody has seen who has read twice. A number is kept if both read
+    /// it in one reading.
+    pub fn merge(&mut self, other: &Context) {
+        self.clock.merge(&other.clock);
+        self.dots.extend_from_slice(&other.dots);
+        self.dots.sort_unstable();
+        self.dots.dedup();
+        let clock = &mut self.clock;
+        self.dots.retain(|dot| {
+            if clock.counter(dot.actor) + 1 == dot.counter {
+                clock.raise(dot.actor, dot.counter);
+            }
+            !clock.covers(*dot)
+        });
+        self.totals.merge(&other.totals);
+        self.number = self.number.filter(|number| other.number.as_ref() == Some(number));
+        self.bound();
+    }
+
     /// The opaque token for a client.
     pub fn token(&self, mac_key: &Key, keyspace: u16, key: &[u8], hid_siblings: bool) -> Buffer {
         let mut buffer = Buffer::new();
@@ -158,21 +193,39 @@ impl Context {
         keyspace: u16,
         key: &[u8],
     ) -> Result<Context, &'static str> {
-        if token.len() > limits::CONTEXT_MAX {
-            return Err("longer than 64 KiB");
-        }
-        let (body, theirs) = token.split_last_chunk::<MAC>().ok_or("cut off")?;
-        match *body {
-            [VERSION | VERSION_COUNTS, KEY_ID, _, ..] => {}
-            [VERSION | VERSION_COUNTS, _, ..] => return Err("made under another key"),
-            _ => return Err("not a context of this version"),
-        }
+        let (body, theirs) = split(token)?;
         let differing =
             mac(mac_key, keyspace, key, body).iter().zip(theirs).fold(0, |sum, (a, b)| sum | (a ^ b));
         if differing != 0 {
             return Err("not made for this key by this cluster");
         }
         read_body(body).map_err(|error| error.what)
+    }
+
+    /// Reads a token of which nothing says that it was made for some key, or by some cluster. Good to compare it.
+    ///
+    /// # Errors
+    /// What is wrong with it: too long, cut off, a newer version.
+    pub fn from_unproven(token: &[u8]) -> Result<Context, &'static str> {
+        read_body(split(token)?.0).map_err(|error| error.what)
+    }
+
+    /// Whether the view hid siblings from whoever was given this token, which can be read.
+    pub fn hid_siblings(token: &[u8]) -> bool {
+        token.get(2).is_some_and(|flags| flags & FLAG_HID_SIBLINGS != 0)
+    }
+}
+
+/// The body of a token of a version that is known, and its MAC.
+fn split(token: &[u8]) -> Result<(&[u8], &[u8; MAC]), &'static str> {
+    if token.len() > limits::CONTEXT_MAX {
+        return Err("longer than 64 KiB");
+    }
+    let (body, mac) = token.split_last_chunk::<MAC>().ok_or("cut off")?;
+    match *body {
+        [VERSION | VERSION_COUNTS, KEY_ID, _, ..] => Ok((body, mac)),
+        [VERSION | VERSION_COUNTS, _, ..] => Err("made under another key"),
+        _ => Err("not a context of this version"),
     }
 }
 

@@ -333,3 +333,42 @@ fn two_contents_of_one_dot_stay_two_when_they_are_shed() {
     less.encode(&mut bytes);
     assert_eq!(Object::decode(&bytes), Ok(less));
 }
+
+/// Every event that may be covered in the test below.
+fn events() -> impl Iterator<Item = Dot> {
+    (1..4).flat_map(|number| (1..7).map(move |counter| Dot { actor: actor(number), counter }))
+}
+
+fn any_context() -> impl Strategy<Value = Context> {
+    let clock = proptest::collection::vec(0..5_u64, 3);
+    let dots = proptest::collection::vec((1..4_u64, 1..7_u64), 0..6);
+    (clock, dots).prop_map(|(clock, dots)| {
+        let mut context = Context::default();
+        (1..4).zip(clock).for_each(|(number, counter)| context.clock.raise(actor(number), counter));
+        dots.into_iter().for_each(|(number, counter)| context.see(Dot { actor: actor(number), counter }));
+        context
+    })
+}
+
+proptest! {
+    #[test]
+    fn contexts_are_the_sets_of_what_they_cover(one in any_context(), other in any_context()) {
+        let covered = |context: &Context| events().filter(|&dot| context.covers(dot)).collect::<Vec<_>>();
+        let (mine, theirs) = (covered(&one), covered(&other));
+        let has_all = |all: &[Dot], of: &[Dot]| of.iter().all(|dot| all.contains(dot));
+        prop_assert_eq!(one.descends(&other), has_all(&mine, &theirs));
+        prop_assert_eq!(one.compare(&other) == Causality::Equal, mine == theirs);
+        prop_assert_eq!(one.compare(&other) == Causality::Before, mine != theirs && has_all(&theirs, &mine));
+        let mut both = one.clone();
+        both.merge(&other);
+        let mut union: Vec<Dot> = mine.into_iter().chain(theirs).collect();
+        union.sort_unstable();
+        union.dedup();
+        prop_assert_eq!(covered(&both), union);
+        // In the one form that each set has, whoever merged.
+        let mut backwards = other.clone();
+        backwards.merge(&one);
+        prop_assert_eq!(&both, &backwards);
+        prop_assert!(both.dots.iter().all(|dot| both.clock.counter(dot.actor) + 1 < dot.counter));
+    }
+}
