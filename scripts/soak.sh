@@ -35,6 +35,7 @@ stage flapping     30 env QUORATE_FLAP_ROUNDS=20 \
 stage stopped      30 env QUORATE_STOP_SECONDS=1,5,20,60 \
     cargo test --release --test processes flapping::a_process -- --nocapture
 stage exchange     10 cargo bench --bench exchange
+stage trees        10 scripts/bench-trees.sh
 stage cart         10 cargo bench --bench cart
 stage allocations  20 env QUORATE_ALLOCATION_REQUESTS=1000000 cargo test --release --test allocations -- --nocapture
 stage costs        30 scripts/costs.sh
