@@ -35,7 +35,8 @@ impl World {
         Ok(())
     }
 
-    /// Whether a claim is about a key, and about the directory that its target has now, as far as that was not damaged.
+    /// Whether a claim is about a key, and about the directory that its target has now, as far as that was not damaged. One that
+    /// has no seat may drop what it holds at any time; what was claimed of it is forgotten when it is given one.
     fn is_claimed(&self, machine: usize, target: usize, key: usize, claim: &Claim) -> bool {
         let info = &self.oracle.keys()[key];
         let (Some(node), Some(other)) = (&self.machines[machine].node, &self.machines[target].node) else {
@@ -49,6 +50,7 @@ impl World {
         info.partition == claim.partition
             && other.store().identity().generation == claim.generation
             && node.topology().version() == other.topology().version()
+            && node.topology().is_seated(self.ids[target], claim.generation)
             && !self.oracle.is_rotten(target)
             && !self.machines[target].damaged.contains_key(&info.name)
             && holds(machine)
