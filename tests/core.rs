@@ -25,6 +25,8 @@ mod claims;
 mod counters;
 #[path = "core/edits.rs"]
 mod edits;
+#[path = "core/emptied.rs"]
+mod emptied;
 #[path = "core/exchange.rs"]
 mod exchange;
 #[path = "core/faulty.rs"]

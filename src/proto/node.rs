@@ -304,7 +304,8 @@ impl<S: Store> Node<S> {
         match message {
             Message::Replicate { keyspace, key, acks, object } => {
                 let Some(key) = self.locate(envelope, keyspace, key) else { return Ok(()) };
-                if self.refuse_stale(from, envelope, key.partition) {
+                let (partition, reaps) = (key.partition, envelope.reaps);
+                if self.refuse_stale(from, envelope, partition) || !self.make_way(now, partition, reaps) {
                     return Ok(());
                 }
                 return self.take_replicate(now, from, id, &key, acks, object);

@@ -57,9 +57,8 @@ fn a_late_introduction_of_an_earlier_directory_is_asked_about() {
     assert_eq!(remembered, cluster.nodes[1].store().identity().generation);
 }
 
-#[test]
-fn a_member_whose_directory_went_back_is_let_in_again() {
-    let mut cluster = founded(3);
+/// Node 0 is told by node 1 that its directory went back in time, and asks to be let in with another name, which is returned.
+pub fn gone_back(cluster: &mut Cluster) -> u64 {
     let identity = cluster.nodes[0].store().identity();
     let seen = Seen { generation: identity.generation, opens: 9, boot: 1, sequence: 1 };
     let layout_hash = cluster.nodes[0].topology().hash();
@@ -77,6 +76,13 @@ fn a_member_whose_directory_went_back_is_let_in_again() {
     cluster.advance(Duration::from_secs(10));
     let generation = cluster.nodes[0].store().identity().generation;
     assert_ne!(generation, identity.generation, "it has another name");
+    generation
+}
+
+#[test]
+fn a_member_whose_directory_went_back_is_let_in_again() {
+    let mut cluster = founded(3);
+    let generation = gone_back(&mut cluster);
     let staged = cluster.nodes[1].topology().staged();
     let asks = |change: &Change| matches!(change, Change::Join(member) if member.generation == generation);
     assert!(staged.iter().any(asks), "it asks to be let in by this one: {staged:?}");

@@ -134,6 +134,11 @@ impl<S: Store> Node<S> {
         Ok(())
     }
 
+    /// A record comes that was read under this count of reaps; false if it has to come again.
+    pub(super) fn make_way(&mut self, now: Now, partition: u16, reaps: u64) -> bool {
+        self.transfers.make_way(scene!(self, now), self.cluster.topology(), partition, reaps)
+    }
+
     fn take_compare(&mut self, now: Now, from: u16, envelope: &Envelope, compare: &Compare<'_>) {
         let partition = compare.partition;
         let is_known = u32::from(partition) < self.routes.partitions();

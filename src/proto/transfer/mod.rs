@@ -480,6 +480,52 @@ impl Transfers {
         }
     }
 
+    /// Whether keys of a partition that is fetched were reaped since what lies here of it was last vouched for, as somebody
+    /// says by this count.
+    fn is_behind<S: Store>(
+        &self,
+        scene: &Scene<'_, S>,
+        topology: &Topology,
+        partition: u16,
+        reaps: u64,
+    ) -> bool {
+        let own = (scene.own, scene.replica.identity().generation);
+        self.jobs.get(&partition).is_some_and(|job| job.kind == Kind::Fetch)
+            && reaps > scene.replica.reaps().proven(partition)
+            && !is_evidence(topology, own, partition)
+    }
+
+    /// Takes out what may be what was deleted by what was reaped, and so offers nothing (trap T5). It is fetched as if
+    /// there were nothing.
+    fn empty<S: Store>(&mut self, scene: &mut Scene<'_, S>, topology: &Topology, partition: u16, reaps: u64) {
+        let job = self.jobs.get_mut(&partition).expect("it runs");
+        if scene.replica.empty_partition(scene.now, partition, reaps).is_err() {
+            (job.is_asked, job.due) = (false, scene.now.mono + RETRY);
+            return;
+        }
+        job.met.clear();
+        job.restart(topology.current().partitions(), partition);
+    }
+
+    /// A record comes that was read under this count of reaps. If what lies here must go it goes now, and not when this
+    /// record is promised and would go with it. False: it cannot be taken now, and comes again.
+    pub fn make_way<S: Store>(
+        &mut self,
+        scene: &mut Scene<'_, S>,
+        topology: &Topology,
+        partition: u16,
+        reaps: u64,
+    ) -> bool {
+        if !self.is_behind(scene, topology, partition, reaps) || planted!("promised_and_emptied") {
+            return true;
+        }
+        // The answer to what was asked empties it: it speaks of what lies here now.
+        if !self.jobs[&partition].is_asked {
+            self.empty(scene, topology, partition, reaps);
+        }
+        !self.is_behind(scene, topology, partition, reaps)
+    }
+
     /// What a peer has that we have not, or lacks that we have; it said so under this version of the topology.
     ///
     /// # Errors
@@ -511,20 +557,11 @@ impl Transfers {
             (job.is_asked, job.due) = (false, Instant::ZERO);
             return Ok(());
         }
-        let is_behind = reaps > scene.replica.reaps().proven(partition);
-        let generation = scene.replica.identity().generation;
-        if job.kind == Kind::Fetch && is_behind && !is_evidence(topology, (scene.own, generation), partition)
-        {
-            // Keys were reaped since this copy was last vouched for: what lies here may be what they had deleted, and
-            // offers nothing (trap T5). It is fetched as if there were nothing.
-            if scene.replica.empty_partition(now, partition, reaps).is_err() {
-                (job.is_asked, job.due) = (false, now.mono + RETRY);
-                return Ok(());
-            }
-            job.met.clear();
-            job.restart(routes.partitions(), partition);
+        if self.is_behind(scene, topology, partition, reaps) {
+            self.empty(scene, topology, partition, reaps);
             return Ok(());
         }
+        let job = self.jobs.get_mut(&partition).expect("it runs");
         if job.kind == Kind::Fetch {
             let taken = take_records(scene, routes, compared.records, |_, _, _| ());
             let job = self.jobs.get_mut(&partition).expect("it runs");
