@@ -37,12 +37,4 @@ install -m 755 "$scratch/shared" "$folder/libquorate.so.$version"
 ln -sf "libquorate.so.$version" "$folder/$soname"
 ln -sf "$soname" "$folder/libquorate.so"
 
-# Two archives that rustc made both define its runtime, so a program could not link a second one (rust-lang/rust#104707).
-# As one object ours keeps that to itself. One name is changed: it names a group of sections, of which the linker takes
-# one for all objects even if it is local. Embedded bitcode is of no use here, and GNU ar cannot read it.
-listed >"$scratch/exported"
-${LD:-ld} -r --whole-archive "$archive" -o "$scratch/whole.o"
-${OBJCOPY:-objcopy} --strip-debug -R .llvmbc -R .llvmcmd --keep-global-symbols="$scratch/exported" \
-    --redefine-sym DW.ref.rust_eh_personality=DW.ref.quorate_eh_personality "$scratch/whole.o" "$scratch/quorate.o"
-${AR:-ar} rcsD "$folder/libquorate.a" "$scratch/quorate.o"
-chmod 644 "$folder/libquorate.a"
+"$(dirname "$0")/archive.sh" "$folder" "$archive"

@@ -13,7 +13,7 @@ declare -A PACKAGES=(
     [redis-server]=redis-server [redis-cli]=redis-tools [redis-benchmark]=redis-tools
     [valgrind]=valgrind [gcc]=gcc [g++]=g++ [python3]=python3 [strace]=strace [make]=make
     [cmake]=cmake [pkg-config]=pkg-config [abidiff]=abigail-tools [readelf]=binutils [mandoc]=mandoc
-    [mount]=mount [mkfs.ext4]=e2fsprogs [ip]=iproute2 [unshare]=util-linux [nsenter]=util-linux
+    [musl-gcc]=musl-tools [mount]=mount [mkfs.ext4]=e2fsprogs [ip]=iproute2 [unshare]=util-linux [nsenter]=util-linux
     [/usr/include/gtest/gtest.h]=libgtest-dev [/usr/include/uv.h]=libuv1-dev
 )
 

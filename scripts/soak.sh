@@ -28,6 +28,7 @@ stage upgrade      60 scripts/upgrade.sh
 stage sanitizers   30 scripts/sanitizers.sh
 stage breaks       240 scripts/breaks.sh
 stage dist         60 scripts/dist-check.sh
+stage musl         20 scripts/musl.sh
 stage loops        240 env QUORATE_LOOP_STEPS=1000000 scripts/c-tests.sh loops
 stage faults       120 env QUORATE_FAULTS_ROUNDS=20 scripts/faults.sh
 stage flapping     30 env QUORATE_FLAP_ROUNDS=20 \

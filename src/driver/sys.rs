@@ -167,7 +167,7 @@ impl TimerFd {
         // All zeroes would disarm, so the origin of the clock becomes its first nanosecond.
         let nanos = if nanos == u64::MAX { 0 } else { nanos.max(1) };
         let value = libc::timespec {
-            tv_sec: (nanos / 1_000_000_000) as libc::time_t,
+            tv_sec: (nanos / 1_000_000_000) as _,
             tv_nsec: (nanos % 1_000_000_000) as libc::c_long,
         };
         let zero = libc::timespec { tv_sec: 0, tv_nsec: 0 };
