@@ -519,8 +519,9 @@ impl Transfers {
         if !self.is_behind(scene, topology, partition, reaps) || planted!("promised_and_emptied") {
             return true;
         }
-        // The answer to what was asked empties it: it speaks of what lies here now.
-        if !self.jobs[&partition].is_asked {
+        // Or the answer to what was asked does it, which speaks of what lies here now.
+        let is_empty = scene.replica.store().partition_stats(partition).keys == 0;
+        if is_empty || !self.jobs[&partition].is_asked {
             self.empty(scene, topology, partition, reaps);
         }
         !self.is_behind(scene, topology, partition, reaps)
