@@ -57,6 +57,35 @@ fn a_late_introduction_of_an_earlier_directory_is_asked_about() {
     assert_eq!(remembered, cluster.nodes[1].store().identity().generation);
 }
 
+#[test]
+fn nothing_is_sent_to_a_directory_of_the_past() {
+    let mut cluster = Cluster::new(2, |_| {}, 0);
+    let theirs = cluster.nodes[1].store().identity();
+    let layout_hash = cluster.nodes[0].layout().hash();
+    // Another copy of it, which does not know yet that it is one; or a late frame.
+    let old = Hello {
+        boot: theirs.nonce ^ 1,
+        generation: theirs.generation,
+        opens: theirs.opens,
+        sequence: 1,
+        layout_hash,
+        seen: None,
+        answer: false,
+    };
+    cluster.say(1, 0, &Message::Hello(old));
+    let id = cluster.begin(0, "k", set("v"), Options { w: Some(2), ..Options::default() });
+    let sent = cluster.run_without(|_, to, message| to == 1 && matches!(message, Message::Replicate { .. }));
+    assert!(sent.is_empty(), "it might acknowledge what it is about to disown");
+    // It says anew who it is, and that is the one that is remembered.
+    cluster.advance(Duration::from_millis(300));
+    cluster.advance(Duration::from_millis(300));
+    assert_eq!(
+        cluster.ask(0, "k", set("w"), Options { w: Some(2), ..Options::default() }).outcome,
+        Outcome::Ok
+    );
+    assert!(cluster.replies.contains_key(&id), "{:?}", cluster.replies);
+}
+
 /// Node 0 is told by node 1 that its directory went back in time, and asks to be let in with another name, which is returned.
 pub fn gone_back(cluster: &mut Cluster) -> u64 {
     let identity = cluster.nodes[0].store().identity();

@@ -60,6 +60,16 @@ impl<S: Store> Node<S> {
             self.counters.other_layout += 1;
             return;
         }
+        if self.is_of_the_past(from, hello) {
+            // It is told what proves that, or this is a late copy and it says anew who it is. What it acknowledges until
+            // then would be promised by a directory that is about to be none.
+            self.peers.peer_mut(from).greeted = false;
+            self.hello_at = self.hello_at.min(now.mono + HELLO_AGAIN);
+            self.check_past(now, hello.seen);
+            self.send_hello(from, false);
+            return;
+        }
+        let peer = self.peers.peer_mut(from);
         let is_anew = !peer.greeted || peer.boot != hello.boot;
         // Within one connection only who has disowned its past has another directory. Or this is a late copy, and the
         // peer has to say anew which it has.
@@ -89,6 +99,15 @@ impl<S: Store> Node<S> {
         }
     }
 
+    /// Whether a directory is remembered that was opened again since, or another copy of it: this one went back in time.
+    fn is_of_the_past(&self, from: u16, hello: &Hello) -> bool {
+        let Some(member) = self.topology().member(self.peers.peer(from).id) else { return false };
+        let known = self.replica.store().members().iter().find(|known| known.name == member.name);
+        known.filter(|known| known.generation == hello.generation).is_some_and(|known| {
+            known.opens > hello.opens || (known.opens == hello.opens && known.boot != hello.boot)
+        })
+    }
+
     /// Remembers a peer's directory. What proves that it went back in time is kept until the peer has heard it.
     fn remember(&mut self, from: u16, hello: &Hello) -> Option<Known> {
         // Who is no member yet may be remembered when it is one.
@@ -102,14 +121,9 @@ impl<S: Store> Node<S> {
         };
         let known = self.replica.store().members().iter().find(|known| known.name == memory.name);
         let same = known.filter(|known| known.generation == memory.generation);
-        // Less than is remembered of the same directory is a late copy, a lost tail, or a directory that went back in time;
-        // so may more be, and only an answer tells that the peer has heard what is remembered.
-        let goes_back = same.is_some_and(|known| {
-            known.opens > memory.opens
-                || (known.opens == memory.opens && known.boot != memory.boot)
-                || known.sequence > memory.sequence
-        });
-        if goes_back {
+        // Fewer records than are remembered of the same directory are a late copy, a lost tail, or a directory that went
+        // back in time; so may more be, and only an answer tells that the peer has heard what is remembered.
+        if same.is_some_and(|known| known.sequence > memory.sequence) {
             return Some(Known::WentBack);
         }
         if hello.answer && same.is_some_and(|known| known.boot != memory.boot) {
