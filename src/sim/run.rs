@@ -245,9 +245,11 @@ fn live(world: &mut World) -> Judged {
         world.judge_old_copies()?;
     }
     world.await_reaps()?;
+    // A tombstone that was on its way as its key was reaped is there again, alone.
     if world.profile.exchange_interval.is_some() {
-        // A tombstone that was on its way as its key was reaped is there again, alone.
         world.run_until(world.now + EXCHANGE_MAX, &World::are_copies_equal)?;
+    } else if !world.are_copies_equal() {
+        read_everything(world)?;
     }
     world.judge_lists()?;
     world.judge_feeds()?;
