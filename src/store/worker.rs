@@ -46,12 +46,13 @@ pub struct Shared<F> {
     /// Bytes of memory of waiting upkeep, and of what the worker holds between tasks.
     waiting_bytes: AtomicUsize,
     held_bytes: AtomicUsize,
-    leases: AtomicLeases,
+    on_disk: OnDisk,
 }
 
-/// How far the leases on disk reach.
+/// What the identity file on disk says: the generation, and how far the leases reach.
 #[derive(Default)]
-struct AtomicLeases {
+struct OnDisk {
+    generation: AtomicU64,
     epoch: AtomicU64,
     sequence: AtomicU64,
     hlc: AtomicU64,
@@ -77,8 +78,6 @@ struct State<F> {
     /// giving back all that it had.
     released: Vec<Arc<Segment<F>>>,
     identity: Option<IdentityRecord>,
-    /// The generation that is on disk.
-    generation: u64,
     /// Small files to be replaced, by name, with a number each.
     notes: BTreeMap<&'static str, (u64, Vec<u8>)>,
     /// The number up to which each of them is on disk.
@@ -139,7 +138,6 @@ impl<F> Shared<F> {
                 removes: Vec::new(),
                 released: Vec::new(),
                 identity: None,
-                generation: identity.generation,
                 notes: BTreeMap::new(),
                 noted: BTreeMap::new(),
                 upkeep: VecDeque::new(),
@@ -161,9 +159,9 @@ impl<F> Shared<F> {
             news: AtomicBool::new(false),
             waiting_bytes: AtomicUsize::new(0),
             held_bytes: AtomicUsize::new(0),
-            leases: AtomicLeases::default(),
+            on_disk: OnDisk::default(),
         };
-        shared.publish_leases(identity.leases);
+        shared.publish(identity);
         shared
     }
 
@@ -202,16 +200,22 @@ impl<F> Shared<F> {
     /// How far the leases on disk reach.
     pub fn leases(&self) -> Leases {
         Leases {
-            epoch_end: self.leases.epoch.load(Ordering::Acquire),
-            sequence_end: self.leases.sequence.load(Ordering::Acquire),
-            hlc_bound: self.leases.hlc.load(Ordering::Acquire),
+            epoch_end: self.on_disk.epoch.load(Ordering::Acquire),
+            sequence_end: self.on_disk.sequence.load(Ordering::Acquire),
+            hlc_bound: self.on_disk.hlc.load(Ordering::Acquire),
         }
     }
 
-    fn publish_leases(&self, leases: Leases) {
-        self.leases.epoch.store(leases.epoch_end, Ordering::Release);
-        self.leases.sequence.store(leases.sequence_end, Ordering::Release);
-        self.leases.hlc.store(leases.hlc_bound, Ordering::Release);
+    /// The generation that is on disk.
+    pub fn generation(&self) -> u64 {
+        self.on_disk.generation.load(Ordering::Acquire)
+    }
+
+    fn publish(&self, identity: &IdentityRecord) {
+        self.on_disk.generation.store(identity.generation, Ordering::Release);
+        self.on_disk.epoch.store(identity.leases.epoch_end, Ordering::Release);
+        self.on_disk.sequence.store(identity.leases.sequence_end, Ordering::Release);
+        self.on_disk.hlc.store(identity.leases.hlc_bound, Ordering::Release);
     }
 
     /// The durable mark with its place in the log.
@@ -343,11 +347,6 @@ impl<F> Shared<F> {
     /// Asks for the identity file to be replaced, whatever failed before; its leases count once it is.
     pub fn write_identity(&self, record: IdentityRecord) {
         self.add(|state| (state.identity, state.is_stalled) = (Some(record), false));
-    }
-
-    /// The generation that is on disk.
-    pub fn generation(&self) -> u64 {
-        self.lock().generation
     }
 
     /// Asks for a small file to be replaced. A later number replaces one that still waits.
@@ -680,10 +679,7 @@ impl<D: Disk> Worker<D> {
         let replaced = self.disk.replace(IDENTITY, &record.bytes());
         let mut state = self.shared.lock();
         match replaced {
-            Ok(()) => {
-                state.generation = record.generation;
-                self.shared.publish_leases(record.leases);
-            }
+            Ok(()) => self.shared.publish(&record),
             Err(_) => {
                 state.is_stalled = true;
                 state.identity.get_or_insert(record);
