@@ -2,37 +2,32 @@
 
 use super::boundary::{Site, entry_or, with_node};
 use super::node::quorate_node;
-use super::plain::{quorate_bytes, write_if};
-use super::status::{AGAIN, Constant, E_ARG, E_CONTEXT, E_LIMIT, E_NULL, E_PANIC, OK, quorate_status};
+use super::plain::{keyspace_of, quorate_bytes, write_if};
+use super::status::{AGAIN, Constant, E_CONTEXT, E_LIMIT, E_NULL, E_PANIC, OK, quorate_status};
 use crate::proto::limits;
 use crate::proto::version::{Causality, Context};
 
-const CONTEXT_BEFORE: i32 = -1;
-const CONTEXT_EQUAL: i32 = 0;
-const CONTEXT_AFTER: i32 = 1;
-const CONTEXT_CONCURRENT: i32 = 2;
+/// How contexts lie to each other, by numbers that are never changed and never used again.
+const ORDERS: [(Causality, i32, &str, &str); 4] = [
+    (
+        Causality::Before,
+        -1,
+        "QUORATE_CONTEXT_BEFORE",
+        "the second one saw all that the first one did, and more",
+    ),
+    (Causality::Equal, 0, "QUORATE_CONTEXT_EQUAL", "both saw the same"),
+    (Causality::After, 1, "QUORATE_CONTEXT_AFTER", "the first one saw all that the second one did, and more"),
+    (Causality::Concurrent, 2, "QUORATE_CONTEXT_CONCURRENT", "each saw a write that the other one did not"),
+];
 
-/// How contexts lie to each other, for the header.
+/// The same, for the header.
 pub fn constants() -> Vec<Constant> {
-    let constant = |name, value: i32, text| Constant { name, value: value.into(), unsigned: false, text };
-    vec![
-        constant(
-            "QUORATE_CONTEXT_BEFORE",
-            CONTEXT_BEFORE,
-            "the second one saw all that the first one did, and more",
-        ),
-        constant("QUORATE_CONTEXT_EQUAL", CONTEXT_EQUAL, "both saw the same"),
-        constant(
-            "QUORATE_CONTEXT_AFTER",
-            CONTEXT_AFTER,
-            "the first one saw all that the second one did, and more",
-        ),
-        constant(
-            "QUORATE_CONTEXT_CONCURRENT",
-            CONTEXT_CONCURRENT,
-            "each saw a write that the other one did not",
-        ),
-    ]
+    let constant = |(_, order, name, text)| Constant { name, value: i32::into(order), unsigned: false, text };
+    ORDERS.into_iter().map(constant).collect()
+}
+
+fn order_of(causality: Causality) -> i32 {
+    ORDERS.iter().find(|row| row.0 == causality).expect("every causality has a number").1
 }
 
 /// Says which of two reads of a key saw more, by the contexts that they gave; of a value that is kept beside the
@@ -50,7 +45,7 @@ pub unsafe extern "C" fn quorate_context_compare(
     order: *mut i32,
 ) -> quorate_status {
     // SAFETY: NULL or the caller's place for a number.
-    unsafe { write_if(order, CONTEXT_CONCURRENT) };
+    unsafe { write_if(order, order_of(Causality::Concurrent)) };
     let compare = || {
         if order.is_null() {
             return Err(E_NULL);
@@ -62,12 +57,7 @@ pub unsafe extern "C" fn quorate_context_compare(
                 token => Context::from_unproven(token).map_err(|_| E_CONTEXT),
             }
         };
-        let found = match read(one)?.compare(&read(other)?) {
-            Causality::Before => CONTEXT_BEFORE,
-            Causality::Equal => CONTEXT_EQUAL,
-            Causality::After => CONTEXT_AFTER,
-            Causality::Concurrent => CONTEXT_CONCURRENT,
-        };
+        let found = order_of(read(one)?.compare(&read(other)?));
         // SAFETY: not NULL, the caller's place for a number.
         unsafe { order.write(found) };
         Ok(OK)
@@ -102,8 +92,7 @@ pub unsafe extern "C" fn quorate_context_merge(
         if len.is_null() || (buffer.is_null() && capacity > 0) || (contexts.is_null() && n > 0) {
             return Err(E_NULL);
         }
-        let keyspace = u16::try_from(keyspace).ok().filter(|&keyspace| keyspace < limits::KEYSPACES_MAX);
-        let keyspace = keyspace.ok_or(E_ARG)?;
+        let keyspace = keyspace_of(keyspace)?;
         // SAFETY: the caller's bytes, by the contract of the function.
         let key = unsafe { key.as_slice()? };
         let (mut merged, mut hid_siblings): (Option<Context>, _) = (None, false);

@@ -6,6 +6,7 @@ use core::ffi::{c_char, c_void};
 use super::cluster::Told;
 use super::status::{E_ARG, E_NULL, E_UNSUPPORTED, quorate_status};
 use crate::proto::buffer::Buffer;
+use crate::proto::limits;
 
 /// Bytes by value. Never NUL-terminated; data may be NULL if len is 0.
 #[repr(C)]
@@ -377,6 +378,15 @@ impl quorate_bytes {
             (false, len) => Ok(unsafe { core::slice::from_raw_parts(self.data, len) }),
         }
     }
+}
+
+/// The keyspace of this number.
+///
+/// # Errors
+/// There is none.
+pub(super) fn keyspace_of(number: u32) -> Result<u16, quorate_status> {
+    let keyspace = u16::try_from(number).ok().filter(|&keyspace| keyspace < limits::KEYSPACES_MAX);
+    keyspace.ok_or(E_ARG)
 }
 
 /// A struct of numbers and pointers only, for which all bits zero is a value.

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use super::boundary::{Site, entry, entry_or, with_node};
 use super::cluster::member_of;
 use super::node::{insight, quorate_node};
-use super::plain::{quorate_bytes, quorate_member, write_if, write_sized};
+use super::plain::{keyspace_of, quorate_bytes, quorate_member, write_if, write_sized};
 use super::status::{AGAIN, Constant, E_ARG, E_NULL, OK, quorate_status};
 use crate::driver::Insight;
 use crate::proto::gossip::member::Verdict;
-use crate::proto::limits;
 
 const MEMBER_IS_SELF: u32 = 0x4;
 const MEMBER_IS_UNSTEADY: u32 = 0x8;
@@ -151,8 +150,7 @@ pub unsafe extern "C" fn quorate_key_owners(
         if n.is_null() || (owners.is_null() && capacity > 0) {
             return Err(E_NULL);
         }
-        let keyspace = u16::try_from(keyspace).ok().filter(|&keyspace| keyspace < limits::KEYSPACES_MAX);
-        let (found, places) = members.0.owners(keyspace.ok_or(E_ARG)?, key);
+        let (found, places) = members.0.owners(keyspace_of(keyspace)?, key);
         // SAFETY: the caller's places for numbers, and so many elements of its array.
         unsafe {
             write_if(partition, found.into());

@@ -14,7 +14,7 @@ enum Known {
     Same,
     /// Another opening, that may not have heard yet which one is remembered.
     Untold,
-    /// Less than is remembered.
+    /// It has fewer records than are remembered.
     WentBack,
 }
 
@@ -26,16 +26,13 @@ impl<S: Store> Node<S> {
             return;
         }
         let identity = *self.replica.identity();
-        let member = self.topology().member(self.peers.peer(slot).id);
-        let known = self.replica.store().members().iter();
-        let memory = member.and_then(|member| known.clone().find(|memory| memory.name == member.name));
         let hello = Hello {
             boot: identity.nonce,
             generation: identity.generation,
             opens: identity.opens,
             sequence: self.replica.sequence().0,
             layout_hash: self.topology().hash(),
-            seen: memory.map(|memory| Seen {
+            seen: self.remembered(slot).map(|memory| Seen {
                 generation: memory.generation,
                 opens: memory.opens,
                 boot: memory.boot,
@@ -99,11 +96,16 @@ impl<S: Store> Node<S> {
         }
     }
 
+    /// What is remembered of a peer's directory.
+    fn remembered(&self, slot: u16) -> Option<&MemberMemory> {
+        let member = self.topology().member(self.peers.peer(slot).id)?;
+        self.replica.store().members().iter().find(|known| known.name == member.name)
+    }
+
     /// Whether a directory is remembered that was opened again since, or another copy of it: this one went back in time.
     fn is_of_the_past(&self, from: u16, hello: &Hello) -> bool {
-        let Some(member) = self.topology().member(self.peers.peer(from).id) else { return false };
-        let known = self.replica.store().members().iter().find(|known| known.name == member.name);
-        known.filter(|known| known.generation == hello.generation).is_some_and(|known| {
+        let same = self.remembered(from).filter(|known| known.generation == hello.generation);
+        same.is_some_and(|known| {
             known.opens > hello.opens || (known.opens == hello.opens && known.boot != hello.boot)
         })
     }
@@ -119,7 +121,7 @@ impl<S: Store> Node<S> {
             boot: hello.boot,
             sequence: Sequence(hello.sequence),
         };
-        let known = self.replica.store().members().iter().find(|known| known.name == memory.name);
+        let known = self.remembered(from);
         let same = known.filter(|known| known.generation == memory.generation);
         // Fewer records than are remembered of the same directory are a late copy, a lost tail, or a directory that went
         // back in time; so may more be, and only an answer tells that the peer has heard what is remembered.
