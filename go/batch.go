@@ -70,9 +70,7 @@ func (n *Node) Batch(ctx context.Context, ops []Op) []Result {
 	if err != nil {
 		w.refuse(accepted, err)
 	}
-	select {
-	case <-w.done:
-	case <-ctx.Done():
+	if !n.await(ctx, w) {
 		n.leave(ctx, w, func(at int) bool { return ops[at].Kind != OpGet })
 		return w.results
 	}

@@ -114,25 +114,33 @@ static inline quorate_status order_packed(quorate_node *node, uint32_t kind, quo
     return quorate_cluster_order(node, &order, tag);
 }
 
-/*
- * Frees what the first `done` completions own and takes the next ones, in one crossing. It takes none only when the
- * descriptor is quiet. That is polled by level, and the poller of Go hears edges: a reap in the middle of an
- * announcement may leave the descriptor readable with nothing behind it, and then the next completion makes no edge.
- */
-static inline counted reap_next(quorate_node *node, quorate_completion *array, size_t capacity, size_t done)
+/* Frees what the first `done` completions own and takes the next ones that there are, in one crossing. */
+static inline counted reap_now(quorate_node *node, quorate_completion *array, size_t capacity, size_t done)
 {
-    struct pollfd event;
     counted out;
 
     quorate_completions_clear(array, sizeof *array, done);
+    out.status = quorate_reap(node, array, sizeof *array, capacity, &out.n);
+    return out;
+}
+
+/*
+ * The same, but it takes none only when the descriptor is quiet. That is polled by level, and the poller of Go hears
+ * edges: a reap in the middle of an announcement may leave the descriptor readable with nothing behind it, and then the
+ * next completion makes no edge.
+ */
+static inline counted reap_until_quiet(quorate_node *node, quorate_completion *array, size_t capacity, size_t done)
+{
+    struct pollfd event;
+    counted out = reap_now(node, array, capacity, done);
+
     event.fd = quorate_completion_fd(node);
     event.events = POLLIN;
-    for (;;) {
-        out.status = quorate_reap(node, array, sizeof *array, capacity, &out.n);
-        if (out.status != QUORATE_AGAIN || poll(&event, 1, 0) != 1)
-            return out;
+    while (out.status == QUORATE_AGAIN && poll(&event, 1, 0) == 1) {
         sched_yield();
+        out = reap_now(node, array, capacity, 0);
     }
+    return out;
 }
 
 #endif

@@ -4,7 +4,10 @@ package quorate
 import "C"
 
 import (
+	"context"
 	"os"
+	"runtime"
+	"sync"
 	"syscall"
 	"time"
 	"unsafe"
@@ -13,13 +16,25 @@ import (
 // atOnce is how many completions are taken in one call of C.
 const atOnce = 256
 
+// helpFor is how long a goroutine looks for a completion of its own before it sleeps: as long as it takes to wake a
+// thread, and the node's may have slept. Where that was in vain time and again, the answers come from afar, and so many
+// waits at most sleep at once before the next one looks.
+const (
+	helpFor     = 100 * time.Microsecond
+	skippedMost = 63
+)
+
 // dispatcher takes the completions of a node, in a goroutine that sleeps in the runtime's poller: it costs no thread.
 type dispatcher struct {
 	node   *Node
 	handle *C.quorate_node // the node's own is nil while it is closed
 	event  *os.File        // the completion descriptor, a copy of it
-	array  *C.quorate_completion
 	done   chan struct{}
+
+	taking sync.Mutex // by whoever takes completions, to whom all of these belong
+	array  *C.quorate_completion
+	inVain int // how many waits sleep at once after one that looked in vain
+	skip   int // how many of them are left
 }
 
 // newDispatcher begins to take completions.
@@ -52,17 +67,59 @@ func newDispatcher(node *Node) (*dispatcher, error) {
 
 // drain takes all completions that there are.
 func (d *dispatcher) drain() {
+	d.taking.Lock()
+	defer d.taking.Unlock()
 	done := C.size_t(0)
 	for {
-		took := C.reap_next(d.handle, d.array, atOnce, done)
+		took := C.reap_until_quiet(d.handle, d.array, atOnce, done)
 		if took.n == 0 {
 			return
 		}
-		ends := unsafe.Slice(d.array, int(took.n))
-		for at := range ends {
-			d.deliver(&ends[at])
-		}
+		d.deliverAll(took.n)
 		done = took.n
+	}
+}
+
+// help takes completions, for whoever they are, until all that a goroutine waits for have come, or none of these has
+// for a while. Answers from nearby need no switch of goroutines then. One goroutine helps at a time, and the others
+// sleep.
+func (d *dispatcher) help(ctx context.Context, w *wait) {
+	if !d.taking.TryLock() {
+		return
+	}
+	defer d.taking.Unlock()
+	if d.skip > 0 {
+		d.skip--
+		return
+	}
+	done := C.size_t(0)
+	left, since := w.missing(), time.Now()
+	for left > 0 && ctx.Err() == nil {
+		took := C.reap_now(d.handle, d.array, atOnce, done)
+		d.deliverAll(took.n)
+		done = took.n
+		if missing, now := w.missing(), time.Now(); missing < left {
+			left, since = missing, now
+		} else if now.Sub(since) > helpFor {
+			break
+		}
+		if took.n == 0 {
+			runtime.Gosched()
+		}
+	}
+	C.quorate_completions_clear(d.array, C.sizeof_quorate_completion, done)
+	if left == 0 {
+		d.inVain = 0
+		return
+	}
+	d.inVain = min(2*d.inVain+1, skippedMost)
+	d.skip = d.inVain
+}
+
+func (d *dispatcher) deliverAll(n C.size_t) {
+	ends := unsafe.Slice(d.array, int(n))
+	for at := range ends {
+		d.deliver(&ends[at])
 	}
 }
 

@@ -15,7 +15,8 @@ package quorate
 #cgo noescape submit_packed
 #cgo noescape set_packed
 #cgo noescape order_packed
-#cgo noescape reap_next
+#cgo noescape reap_now
+#cgo noescape reap_until_quiet
 #cgo noescape quorate_result_keys
 #cgo noescape quorate_result_change
 #cgo noescape quorate_result_cluster
@@ -34,7 +35,8 @@ package quorate
 #cgo nocallback submit_packed
 #cgo nocallback set_packed
 #cgo nocallback order_packed
-#cgo nocallback reap_next
+#cgo nocallback reap_now
+#cgo nocallback reap_until_quiet
 #cgo nocallback quorate_result_keys
 #cgo nocallback quorate_result_change
 #cgo nocallback quorate_result_cluster

@@ -196,9 +196,7 @@ func (n *Node) request(ctx context.Context, call *Call, isWrite bool,
 		w.recycle()
 		return Result{Err: err}, err
 	}
-	select {
-	case <-w.done:
-	case <-ctx.Done():
+	if !n.await(ctx, w) {
 		n.leave(ctx, w, func(int) bool { return isWrite })
 		return w.results[0], w.results[0].Err
 	}

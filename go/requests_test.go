@@ -345,3 +345,43 @@ func TestContextsAreComparedAndMerged(t *testing.T) {
 		t.Errorf("of none it makes %v (%v)", none, err)
 	}
 }
+
+// TestWhoeverWaitsTakesCompletions has nobody but the goroutines that wait to take them.
+func TestWhoeverWaitsTakesCompletions(t *testing.T) {
+	node := single(t, Options{})
+	put(t, node, "key", "value", nil, nil)
+	node.dispatcher.pause()
+	for range 1000 {
+		// It may have slept before its completion came, and then only the context ends it.
+		ctx, stop := context.WithTimeout(background, 10*time.Millisecond)
+		answer, err := node.Get(ctx, []byte("key"), nil)
+		stop()
+		if err == nil {
+			if got := string(answer.Siblings[0].Value); got != "value" {
+				t.Fatalf("got %q", got)
+			}
+			return
+		}
+	}
+	t.Fatal("no request has an end")
+}
+
+func TestWaitsThatLookInVainBecomeRare(t *testing.T) {
+	d := single(t, Options{}).dispatcher
+	w := newWait(1) // of a request that was never sent
+	for _, want := range []int{1, 3, 7, 15, 31, 63, 63} {
+		d.help(background, w)
+		for skipped := range want {
+			if d.skip != want-skipped {
+				t.Fatalf("%d waits are to be skipped after %d of %d", d.skip, skipped, want)
+			}
+			d.help(background, w)
+		}
+	}
+	// One that has all its completions was not in vain.
+	d.help(background, &wait{})
+	d.help(background, w)
+	if d.skip != 1 {
+		t.Fatalf("%d waits are to be skipped", d.skip)
+	}
+}

@@ -160,10 +160,32 @@ func (w *wait) set(at int, result Result) {
 	}
 }
 
+// missing is how many completions have not come.
+func (w *wait) missing() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.left
+}
+
 // refuse ends the requests from one on, which were not accepted: no completion comes for them.
 func (w *wait) refuse(from int, err error) {
 	for at := from; at < len(w.tags); at++ {
 		w.set(at, Result{Err: err})
+	}
+}
+
+// await waits until all completions of a wait have come. False if the context ended before.
+func (n *Node) await(ctx context.Context, w *wait) bool {
+	// A node that is closed has ended all.
+	_ = n.started(func(*C.quorate_node) C.quorate_status {
+		n.dispatcher.help(ctx, w)
+		return C.QUORATE_OK
+	})
+	select {
+	case <-w.done:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 
