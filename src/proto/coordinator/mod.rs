@@ -514,7 +514,7 @@ impl<S: Store> Turn<'_, S> {
         self.coordinator.timer.cancel(slot.tick);
         self.coordinator.free.push(index as u32);
         slot.reading.release();
-        slot.scanning = Scanning::default();
+        slot.scanning.release();
         slot.reply = None;
         slot.token = None;
         for buffer in [&mut slot.key, &mut slot.request] {

@@ -59,10 +59,25 @@ pub(super) struct Reading {
 }
 
 impl Reading {
+    /// As before anybody was asked. In place, and only what was used: every request comes by here.
     pub(super) fn reset(&mut self) {
-        let mut merged = core::mem::take(&mut self.merged);
+        let used =
+            [self.asked, self.answered, self.failed, self.told].into_iter().fold(self.unknown, Ranks::or);
+        for rank in used.iter() {
+            (self.hashes[rank], self.known[rank]) = (0, 0);
+            (self.asked_after[rank], self.took[rank]) = (0, 0);
+        }
+        let Reading { hashes, known, asked_after, took, merged, versions, .. } = self;
+        debug_assert!(hashes.iter().chain(&*known).all(|&hash| hash == 0), "of a rank that was not used");
+        debug_assert!(asked_after.iter().chain(&*took).all(|&took| took == 0), "of a rank that was not used");
         merged.clear();
-        *self = Reading { merged, ..Reading::default() };
+        versions.clear();
+        (self.asked, self.first, self.answered) = (Ranks::default(), Ranks::default(), Ranks::default());
+        (self.failed, self.unknown, self.told) = (Ranks::default(), Ranks::default(), Ranks::default());
+        self.repairing = Ranks::default();
+        (self.begun, self.begun_ms, self.merged_hash) = (Instant::ZERO, 0, 0);
+        (self.hedged, self.complete, self.unchanged) = (false, false, false);
+        self.shown = None;
     }
 
     /// The merge of all answers, if any has a record.

@@ -53,6 +53,15 @@ pub(super) struct Scanning {
     number: u32,
 }
 
+impl Scanning {
+    /// Gives up what a free slot need not keep. Most were never used.
+    pub(super) fn release(&mut self) {
+        if self.number > 0 {
+            *self = Scanning::default();
+        }
+    }
+}
+
 /// A part of a partition that R replicas list.
 #[derive(Debug)]
 struct Run {

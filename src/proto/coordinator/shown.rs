@@ -49,9 +49,11 @@ impl<S: Store> Turn<'_, S> {
             (_, View::Latest) => live.max_by_key(|row| row.age()).into_iter().collect(),
             (..) => live.collect(),
         };
-        let shown_dots = sorted(shown.iter().copied().flat_map(Row::dots));
-        let was_shown = |dot: Dot| shown_dots.binary_search(&dot).is_ok();
-        reply.hid_siblings = rows.iter().filter(|row| row.is_live).any(|row| !row.dots().all(was_shown));
+        reply.hid_siblings = match slot.options.view {
+            // They show all that is live.
+            View::All | View::Merged(_) => false,
+            View::Latest | View::Majority => is_any_hidden(&rows, &shown),
+        };
         reply.outcome = match (no_majority, shown.is_empty()) {
             (true, _) => Outcome::NoMajority,
             (false, true) => Outcome::NotFound,
@@ -79,6 +81,13 @@ impl<S: Store> Turn<'_, S> {
         }
         (reply, rows.len())
     }
+}
+
+/// Whether a live row has an event that is in none of those that are shown.
+fn is_any_hidden(rows: &[Row<'_>], shown: &[&Row<'_>]) -> bool {
+    let shown_dots = sorted(shown.iter().copied().flat_map(Row::dots));
+    let was_shown = |dot: Dot| shown_dots.binary_search(&dot).is_ok();
+    rows.iter().filter(|row| row.is_live).any(|row| !row.dots().all(was_shown))
 }
 
 /// The context of what was shown. What is dead hides nothing, so it is covered; but the majority view has
