@@ -25,11 +25,13 @@ REAP_BUGS=(reap_any_replica reap_ignores_hints reap_unconditional reap_undurable
 SET_BUGS=(set_remove_all set_merge_keeps)
 SCAN_BUGS=(scan_one_replica scan_last_bound scan_first_copy scan_unknown_list)
 FEED_BUGS=(feed_skips feed_removal_untold if_seen_one)
+CANCEL_BUGS=(cancel_denies)
 AWAY_BUGS=(cursor_undurable cursor_unsynced cursor_generation cursor_young)
 EVERYTHING_BUGS=(reap_rests)
 STORE_BUGS=(replay_order tombstone_rule checksum_seed manifest_order)
 ALL_BUGS=("${BUGS[@]}" "${STORE_BUGS[@]}" "${MEMBERSHIP_BUGS[@]}" "${SLOPPY_BUGS[@]}" "${EXCHANGE_BUGS[@]}" "${COUNTER_BUGS[@]}"
-    "${REAP_BUGS[@]}" "${SET_BUGS[@]}" "${SCAN_BUGS[@]}" "${FEED_BUGS[@]}" "${AWAY_BUGS[@]}" "${EVERYTHING_BUGS[@]}")
+    "${REAP_BUGS[@]}" "${SET_BUGS[@]}" "${SCAN_BUGS[@]}" "${FEED_BUGS[@]}" "${AWAY_BUGS[@]}" "${CANCEL_BUGS[@]}"
+    "${EVERYTHING_BUGS[@]}")
 SEARCHED=500
 failures=0
 summary=$(mktemp)
@@ -99,6 +101,7 @@ world_of() {
     case " ${SCAN_BUGS[*]} " in *" $1 "*) printf scans && return ;; esac
     case " ${FEED_BUGS[*]} " in *" $1 "*) printf feeds && return ;; esac
     case " ${AWAY_BUGS[*]} " in *" $1 "*) printf away && return ;; esac
+    case " ${CANCEL_BUGS[*]} " in *" $1 "*) printf cancels && return ;; esac
     case " ${EVERYTHING_BUGS[*]} " in *" $1 "*) printf everything && return ;; esac
 }
 
@@ -132,6 +135,7 @@ case ${1:-} in
     "$clean" sim --profile scans --seeds 0..150 >/dev/null || fail '150 seeds of clients who walk through all keys'
     "$clean" sim --profile feeds --seeds 0..60 >/dev/null || fail '60 seeds of clients who follow change feeds'
     "$clean" sim --profile away --seeds 0..150 >/dev/null || fail '150 seeds of machines that are away'
+    "$clean" sim --profile cancels --seeds 0..100 >/dev/null || fail '100 seeds of clients who wait no more'
     "$clean" sim --profile everything --seeds 0..120 >/dev/null || fail '120 seeds of a cluster with everything on'
     "$clean" sim --seeds 0..100 --twice --partial >/dev/null || fail '100 seeds twice'
     replay_planted
@@ -149,6 +153,7 @@ soak)
     "$clean" sim --profile scans --seeds "0..${2:-20000}" || fail "${2:-20000} seeds of clients who walk through all keys"
     "$clean" sim --profile feeds --seeds "0..${2:-20000}" || fail "${2:-20000} seeds of clients who follow change feeds"
     "$clean" sim --profile away --seeds "0..${2:-20000}" || fail "${2:-20000} seeds of machines that are away"
+    "$clean" sim --profile cancels --seeds "0..${2:-20000}" || fail "${2:-20000} seeds of clients who wait no more"
     "$clean" sim --profile everything --seeds "0..${2:-50000}" || fail "${2:-50000} seeds of a cluster with everything on"
     search_planted
     ;;

@@ -194,6 +194,7 @@ fn run_seeds(seeds: Range<u64>, arguments: &SimArguments) -> Result<(), String> 
         "scans" => range.counts.missing_of_scans(),
         "feeds" => range.counts.missing_of_feeds(),
         "away" => range.counts.missing_of_away(),
+        "cancels" => range.counts.missing_of_cancels(),
         "everything" => range.counts.missing_of_everything(),
         _ => Vec::new(),
     };

@@ -1,6 +1,6 @@
 //! Clients of a run: their turns, their requests at nodes, and what becomes of the replies.
 
-use super::clock::Time;
+use super::clock::{MS, Time};
 use super::feeds::Feeds;
 use super::nemesis::Nemesis;
 use super::oracle::{Judged, Property, Violation};
@@ -63,7 +63,36 @@ impl World {
         node.handle_request(now, RequestId(issued.id), &request);
         let at = self.machines[machine].clock.when(deadline).unwrap_or(Time::MAX) + 2 * SLACK;
         self.plan(at, Event::Overdue { id: issued.id });
+        let may_leave = self.is_safety_phase && self.profile.cancel_one_in > 0;
+        if may_leave && self.workload.draw(self.profile.cancel_one_in) == 0 {
+            // Half of them within milliseconds, when most are still under way.
+            let most = MS << self.workload.draw(8);
+            let after = self.workload.draw(most);
+            self.plan(self.now + after, Event::Leave { id: issued.id });
+        }
         self.settle(machine)
+    }
+
+    /// Has a node end a request, unless it has a reply or the machine stands still.
+    pub(super) fn cancel(&mut self, id: u64) -> Judged {
+        let Some(&Open { machine, writes, .. }) = self.open.get(&id) else { return Ok(()) };
+        let now = self.clock_of(machine);
+        let is_paused = self.machines[machine].paused_until > self.now;
+        let Some(node) = self.machines[machine].node.as_mut().filter(|_| !is_paused) else { return Ok(()) };
+        self.trace.note(self.now, 21, &id.to_le_bytes());
+        let key = self.oracle.key_of(id);
+        self.trace.say(self.now, key, || format!("nobody waits for operation {id} any more"));
+        self.oracle.expect(machine, vec![id]);
+        let act = if writes { "write cancelled" } else { "read cancelled" };
+        *self.counts.acts.entry(act.to_owned()).or_default() += 1;
+        node.cancel(now, RequestId(id));
+        self.settle(machine)?;
+        if self.open.contains_key(&id) {
+            let text =
+                format!("operation {id} at {} got no reply when it was cancelled", self.names[machine]);
+            return Err(Violation { property: Property::OneReply, key, text });
+        }
+        Ok(())
     }
 
     pub(super) fn look_for_reply(&mut self, id: u64) -> Judged {

@@ -233,6 +233,8 @@ pub struct Profile {
     pub feeds: bool,
     /// Machines are away for long, and what is done for them is counted.
     pub away: bool,
+    /// One request in so many is cancelled, if it has no reply by then; 0 for none.
+    pub cancel_one_in: u64,
     /// What the keys are used as, in turn.
     pub kinds: Vec<Kind>,
     /// Clients delete as often as they write.
@@ -281,7 +283,7 @@ pub struct Moving {
 }
 
 /// Names of the profiles that `--profile` takes.
-pub const PROFILES: [&str; 20] = [
+pub const PROFILES: [&str; 21] = [
     "swarm",
     "calm",
     "network",
@@ -301,6 +303,7 @@ pub const PROFILES: [&str; 20] = [
     "scans",
     "feeds",
     "away",
+    "cancels",
     "everything",
 ];
 
@@ -375,6 +378,7 @@ impl Profile {
             "scans" => profile.let_clients_walk(seed, &mut rng),
             "feeds" => profile.let_clients_follow(seed, &mut rng),
             "away" => profile.leave_for_long(&mut rng),
+            "cancels" => profile.let_clients_leave(seed, &mut rng),
             "everything" => profile.mix_everything(seed, &mut rng),
             other => panic!("no profile is called `{other}`"),
         }
@@ -454,6 +458,7 @@ impl Profile {
             walks: false,
             feeds: false,
             away: false,
+            cancel_one_in: 0,
             kinds: vec![Kind::Bytes],
             deletes_often: false,
         }

@@ -1,4 +1,4 @@
-//! Profiles that mix much: machines that are away, clients who walk through all keys or follow them, and the one with everything on. In
+//! Profiles that mix much: machines that are away, clients who walk through all keys, follow them or wait no more, and the one with everything on. In
 //! that one each part is switched on or off by itself: members that change, faults of networks, disks and clocks, hints
 //! that overflow, exchange, reaping, many deletes, counters and sets beside texts, absences longer than any hint is
 //! kept, and disks that are put back to what they were.
@@ -135,6 +135,22 @@ impl Profile {
         self.segment_bytes = 64 << 10;
         self.ballast_max = 5_000 << rng.below(3);
         self.acknowledged_target += 500;
+    }
+
+    /// Clients wait no more for what they asked, under any of the other mixtures.
+    pub(super) fn let_clients_leave(&mut self, seed: u64, rng: &mut Rng) {
+        match seed % 4 {
+            0 => self.let_fallbacks_stand_in(rng),
+            1 => self.let_members_change(rng),
+            _ => {
+                self.draw_network_faults(rng);
+                self.draw_disk_faults(rng);
+                self.draw_clock_faults(rng);
+                self.foreign_layout = false;
+            }
+        }
+        self.kinds = vec![Kind::Bytes, Kind::Counter, Kind::Set];
+        self.cancel_one_in = 1 + rng.below(6);
     }
 
     /// Trap T15: clients walk through all keys, while members change in three of four seeds.

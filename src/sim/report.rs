@@ -55,6 +55,9 @@ const RESTORE_ACTS: [&str; 5] =
 /// Acts of runs in which a keeper forgets what it voted.
 const FORGETTING_ACTS: [&str; 2] = ["keepers parted", "keeper forgets"];
 
+/// What clients do who wait no more.
+const CANCEL_ACTS: [&str; 2] = ["read cancelled", "write cancelled"];
+
 /// What reaping does, as a run counts it.
 pub const REAP_ACTS: [&str; 3] = ["key reaped", "stale record refused", "reap blocked"];
 
@@ -208,6 +211,12 @@ impl Counts {
         let checked = self.checks.contains_key(&Property::ClaimsHold);
         missing.extend((!checked).then(|| format!("property {}", Property::ClaimsHold.name())));
         missing
+    }
+
+    /// What a range of seeds of the profile in which clients wait no more should have exercised and did not.
+    pub fn missing_of_cancels(&self) -> Vec<String> {
+        let acts = CANCEL_ACTS.iter().filter(|act| !self.acts.contains_key(**act));
+        acts.map(|act| (*act).to_owned()).collect()
     }
 
     /// What a range of seeds of the profile in which keys are reaped should have exercised and did not.

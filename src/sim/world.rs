@@ -50,6 +50,8 @@ pub(super) enum Event {
     ReadDone { machine: usize, boot: u64, ticket: Ticket, key: KeyName },
     /// A client has thought.
     Turn { client: usize },
+    /// A client waits no more for a request.
+    Leave { id: u64 },
     /// A request should have been answered by now.
     Overdue { id: u64 },
     /// Something breaks or is mended.
@@ -254,6 +256,7 @@ impl World {
     fn happen(&mut self, event: Event) -> Judged {
         match event {
             Event::Turn { client } => self.take_turn(client),
+            Event::Leave { id } => self.cancel(id),
             Event::Overdue { id } => self.look_for_reply(id),
             Event::Strike(strike) => self.strike(strike),
             event => {

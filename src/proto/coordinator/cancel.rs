@@ -4,7 +4,8 @@
 //! others were sent can be taken back.
 
 use super::{Origin, Phase, Turn};
-use crate::proto::io::RequestId;
+use crate::proto::error::Outcome;
+use crate::proto::io::{Reply, RequestId};
 use crate::proto::store::Store;
 
 impl<S: Store> Turn<'_, S> {
@@ -14,7 +15,10 @@ impl<S: Store> Turn<'_, S> {
         let is_meant = |phase| !matches!(phase, Phase::Free | Phase::Background);
         let mut slots = self.coordinator.slots.iter();
         let found = slots.position(|slot| slot.origin == Origin::Client(id) && is_meant(slot.phase));
-        found.into_iter().for_each(|index| self.end(index));
+        found.into_iter().for_each(|index| match planted!("cancel_denies") {
+            true => self.finish(index, Reply::bare(Outcome::Overloaded)),
+            false => self.end(index),
+        });
         found.is_some()
     }
 }
