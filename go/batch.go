@@ -46,7 +46,7 @@ func (p *packed) pack(ctx context.Context, ops []Op, w *wait) {
 			kind: C.uint32_t(op.Kind), has_call: 1, tag: C.uint64_t(w.tags[at]),
 			key: C.size_t(len(op.Key)), value: C.size_t(len(op.Value)), context: C.size_t(len(op.Context)),
 		}
-		op.Call.native(ctx, &one.call)
+		op.Call.native(ctx, w.results[at].isBounded, &one.call)
 		p.ops = append(p.ops, one)
 		p.texts = append(append(append(p.texts, op.Key...), op.Value...), op.Context...)
 	}
@@ -66,6 +66,9 @@ func (n *Node) Batch(ctx context.Context, ops []Op) []Result {
 		}
 		return w.results
 	}
+	for at := range ops {
+		w.results[at].isBounded = ops[at].Call.isBounded(ctx)
+	}
 	accepted, err := n.send(ctx, ops, w)
 	if err != nil {
 		w.refuse(accepted, err)
@@ -74,12 +77,14 @@ func (n *Node) Batch(ctx context.Context, ops []Op) []Result {
 		n.leave(ctx, w, func(at int) bool { return ops[at].Kind != OpGet })
 		return w.results
 	}
-	results := append([]Result(nil), w.results...)
+	results := w.results
+	if len(results) == 1 {
+		// It is a part of what is used again.
+		results = []Result{results[0]}
+	}
 	w.recycle()
-	if _, has := ctx.Deadline(); has {
-		for at := range results {
-			results[at].minded(ops[at].Call.isBounded(ctx))
-		}
+	for at := range results {
+		results[at].minded()
 	}
 	return results
 }

@@ -136,7 +136,7 @@ static inline counted reap_until_quiet(quorate_node *node, quorate_completion *a
 
     event.fd = quorate_completion_fd(node);
     event.events = POLLIN;
-    while (out.status == QUORATE_AGAIN && poll(&event, 1, 0) == 1) {
+    while ((out.status == QUORATE_AGAIN || out.status == QUORATE_E_PANIC) && poll(&event, 1, 0) == 1) {
         sched_yield();
         out = reap_now(node, array, capacity, 0);
     }

@@ -86,7 +86,7 @@ type Member struct {
 // [ErrMaybe] not answered in time.
 func (n *Node) Order(ctx context.Context, order Order) (Cluster, error) {
 	isChange := order.Kind != OrderLook && order.Kind != OrderPlan
-	result, err := n.request(ctx, nil, isChange,
+	result, err := n.request(ctx, noCall, isChange,
 		func(handle *C.quorate_node, _ *C.quorate_call, tag C.uint64_t) C.quorate_status {
 			return C.order_packed(handle, C.uint32_t(order.Kind), viewString(order.Name), viewString(order.Other),
 				C.uint64_t(order.Number), tag)

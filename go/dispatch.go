@@ -4,7 +4,6 @@ package quorate
 import "C"
 
 import (
-	"context"
 	"os"
 	"runtime"
 	"sync"
@@ -13,18 +12,19 @@ import (
 	"unsafe"
 )
 
-// atOnce is how many completions are taken in one call of C.
-const atOnce = 256
-
-// helpFor is how long a goroutine looks for a completion of its own before it sleeps: as long as it takes to wake a
-// thread, and the node's may have slept. Where that was in vain time and again, the answers come from afar, and so many
-// waits at most sleep at once before the next one looks.
 const (
-	helpFor     = 100 * time.Microsecond
-	skippedMost = 63
+	// atOnce is how many completions are taken in one call of C, and helpAtOnce how many by who waits for fewer.
+	atOnce     = 256
+	helpAtOnce = 16
+	// helpFor is how long a goroutine looks for a completion of its own before it sleeps: as long as it takes to wake a
+	// thread, and the node's may have slept.
+	helpFor = 100 * time.Microsecond
+	// skipMost is how many waits sleep at once, at most, after one that looked in vain: the answers come from afar.
+	skipMost = 63
 )
 
-// dispatcher takes the completions of a node, in a goroutine that sleeps in the runtime's poller: it costs no thread.
+// dispatcher takes the completions of a node: in a goroutine that sleeps in the runtime's poller and costs no thread, or
+// in one that waits for some of them.
 type dispatcher struct {
 	node   *Node
 	handle *C.quorate_node // the node's own is nil while it is closed
@@ -33,8 +33,8 @@ type dispatcher struct {
 
 	taking sync.Mutex // by whoever takes completions, to whom all of these belong
 	array  *C.quorate_completion
-	inVain int // how many waits sleep at once after one that looked in vain
-	skip   int // how many of them are left
+	inVain int // how many waits sleep at once, as the last one that looked did so in vain
+	skip   int // how many of these are left
 }
 
 // newDispatcher begins to take completions.
@@ -53,6 +53,9 @@ func newDispatcher(node *Node) (*dispatcher, error) {
 		done:   make(chan struct{}),
 	}
 	ready, err := d.event.SyscallConn()
+	if d.array == nil {
+		err = &Error{Status: ErrNoMemory, Flags: ErrNoMemory.Flags()}
+	}
 	if err != nil {
 		d.free()
 		return nil, err
@@ -69,21 +72,21 @@ func newDispatcher(node *Node) (*dispatcher, error) {
 func (d *dispatcher) drain() {
 	d.taking.Lock()
 	defer d.taking.Unlock()
-	done := C.size_t(0)
+	stale := C.size_t(0)
 	for {
-		took := C.reap_until_quiet(d.handle, d.array, atOnce, done)
+		took := C.reap_until_quiet(d.handle, d.array, atOnce, stale)
 		if took.n == 0 {
 			return
 		}
 		d.deliverAll(took.n)
-		done = took.n
+		stale = took.n
 	}
 }
 
 // help takes completions, for whoever they are, until all that a goroutine waits for have come, or none of these has
 // for a while. Answers from nearby need no switch of goroutines then. One goroutine helps at a time, and the others
 // sleep.
-func (d *dispatcher) help(ctx context.Context, w *wait) {
+func (d *dispatcher) help(w *wait, left <-chan struct{}) {
 	if !d.taking.TryLock() {
 		return
 	}
@@ -92,28 +95,43 @@ func (d *dispatcher) help(ctx context.Context, w *wait) {
 		d.skip--
 		return
 	}
-	done := C.size_t(0)
-	left, since := w.missing(), time.Now()
-	for left > 0 && ctx.Err() == nil {
-		took := C.reap_now(d.handle, d.array, atOnce, done)
+	switch isLate := d.takeFor(w, left); {
+	case isLate:
+		d.inVain = min(2*d.inVain+1, skipMost)
+		d.skip = d.inVain
+	case w.missing() == 0:
+		d.inVain = 0
+	}
+}
+
+// takeFor takes completions as long as those of a wait keep coming, nobody leaves it and the node stays open; whether it
+// gave up as they are late.
+func (d *dispatcher) takeFor(w *wait, left <-chan struct{}) bool {
+	stale := C.size_t(0)
+	defer func() { C.quorate_completions_clear(d.array, C.sizeof_quorate_completion, stale) }()
+	missing, since := w.missing(), time.Now()
+	for missing > 0 && !d.node.isClosing.Load() {
+		// Few of others', which it copies before it looks at its own again.
+		took := C.reap_now(d.handle, d.array, min(max(C.size_t(missing), helpAtOnce), atOnce), stale)
 		d.deliverAll(took.n)
-		done = took.n
-		if missing, now := w.missing(), time.Now(); missing < left {
-			left, since = missing, now
+		stale = took.n
+		now, still := time.Now(), w.missing()
+		if still < missing {
+			missing, since = still, now
 		} else if now.Sub(since) > helpFor {
-			break
+			return true
 		}
-		if took.n == 0 {
+		if took.n > 0 {
+			continue
+		}
+		select {
+		case <-left:
+			return false
+		default:
 			runtime.Gosched()
 		}
 	}
-	C.quorate_completions_clear(d.array, C.sizeof_quorate_completion, done)
-	if left == 0 {
-		d.inVain = 0
-		return
-	}
-	d.inVain = min(2*d.inVain+1, skippedMost)
-	d.skip = d.inVain
+	return false
 }
 
 func (d *dispatcher) deliverAll(n C.size_t) {

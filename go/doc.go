@@ -16,6 +16,6 @@
 // A write that was sent may have happened all the same, and the error says so ([Uncertain]). The library still
 // answers each request, and the package throws away what nobody waits for.
 //
-// A request costs no thread. One goroutine of a node takes all completions, and the bytes of an answer are copied
-// into memory of Go. [Node.Batch] sends many requests in one call of C.
+// A request costs no thread. Completions are taken by one goroutine of a node, or by one that waits for some, and the
+// bytes of an answer are copied into memory of Go. [Node.Batch] sends many requests in one call of C.
 package quorate

@@ -5,6 +5,7 @@ import "C"
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -17,6 +18,7 @@ type Node struct {
 	handle     *C.quorate_node // nil once it is closed
 	dispatcher *dispatcher     // nil before it is started
 	slots      slots
+	isClosing  atomic.Bool // who holds life for long lets go of it
 }
 
 // with calls C on a node that is not closed.
@@ -88,6 +90,7 @@ func (n *Node) Close() error { return n.Shutdown(0) }
 // Shutdown is Close that lets requests in flight take so long. The error is [ErrIO] if the store could not be brought
 // to disk; the node is closed all the same.
 func (n *Node) Shutdown(grace time.Duration) error {
+	n.isClosing.Store(true)
 	n.life.Lock()
 	handle, dispatcher := n.handle, n.dispatcher
 	n.handle = nil

@@ -46,9 +46,12 @@ type Call struct {
 	Blind      Blind
 	Sloppy     bool          // fallbacks may stand in for replicas that are down
 	NoContext  bool          // the answer needs no context
-	Timeout    time.Duration // the node's own if zero; a deadline of the context that is sooner wins
-	TTL        time.Duration // of the value, in whole milliseconds
+	Timeout    time.Duration // the deadline of the context if zero or that is sooner; without either the node's own
+	TTL        time.Duration // of the value, rounded up to milliseconds; for ever if zero
 }
+
+// noCall is of what takes no settings, and no deadline.
+var noCall = new(Call)
 
 // Kind is the type of a sibling.
 type Kind uint32
@@ -106,9 +109,11 @@ type Answer struct {
 // Result is how one request of several ended.
 type Result struct {
 	Answer
-	Err   error
-	more  *more
-	isSet bool // its completion came
+	Err  error
+	more *more
+
+	isSet     bool // its completion came
+	isBounded bool // it must end by the deadline of the context
 }
 
 // more is what only scans and orders have.
@@ -131,11 +136,11 @@ func replicas(count int) C.uint16_t {
 // isBounded says whether the deadline of the context is what a request must end by.
 func (c *Call) isBounded(ctx context.Context) bool {
 	deadline, has := ctx.Deadline()
-	return has && (c == nil || c.Timeout <= 0 || time.Until(deadline) < c.Timeout)
+	return has && c != noCall && (c == nil || c.Timeout <= 0 || time.Until(deadline) < c.Timeout)
 }
 
-// native is the settings as C has them, with what is left until the deadline of the context.
-func (c *Call) native(ctx context.Context, into *C.quorate_call) {
+// native is the settings as C has them, with what is left until the deadline of the context if that bounds the request.
+func (c *Call) native(ctx context.Context, isBounded bool, into *C.quorate_call) {
 	into.struct_size = C.sizeof_quorate_call
 	if c != nil {
 		into.keyspace = C.uint16_t(c.Keyspace)
@@ -149,9 +154,12 @@ func (c *Call) native(ctx context.Context, into *C.quorate_call) {
 			into.flags |= C.QUORATE_CALL_NO_CONTEXT
 		}
 		into.timeout_ns = C.uint64_t(max(c.Timeout, 0))
-		into.ttl_ms = C.uint64_t(max(c.TTL.Milliseconds(), 0))
+		if c.TTL != 0 {
+			// Less than nothing is left to a value that has ended: it ends at once.
+			into.ttl_ms = C.uint64_t(max((c.TTL + time.Millisecond - 1).Milliseconds(), 1))
+		}
 	}
-	if c.isBounded(ctx) {
+	if isBounded {
 		deadline, _ := ctx.Deadline()
 		into.timeout_ns = C.uint64_t(max(time.Until(deadline), 1))
 	}
@@ -167,9 +175,9 @@ func interrupted(ctx context.Context, wasSent bool) *Error {
 }
 
 // minded says that it was the context's deadline which passed in the library, if it was.
-func (r *Result) minded(isBounded bool) {
+func (r *Result) minded() {
 	failed, is := r.Err.(*Error)
-	if is && isBounded && (failed.Status == ErrTimeout || failed.Status == ErrMaybe) {
+	if is && r.isBounded && (failed.Status == ErrTimeout || failed.Status == ErrMaybe) {
 		failed.cause = context.DeadlineExceeded
 	}
 }
@@ -182,7 +190,9 @@ func (n *Node) request(ctx context.Context, call *Call, isWrite bool,
 		return Result{Err: failed}, failed
 	}
 	w := newWait(1)
-	call.native(ctx, &w.call)
+	isBounded := call.isBounded(ctx)
+	w.results[0].isBounded = isBounded
+	call.native(ctx, isBounded, &w.call)
 	err := n.started(func(handle *C.quorate_node) C.quorate_status {
 		n.slots.take(w, w.tags)
 		status := send(handle, &w.call, C.uint64_t(w.tags[0]))
@@ -202,7 +212,7 @@ func (n *Node) request(ctx context.Context, call *Call, isWrite bool,
 	}
 	result := w.results[0]
 	w.recycle()
-	result.minded(call.isBounded(ctx))
+	result.minded()
 	return result, result.Err
 }
 

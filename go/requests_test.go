@@ -368,20 +368,52 @@ func TestWhoeverWaitsTakesCompletions(t *testing.T) {
 
 func TestWaitsThatLookInVainBecomeRare(t *testing.T) {
 	d := single(t, Options{}).dispatcher
+	d.pause()       // it may not be the one who takes completions now
 	w := newWait(1) // of a request that was never sent
 	for _, want := range []int{1, 3, 7, 15, 31, 63, 63} {
-		d.help(background, w)
+		d.help(w, nil)
 		for skipped := range want {
 			if d.skip != want-skipped {
 				t.Fatalf("%d waits are to be skipped after %d of %d", d.skip, skipped, want)
 			}
-			d.help(background, w)
+			d.help(w, nil)
 		}
 	}
 	// One that has all its completions was not in vain.
-	d.help(background, &wait{})
-	d.help(background, w)
+	d.help(&wait{}, nil)
+	d.help(w, nil)
 	if d.skip != 1 {
 		t.Fatalf("%d waits are to be skipped", d.skip)
+	}
+}
+
+func TestWhatComesWhileItsContextEndsSaysSo(t *testing.T) {
+	node := single(t, Options{})
+	ctx, stop := context.WithCancel(background)
+	stop()
+	w := newWait(4)
+	node.slots.take(w, w.tags)
+	defer node.slots.give(w.tags...)
+	w.results[1].isBounded = true
+	w.set(0, Result{Err: &Error{Status: ErrCancelled}})
+	w.set(1, Result{Err: &Error{Status: ErrMaybe}})
+	w.set(2, Result{Err: &Error{Status: ErrMaybe}})
+	node.leave(ctx, w, func(int) bool { return false })
+	wanted(t, w.results[0].Err, ErrCancelled, context.Canceled)
+	wanted(t, w.results[1].Err, ErrMaybe, context.DeadlineExceeded)
+	wanted(t, w.results[2].Err, ErrMaybe)
+	if errors.Is(w.results[2].Err, context.DeadlineExceeded) {
+		t.Error("it was not the context that ended it")
+	}
+	wanted(t, w.results[3].Err, ErrCancelled, context.Canceled)
+}
+
+func TestTheShortestLifeEnds(t *testing.T) {
+	node := single(t, Options{})
+	for _, ttl := range []time.Duration{1, -time.Hour} {
+		put(t, node, "key", "value", nil, &Call{TTL: ttl, Blind: BlindSupersede})
+		time.Sleep(20 * time.Millisecond)
+		_, err := node.Get(background, []byte("key"), nil)
+		wanted(t, err, ErrNotFound)
 	}
 }

@@ -150,7 +150,8 @@ func (w *wait) recycle() {
 func (w *wait) set(at int, result Result) {
 	w.mu.Lock()
 	if !w.isOver {
-		w.results[at], w.results[at].isSet = result, true
+		result.isSet, result.isBounded = true, w.results[at].isBounded
+		w.results[at] = result
 	}
 	w.left--
 	isDone := w.left == 0
@@ -176,11 +177,13 @@ func (w *wait) refuse(from int, err error) {
 
 // await waits until all completions of a wait have come. False if the context ended before.
 func (n *Node) await(ctx context.Context, w *wait) bool {
-	// A node that is closed has ended all.
-	_ = n.started(func(*C.quorate_node) C.quorate_status {
-		n.dispatcher.help(ctx, w)
-		return C.QUORATE_OK
-	})
+	if left := ctx.Done(); w.missing() > 0 {
+		// A node that is closed ends all.
+		_ = n.started(func(*C.quorate_node) C.quorate_status {
+			n.dispatcher.help(w, left)
+			return C.QUORATE_OK
+		})
+	}
 	select {
 	case <-w.done:
 		return true
@@ -189,9 +192,10 @@ func (n *Node) await(ctx context.Context, w *wait) bool {
 	}
 }
 
-// leave takes what is there when the context has ended. What is not is cancelled, and comes to nobody.
+// leave takes what is there when the context has ended. What is not is cancelled, and comes to nobody; some of it may have
+// come while this looked.
 func (n *Node) leave(ctx context.Context, w *wait, isWrite func(at int) bool) {
-	// A node that is closed has ended all.
+	// A node that is closed ends all.
 	_ = n.with(func(handle *C.quorate_node) C.quorate_status {
 		n.slots.cancel(handle, w)
 		return C.QUORATE_OK
@@ -200,8 +204,14 @@ func (n *Node) leave(ctx context.Context, w *wait, isWrite func(at int) bool) {
 	defer w.mu.Unlock()
 	w.isOver = true
 	for at := range w.results {
-		if !w.results[at].isSet {
-			w.results[at].Err = interrupted(ctx, isWrite(at))
+		result := &w.results[at]
+		if !result.isSet {
+			result.Err = interrupted(ctx, isWrite(at))
+			continue
+		}
+		result.minded()
+		if failed, is := result.Err.(*Error); is && failed.Status == ErrCancelled {
+			failed.cause = context.Cause(ctx)
 		}
 	}
 }

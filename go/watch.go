@@ -52,7 +52,7 @@ type feed struct {
 	wake  chan struct{}
 }
 
-// take has a page, or the end. It runs in the dispatcher.
+// take has a page, or the end. It runs where completions are taken.
 func (f *feed) take(end *C.quorate_completion, more bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -96,6 +96,9 @@ func (f *feed) stir() {
 // next takes the pages that wait. None, without an error, says that the feed was cut off and all of it was taken.
 func (f *feed) next(ctx context.Context) ([]ChangePage, error) {
 	for {
+		if ctx.Err() != nil {
+			return nil, interrupted(ctx, false)
+		}
 		f.mu.Lock()
 		pages, isEnd, err := f.pages, f.isEnd, f.err
 		f.pages = nil
@@ -132,7 +135,7 @@ func (f *feed) leave() {
 func (n *Node) watch(ctx context.Context, place []byte, options *WatchOptions) (*feed, error) {
 	f := &feed{node: n, wake: make(chan struct{}, 1)}
 	var call C.quorate_call
-	options.Call.native(context.WithoutCancel(ctx), &call)
+	options.Call.native(ctx, false, &call)
 	err := n.started(func(handle *C.quorate_node) C.quorate_status {
 		n.slots.takeFeed(f)
 		status := C.quorate_watch(handle, C.uint32_t(options.Partition), view(place), C.uint32_t(options.Limit), &call,

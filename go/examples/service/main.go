@@ -134,14 +134,16 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	server := &http.Server{Addr: *listen, Handler: newHandler(node), ReadHeaderTimeout: 5 * time.Second}
-	go func() {
-		<-ctx.Done()
-		_ = server.Shutdown(context.Background())
-	}()
-	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
-		log.Print(err)
+	served := make(chan error)
+	go func() { served <- server.ListenAndServe() }()
+	var failed error
+	select {
+	case failed = <-served:
+	case <-ctx.Done():
+		// It returns when the handlers have: they still need the node.
+		failed = server.Shutdown(context.Background())
 	}
-	if err := node.Shutdown(5 * time.Second); err != nil {
+	if err := errors.Join(failed, node.Shutdown(5*time.Second)); err != nil {
 		log.Fatal(err)
 	}
 }
