@@ -136,8 +136,8 @@ int main(void)
     give(founder, QUORATE_ORDER_LEAVE, "B", 0, QUORATE_TEXT_STAGED);
     commit(founder);
 
-    check_status(quorate_node_stop(guest, 1000), "stop");
-    check_status(quorate_node_stop(founder, 1000), "stop");
+    check_status(quorate_node_stop(guest, 1000000000u), "stop");
+    check_status(quorate_node_stop(founder, 1000000000u), "stop");
     quorate_node_free(guest);
     quorate_node_free(founder);
     return 0;

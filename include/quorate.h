@@ -7,8 +7,9 @@
  * (quorate_watch) has one for each page, marked QUORATE_N_MORE, and exactly one last.
  *
  * Thread classes: A: any thread, any time, also in a forked child. B: any thread, in parallel, on a live
- * node. C: one thread at a time per node; a second one gets E_BUSY. D: once, no other call in flight.
- * E: one thread at a time on that object.
+ * node. C: one thread at a time of a node reaps, one drives its loop (a step, the deadline, what begins with
+ * quorate_net_), one is at its disk; a second one gets E_BUSY, nothing happened, and it may call again. D: no other
+ * call in flight. E: one thread at a time on that object.
  *
  * After fork every call of class B to E but the _free functions returns E_FORKED in the child.
  *
@@ -147,7 +148,7 @@
 #define QUORATE_OPT_VALUE_MAX 8u
 /* siblings at which a blind put is refused (100) */
 #define QUORATE_OPT_SIBLINGS_MAX 9u
-/* requests accepted and not reaped at one time (4096) */
+/* requests accepted and not reaped at one time, rounded up to a power of two (4096) */
 #define QUORATE_OPT_WINDOW 10u
 /* QUORATE_SYNC_...: when a replica acknowledges (interval) */
 #define QUORATE_OPT_SYNC 11u
@@ -646,7 +647,7 @@ typedef struct quorate_call {
    */
   uint32_t flags;
   /**
-   * Nanoseconds until the deadline; 0 for the default.
+   * Nanoseconds until the deadline, an hour at most; 0 for the default.
    */
   uint64_t timeout_ns;
   /**
@@ -744,7 +745,7 @@ typedef struct quorate_sibling {
    */
   struct quorate_dot dot;
   /**
-   * QUORATE_TYPE_BYTES.
+   * QUORATE_TYPE_...
    */
   uint32_t kind;
   /**
@@ -767,7 +768,8 @@ typedef struct quorate_completion {
    */
   struct quorate_result *result;
   /**
-   * The versions that the view shows, inside result; of a write, none.
+   * The versions that the view shows, inside result; of a write none, but of quorate_add and quorate_put_number the
+   * number.
    */
   const struct quorate_sibling *siblings;
   /**
@@ -1300,7 +1302,7 @@ quorate_status quorate_node_address(const struct quorate_node *node,
 
 /**
  * Tells a node where another member listens, in place of the address in its list. Needed only where
- * ports are chosen by the system; call it before the node is started or stepped.
+ * ports are chosen by the system, once for each; call it before the node is started or stepped.
  *
  * Arguments: node; name: of the member; address: HOST:PORT.
  * Returns: OK; E_NULL; E_ARG for an unknown member or a text that is no address; E_STATE once the node
@@ -1328,7 +1330,8 @@ quorate_status quorate_node_isolate(const struct quorate_node *node,
                                     uint32_t on);
 
 /**
- * Starts the thread that drives a node in mode thread. Signals are blocked on it.
+ * Starts the thread that drives a node in mode thread. Signals are blocked on it. If none can be made the node can only
+ * be freed.
  *
  * Arguments: node; error: may be NULL, says what is wrong.
  * Returns: OK; E_NULL; E_STATE in another mode or phase; E_NOMEM if no thread can be made; E_BUSY;
@@ -1344,10 +1347,10 @@ quorate_status quorate_node_start(struct quorate_node *node,
  * Stops a node: takes nothing more, ends what is in flight, brings the store to disk. Every accepted
  * request then has its completion, E_CLOSED (writes with UNCERTAIN) if it had no other; reap them.
  *
- * Arguments: node; timeout_ns: how long requests in flight may still take; in mode packet they end at once, as
- * nobody moves bytes meanwhile.
+ * Arguments: node; timeout_ns: how long requests in flight may still take, in whole milliseconds, rounded
+ * down; in mode packet they end at once, as nobody moves bytes meanwhile.
  * Returns: OK; E_NULL; E_STATE if it is stopped; E_IO if the store could not be brought to disk; E_BUSY
- * if another thread drives it; E_FORKED; E_PANIC.
+ * if another thread drives it; E_POISONED of a poisoned node; E_FORKED; E_PANIC.
  * Thread class: D. Blocks: yes, for the timeout and a disk sync. Owner: nothing changes hands. Since: 0.1.
  */
 QUORATE_API
@@ -1396,7 +1399,7 @@ void quorate_node_free(struct quorate_node *node);
  * Returns: OK, and one completion follows; E_NULL; E_ARG; E_LIMIT; E_UNSUPPORTED for settings this
  * library does not know; E_OVERLOADED if the window is full; E_CLOSED; E_FORKED; E_POISONED; E_PANIC.
  * The completion says OK, E_NOTFOUND, E_ARG, E_QUORUM, E_TIMEOUT, E_OVERLOADED, E_LAYOUT, E_MAJORITY,
- * E_INCOMPLETE, E_CLOSED or E_POISONED.
+ * E_INCOMPLETE, E_CANCELLED after quorate_cancel, E_CLOSED or E_POISONED.
  * Thread class: B. Blocks: no. Owner: everything is copied. Since: 0.1.
  */
 QUORATE_API
@@ -1414,8 +1417,9 @@ quorate_status quorate_get(struct quorate_node *node,
  * comes back in the completion.
  * Returns: OK, and one completion follows; E_NULL; E_ARG; E_LIMIT; E_UNSUPPORTED; E_OVERLOADED if the
  * window is full; E_CLOSED; E_FORKED; E_POISONED; E_PANIC.
- * The completion says OK, E_ARG, E_QUORUM, E_PARTIAL, E_MAYBE, E_OVERLOADED, E_LAYOUT, E_SIBLINGS,
- * E_CONTEXT, E_CLOCK, E_FULL, E_READONLY, E_INCOMPLETE, E_CLOSED or E_POISONED.
+ * The completion says OK, E_ARG, E_QUORUM, E_PARTIAL, E_MAYBE, E_OVERLOADED, E_LAYOUT, E_SIBLINGS, E_CHANGED,
+ * E_CONTEXT, E_CLOCK, E_FULL, E_READONLY, E_INCOMPLETE, E_TIMEOUT (of one that has to read first: nothing was
+ * written), E_CANCELLED after quorate_cancel, E_CLOSED or E_POISONED.
  * Thread class: B. Blocks: no. Owner: everything is copied. Since: 0.1.
  */
 QUORATE_API
@@ -1448,7 +1452,8 @@ quorate_status quorate_delete(struct quorate_node *node,
  *
  * Arguments: node; ops; op_size: sizeof(quorate_op); n: how many; accepted: receives how many were
  * accepted, each of which has one completion, a feed as quorate_watch says.
- * Returns: OK if all were accepted; else the status of the first that was not, as quorate_put.
+ * Returns: OK if all were accepted; else the status of the first that was not, as the function for its kind says; E_ARG
+ * also for a size of ops that cannot be.
  * Thread class: B. Blocks: no. Owner: everything is copied, with or without QUORATE_OP_BORROW. Since: 0.1.
  */
 QUORATE_API
@@ -1464,7 +1469,8 @@ quorate_status quorate_submit(struct quorate_node *node,
  *
  * Arguments: node; array; size: sizeof(quorate_completion); capacity: elements of the array; n: receives
  * how many were written.
- * Returns: OK if n > 0; AGAIN if there is none now; E_NULL; E_ARG; E_BUSY if another thread reaps;
+ * Returns: OK if n > 0; AGAIN if there is none now; E_NULL; E_ARG for a size that cannot be and a capacity of 0; E_BUSY if another
+ * thread reaps;
  * E_POISONED if there is none and there will be none; E_FORKED; E_PANIC.
  * Thread class: C. Blocks: no. Owner: the caller, who gives the array to quorate_completions_clear.
  * Since: 0.1.
@@ -1501,10 +1507,11 @@ int quorate_completion_fd(const struct quorate_node *node);
 /**
  * Waits until there is a completion.
  *
- * Arguments: node; timeout_ns: UINT64_MAX for ever.
- * Returns: OK if there may be one; AGAIN if the time is over; E_NULL; E_STATE in another mode;
+ * Arguments: node; timeout_ns: UINT64_MAX for ever. Nothing but a completion and the time ends it, also not
+ * quorate_node_wake or quorate_node_stop: a thread that is to end waits for a time.
+ * Returns: OK if there may be one; AGAIN if the time is over; E_NULL; E_STATE in modes host and packet;
  * E_FORKED; E_PANIC.
- * Thread class: C. Blocks: yes. Owner: nothing changes hands. Since: 0.1.
+ * Thread class: B. Blocks: yes. Owner: nothing changes hands. Since: 0.1.
  */
 QUORATE_API
 QUORATE_NODISCARD
@@ -1573,7 +1580,7 @@ quorate_status quorate_delete_sync(struct quorate_node *node,
  * Its one completion comes all the same, as soon as the loop has turned. A write that was begun is not taken back:
  * it may have happened, and may still happen.
  *
- * Arguments: node; tag: as it was submitted. Of a change feed or an order nothing comes of it: quorate_unwatch ends the
+ * Arguments: node; tag: as it was submitted. Of a change feed, an order or a _sync call nothing comes of it: quorate_unwatch ends the
  * one, the other goes on.
  * Returns: OK, also if no request has the tag or it was answered before; E_NULL; E_OVERLOADED if as much waits for the
  * loop as the window holds: try again when it has turned; E_CLOSED; E_FORKED; E_POISONED; E_PANIC.
@@ -1595,7 +1602,7 @@ quorate_status quorate_cancel(struct quorate_node *node,
  * same replica answers as before and counts once, whatever by is then, as long as it runs and remembers (4,096 of
  * them); call: settings, or NULL, without a ttl; tag: comes back in the completion.
  * Returns: as quorate_put. So does the completion, with E_ARG if the value is no number or the sum would leave 64
- * bits. Its one sibling is the value after it as the replica that counted has it, in decimal.
+ * bits, and E_TYPE if it is a set. Its one sibling is the value after it as the replica that counted has it, in decimal.
  * Thread class: B. Blocks: no. Owner: everything is copied. Since: 0.1.
  */
 QUORATE_API
@@ -1754,12 +1761,12 @@ quorate_status quorate_set_remove_sync(struct quorate_node *node,
  * pattern: which of these are shown, as Redis has patterns (* ? [a-z] [^a] and a backslash), at most 1,024 bytes, or
  * empty for all; limit: about how many keys are looked at for the page, at most 1,024, 0 for 10; call: settings, or
  * NULL, without a ttl, not sloppy; tag: comes back in the completion.
- * Returns: OK, and one completion follows; E_NULL; E_LIMIT; E_CONTEXT for a token that is none, or of another
+ * Returns: OK, and one completion follows; E_NULL; E_ARG; E_LIMIT; E_CONTEXT for a token that is none, or of another
  * keyspace; E_UNSUPPORTED; E_OVERLOADED if the window is full; E_CLOSED; E_FORKED; E_POISONED; E_PANIC.
  * The completion says OK: quorate_result_keys of its result shows the keys, which may be none before the end, and its
  * context is the token of the next page, empty if this was the last. QUORATE_N_LAYOUT says that partitions moved
  * since the page before. Else E_ARG, also for a pattern that takes too many steps; E_QUORUM, E_TIMEOUT, E_OVERLOADED,
- * E_LAYOUT, E_INCOMPLETE, E_CLOSED or E_POISONED: the same token may be used again.
+ * E_LAYOUT, E_INCOMPLETE, E_CANCELLED, E_CLOSED or E_POISONED: the same token may be used again.
  * Thread class: B. Blocks: no. Owner: everything is copied. Since: 0.1.
  */
 QUORATE_API
@@ -1823,8 +1830,8 @@ quorate_status quorate_result_keys(const struct quorate_result *result,
  * completion before; limit: keys of one completion, at most 1,000, 0 for 100; call: settings, of which the
  * keyspace counts, or NULL, without a ttl; tag: comes back in every completion, and is that of no other feed until the
  * last one was reaped.
- * Returns: OK, and completions follow; E_NULL; E_LIMIT; E_ARG for a number that is no partition's, or a tag that
- * a feed has; E_UNSUPPORTED; E_OVERLOADED if the window has not two places, which a feed takes until its last
+ * Returns: OK, and completions follow; E_NULL; E_LIMIT; E_ARG for a number that is no partition's or keyspace's, or a
+ * tag that a feed has; E_UNSUPPORTED; E_OVERLOADED if the window has not two places, which a feed takes until its last
  * completion was reaped; E_CLOSED; E_FORKED; E_POISONED; E_PANIC.
  * A completion says OK; quorate_result_change of its result shows each change. The last one says E_CANCELLED after
  * quorate_unwatch; E_ARG if there is no such partition, the node holds no copy of it (any more), or the place was not
@@ -1872,7 +1879,7 @@ quorate_status quorate_result_change(const struct quorate_result *result,
 /**
  * Registers what makes one value of a key's siblings for reads with the view QUORATE_VIEW_HOST + number. The value is
  * a view: nothing is stored until somebody writes it back with the context of the read. A second call with the same
- * number replaces the function. Call it before the node is started; in mode host, between two steps.
+ * number replaces the function. Call it before the node is started; in modes host and packet, between two steps.
  *
  * Arguments: node; number: 0 to 15; merge: the function; user: passed to both; drop: may be NULL, called once with
  * user when the node needs it no more, also if this call fails.
@@ -1918,8 +1925,8 @@ uint64_t quorate_node_deadline(const struct quorate_node *node);
  * Arguments: node; now_ns: CLOCK_MONOTONIC; wall_ms: milliseconds since the Unix epoch; or what the clocks of
  * quorate_options_set_clock say; budget: sockets
  * and requests to handle at most, 0 for no bound; more: may be NULL, receives 1 if work is left, else 0.
- * Returns: OK; E_NULL; E_STATE in mode thread; E_BUSY if another thread steps; E_CLOSED once it is
- * stopped; E_IO if the loop cannot go on; E_FORKED; E_POISONED; E_PANIC.
+ * Returns: OK; E_NULL; E_STATE in mode thread; E_BUSY if another thread steps, or is in quorate_stats or
+ * quorate_members_snapshot: nothing happened, call it again; E_CLOSED once it is stopped; E_IO if the loop cannot go on; E_FORKED; E_POISONED; E_PANIC.
  * Thread class: C. Blocks: no. Owner: nothing changes hands. Since: 0.1.
  */
 QUORATE_API
@@ -1986,9 +1993,9 @@ quorate_status quorate_net_accept(struct quorate_node *node,
  * n_parts: the bytes, in their order, or one datagram each; now_ns, wall_ms: as for quorate_node_step.
  * Returns: OK, also for datagrams that are nothing of ours or were changed; AGAIN for a datagram that opens a
  * stream: give it again under a name of quorate_net_accept, and send what has that name to where it came
- * from (best one datagram a call, as those behind it are not looked at); E_NULL; E_ARG for a length that cannot
- * be; E_STATE in another mode; E_CLOSED if there is no such stream any more, and the bytes are dropped; E_BUSY;
- * E_FORKED; E_POISONED; E_PANIC.
+ * from; E_NULL; E_ARG for a length that cannot be; E_STATE in another mode; E_CLOSED if there is no such stream any
+ * more, and the bytes are dropped, or the node is stopped; E_BUSY as quorate_node_step; E_FORKED; E_POISONED; E_PANIC.
+ * Unless it is OK, the parts behind the one that it is about are not looked at, so best give one datagram a call.
  * Thread class: C. Blocks: no. Owner: the bytes stay the caller's, who may use them again at once. Since: 0.1.
  */
 QUORATE_API
@@ -2025,10 +2032,10 @@ quorate_status quorate_net_event(struct quorate_node *node,
  *
  * Arguments: node; frames, size, capacity: the frames, sizeof(quorate_frame) and how many there are; filled:
  * receives how many were filled.
- * Returns: OK; AGAIN if there is nothing to say; E_NULL; E_ARG for a frame below QUORATE_FRAME_MIN bytes or
- * a size below that of the first release; E_UNSUPPORTED for a frame that is larger than this library knows
- * and not zero there; E_STATE in another mode; E_CLOSED once it is stopped; E_BUSY; E_FORKED; E_POISONED;
- * E_PANIC. The first `filled` frames are filled in any case.
+ * Returns: OK; AGAIN if there is nothing to say; E_NULL, also for a frame without data; E_ARG for a frame below
+ * QUORATE_FRAME_MIN bytes or a size below that of the first release; E_UNSUPPORTED for flags, reserved or what this
+ * library does not know of a frame that is not zero; E_STATE in another mode; E_CLOSED once it is stopped; E_BUSY as
+ * quorate_node_step; E_FORKED; E_POISONED; E_PANIC. The first `filled` frames are filled in any case.
  * Thread class: C. Blocks: no. Owner: frames and their data stay the caller's. Since: 0.1.
  */
 QUORATE_API
@@ -2044,13 +2051,14 @@ quorate_status quorate_net_tx(struct quorate_node *node,
  * that is staged comes to; a commit begins to move there. Any member can be asked.
  *
  * Arguments: node; order: what an order has no use for is empty or 0; tag: comes back in the completion.
- * Returns: OK, and one completion follows; E_NULL; E_ARG for a name that is none or a number out of range;
+ * Returns: OK, and one completion follows; E_NULL; E_ARG for a name that is none, a number out of range, something that
+ * the order has no use for, and a size that cannot be;
  * E_UNSUPPORTED for an order this library does not know; E_OVERLOADED if the window is full; E_CLOSED;
  * E_FORKED; E_POISONED; E_PANIC.
  * The completion says OK: what was ordered is committed; E_ARG: it is refused, and QUORATE_TEXT_REASON of its
  * result says why; E_QUORUM: too few keepers can be reached, nothing was changed; E_MAYBE: they did not answer
- * in time, it may still be carried out; E_LAYOUT; E_CLOSED or E_POISONED. Its result tells how the cluster is
- * then.
+ * in time, it may still be carried out; E_LAYOUT. Its result tells how the cluster is then. Or E_CLOSED or E_POISONED,
+ * without a result: it may still be carried out with QUORATE_F_UNCERTAIN.
  * Thread class: B. Blocks: no. Owner: everything is copied. Since: 0.1.
  */
 QUORATE_API
@@ -2187,7 +2195,7 @@ quorate_status quorate_key_owners(const struct quorate_members *members,
 QUORATE_API void quorate_members_free(struct quorate_members *members);
 
 /**
- * How many counters this library knows: their numbers are below.
+ * How many counters this library knows: their numbers are 0 to that less one.
  *
  * Arguments: none.
  * Returns: the count. A later release may have more.
@@ -2196,8 +2204,11 @@ QUORATE_API void quorate_members_free(struct quorate_members *members);
 QUORATE_API size_t quorate_stat_count(void);
 
 /**
- * The name of a counter, as `quorate status` and INFO show it: what ends with _bytes, _ms or _max is a figure of the
- * moment, as requests_in_flight is; others count from the opening on.
+ * The name of a counter, as `quorate status` and INFO show it. Figures of the moment are
+ * requests_in_flight, hints, hints_counted, hint_bytes, hint_partitions_dirty, gossip_health, store_segments,
+ * store_quarantined_ranges, store_disk_bytes, store_live_bytes, store_index_bytes, store_tree_bytes, store_memory_bytes,
+ * store_emptied_bytes, what ends with _ms, _p50, _p99 or _max, and what begins with forecast_; the others count from the
+ * opening on.
  *
  * Arguments: index: below quorate_stat_count.
  * Returns: the name; NULL for another number.
@@ -2228,8 +2239,9 @@ quorate_status quorate_stats(const struct quorate_node *node,
  * store, whether it is older than what is read now. No bytes are the context of who saw nothing.
  *
  * Arguments: one, other: contexts of the same key. Neither is proven to be genuine, or of one key: without a node
- * nobody can tell, and a write with it can; order: receives QUORATE_CONTEXT_...
- * Returns: OK; E_NULL; E_CONTEXT for bytes that are no context; E_PANIC.
+ * nobody can tell, and a write with it can; order: receives QUORATE_CONTEXT_..., of a failed call
+ * that of contexts that are concurrent.
+ * Returns: OK; E_NULL; E_CONTEXT for bytes that are no context; E_ARG for a length that cannot be; E_PANIC.
  * Thread class: A. Blocks: no. Owner: nothing changes hands. Since: 0.1.
  */
 QUORATE_API
@@ -2243,7 +2255,8 @@ quorate_status quorate_context_compare(struct quorate_bytes one,
  * from two members, or twice, and writes once what it made of both. A number that only some of them read is not in it.
  *
  * Arguments: node: any of the cluster; keyspace: 0 is the default one; key: of which they are; contexts, n: elements may be
- * without bytes; buffer, capacity: receive the context, len: its bytes.
+ * without bytes; buffer, capacity: receive the context, len: its bytes; with a
+ * capacity of 0 the buffer may be NULL.
  * Returns: OK; AGAIN if the buffer is too small, with len set and nothing written; E_NULL; E_ARG for a keyspace that
  * there is not; E_CONTEXT for one that is none, or not of this key and cluster; E_LIMIT if it would be longer than
  * 64 KiB; E_FORKED; E_POISONED; E_PANIC.

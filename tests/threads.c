@@ -104,6 +104,7 @@ static void *parallel(void *of)
         EXPECT(quorate_completion_fd(node) >= 0 && quorate_node_fd(node) == QUORATE_E_STATE);
         EXPECT(quorate_node_isolate(node, round % 2) == QUORATE_OK);
         EXPECT(quorate_unwatch(node, 1) == QUORATE_E_ARG);
+        EXPECT(quorate_wait(node, 0) >= 0);
         quorate_node_wake(node);
 #ifdef __SANITIZE_THREAD__
         (void)end;

@@ -274,6 +274,11 @@ impl EventLoop {
         Ok(())
     }
 
+    /// Whether nothing is left to do, as it was asked to stop.
+    pub fn is_stopped(&self) -> bool {
+        self.phase == Phase::Stopped
+    }
+
     /// Runs the loop on a thread of its own, on which every signal is blocked.
     ///
     /// # Errors
@@ -312,7 +317,7 @@ impl EventLoop {
         polled.map_err(|error| LoopError(format!("polling: {error}")))?;
         let now = self.clock.now();
         self.work(now, usize::MAX)?;
-        Ok(StepOutcome { more: self.has_work(now.mono), stopped: self.phase == Phase::Stopped })
+        Ok(StepOutcome { more: self.has_work(now.mono), stopped: self.is_stopped() })
     }
 
     /// One turn for a host's loop: never waits, takes the host's time (CLOCK_MONOTONIC nanoseconds), and
@@ -326,7 +331,7 @@ impl EventLoop {
         if self.peers.is_carried() {
             // Nothing is polled, and nobody sleeps in the kernel whom a submission would have to wake.
             self.work(now, budget)?;
-            return Ok(StepOutcome { more: self.has_work(now.mono), stopped: self.phase == Phase::Stopped });
+            return Ok(StepOutcome { more: self.has_work(now.mono), stopped: self.is_stopped() });
         }
         self.host.end_sleep();
         wait::look(&mut self.poll, &mut self.events)
@@ -335,7 +340,7 @@ impl EventLoop {
         // The announcement comes last: from here on every submission wakes the host.
         let more = self.has_work(now.mono) || !self.host.prepare_sleep();
         self.set_host_fd(more).map_err(|error| LoopError(format!("arming a timer: {error}")))?;
-        Ok(StepOutcome { more, stopped: self.phase == Phase::Stopped })
+        Ok(StepOutcome { more, stopped: self.is_stopped() })
     }
 
     /// Ends a loop that a host has stepped, as [`EventLoop::run`] does once it is to stop: nobody steps it any more, so its

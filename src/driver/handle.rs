@@ -122,7 +122,10 @@ impl OwnedRequest {
     /// What its completion is the end of.
     pub fn asked(&self) -> Asked {
         match &self.operation {
-            OwnedOperation::Get | OwnedOperation::Cluster(Order::Look | Order::Plan) => Asked::Read,
+            OwnedOperation::Get => Asked::Read,
+            OwnedOperation::Cluster(order) => {
+                Asked::Order { is_change: !matches!(order, Order::Look | Order::Plan) }
+            }
             OwnedOperation::Scan { page, .. } => Asked::Scan(page.clone()),
             _ => Asked::Write,
         }
@@ -164,6 +167,11 @@ pub enum Asked {
     Write,
     /// A page of keys.
     Scan(Box<PageAsked>),
+    /// An order to the cluster.
+    Order {
+        /// It may have been carried out where its outcome leaves that open.
+        is_change: bool,
+    },
     /// This, and then to end it: the reply is what was known by then.
     Cancelled(Box<Asked>),
     /// A change feed.

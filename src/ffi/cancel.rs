@@ -9,7 +9,7 @@ use super::status::{OK, quorate_status};
 /// Its one completion comes all the same, as soon as the loop has turned. A write that was begun is not taken back:
 /// it may have happened, and may still happen.
 ///
-/// Arguments: node; tag: as it was submitted. Of a change feed or an order nothing comes of it: quorate_unwatch ends the
+/// Arguments: node; tag: as it was submitted. Of a change feed, an order or a _sync call nothing comes of it: quorate_unwatch ends the
 /// one, the other goes on.
 /// Returns: OK, also if no request has the tag or it was answered before; E_NULL; E_OVERLOADED if as much waits for the
 /// loop as the window holds: try again when it has turned; E_CLOSED; E_FORKED; E_POISONED; E_PANIC.

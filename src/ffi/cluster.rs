@@ -226,13 +226,14 @@ unsafe fn told<'a>(result: *const quorate_result) -> Result<&'a Told, quorate_st
 /// that is staged comes to; a commit begins to move there. Any member can be asked.
 ///
 /// Arguments: node; order: what an order has no use for is empty or 0; tag: comes back in the completion.
-/// Returns: OK, and one completion follows; E_NULL; E_ARG for a name that is none or a number out of range;
+/// Returns: OK, and one completion follows; E_NULL; E_ARG for a name that is none, a number out of range, something that
+/// the order has no use for, and a size that cannot be;
 /// E_UNSUPPORTED for an order this library does not know; E_OVERLOADED if the window is full; E_CLOSED;
 /// E_FORKED; E_POISONED; E_PANIC.
 /// The completion says OK: what was ordered is committed; E_ARG: it is refused, and QUORATE_TEXT_REASON of its
 /// result says why; E_QUORUM: too few keepers can be reached, nothing was changed; E_MAYBE: they did not answer
-/// in time, it may still be carried out; E_LAYOUT; E_CLOSED or E_POISONED. Its result tells how the cluster is
-/// then.
+/// in time, it may still be carried out; E_LAYOUT. Its result tells how the cluster is then. Or E_CLOSED or E_POISONED,
+/// without a result: it may still be carried out with QUORATE_F_UNCERTAIN.
 /// Thread class: B. Blocks: no. Owner: everything is copied. Since: 0.1.
 #[unsafe(no_mangle)]
 #[must_use]

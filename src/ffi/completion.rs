@@ -53,7 +53,7 @@ fn cancelled(outcome: &Outcome) -> Option<(quorate_status, u32)> {
 
 /// How a request ended: its status and flags. What a stopping or poisoned node left open says so.
 fn ending(node: &quorate_node, reply: Option<&Reply>, asked: &Asked) -> (quorate_status, u32) {
-    let is_write = *asked == Asked::Write;
+    let is_write = matches!(asked, Asked::Write | Asked::Order { is_change: true });
     let status = match (reply, asked) {
         (_, Asked::Feed { is_cancelled: true, .. }) => {
             return (E_CANCELLED, flags_of(E_CANCELLED) & !UNCERTAIN);
@@ -123,6 +123,7 @@ fn kind_of(asked: &Asked) -> u32 {
         Asked::Read => OP_GET,
         Asked::Write => OP_PUT,
         Asked::Scan(_) => OP_SCAN,
+        Asked::Order { .. } => OP_CLUSTER,
         Asked::Feed { .. } => OP_WATCH,
         Asked::Cancelled(asked) => kind_of(asked),
     }
@@ -154,9 +155,6 @@ pub(super) fn completion(
     }
     // The siblings of a write are what it met, not an answer to it, but for the number that it made.
     let told = reply.overview.map(|overview| Told::new(*overview, &reply.outcome));
-    if told.is_some() {
-        out.kind = OP_CLUSTER;
-    }
     let is_write = *asked == Asked::Write;
     let mut siblings = reply.siblings;
     siblings.retain(|sibling| !is_write || reply.dot == Some(sibling.dot));

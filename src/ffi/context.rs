@@ -34,8 +34,9 @@ fn order_of(causality: Causality) -> i32 {
 /// store, whether it is older than what is read now. No bytes are the context of who saw nothing.
 ///
 /// Arguments: one, other: contexts of the same key. Neither is proven to be genuine, or of one key: without a node
-/// nobody can tell, and a write with it can; order: receives QUORATE_CONTEXT_...
-/// Returns: OK; E_NULL; E_CONTEXT for bytes that are no context; E_PANIC.
+/// nobody can tell, and a write with it can; order: receives QUORATE_CONTEXT_..., of a failed call
+/// that of contexts that are concurrent.
+/// Returns: OK; E_NULL; E_CONTEXT for bytes that are no context; E_ARG for a length that cannot be; E_PANIC.
 /// Thread class: A. Blocks: no. Owner: nothing changes hands. Since: 0.1.
 #[unsafe(no_mangle)]
 #[must_use]
@@ -69,7 +70,8 @@ pub unsafe extern "C" fn quorate_context_compare(
 /// from two members, or twice, and writes once what it made of both. A number that only some of them read is not in it.
 ///
 /// Arguments: node: any of the cluster; keyspace: 0 is the default one; key: of which they are; contexts, n: elements may be
-/// without bytes; buffer, capacity: receive the context, len: its bytes.
+/// without bytes; buffer, capacity: receive the context, len: its bytes; with a
+/// capacity of 0 the buffer may be NULL.
 /// Returns: OK; AGAIN if the buffer is too small, with len set and nothing written; E_NULL; E_ARG for a keyspace that
 /// there is not; E_CONTEXT for one that is none, or not of this key and cluster; E_LIMIT if it would be longer than
 /// 64 KiB; E_FORKED; E_POISONED; E_PANIC.

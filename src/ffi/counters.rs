@@ -57,7 +57,7 @@ unsafe fn number(number: i64, context: quorate_bytes) -> Result<OwnedOperation, 
 /// same replica answers as before and counts once, whatever by is then, as long as it runs and remembers (4,096 of
 /// them); call: settings, or NULL, without a ttl; tag: comes back in the completion.
 /// Returns: as quorate_put. So does the completion, with E_ARG if the value is no number or the sum would leave 64
-/// bits. Its one sibling is the value after it as the replica that counted has it, in decimal.
+/// bits, and E_TYPE if it is a set. Its one sibling is the value after it as the replica that counted has it, in decimal.
 /// Thread class: B. Blocks: no. Owner: everything is copied. Since: 0.1.
 #[unsafe(no_mangle)]
 #[must_use]

@@ -37,6 +37,9 @@ pub(super) unsafe fn follow(
     if call.ttl_ms.is_some() {
         return Err(E_UNSUPPORTED);
     }
+    if call.keyspace >= limits::KEYSPACES_MAX {
+        return Err(E_ARG);
+    }
     let partition = match u16::try_from(partition) {
         _ if partition == u64::from(PARTITION_ALL) => None,
         Ok(partition) => Some(partition),
@@ -63,8 +66,8 @@ pub(super) unsafe fn follow(
 /// completion before; limit: keys of one completion, at most 1,000, 0 for 100; call: settings, of which the
 /// keyspace counts, or NULL, without a ttl; tag: comes back in every completion, and is that of no other feed until the
 /// last one was reaped.
-/// Returns: OK, and completions follow; E_NULL; E_LIMIT; E_ARG for a number that is no partition's, or a tag that
-/// a feed has; E_UNSUPPORTED; E_OVERLOADED if the window has not two places, which a feed takes until its last
+/// Returns: OK, and completions follow; E_NULL; E_LIMIT; E_ARG for a number that is no partition's or keyspace's, or a
+/// tag that a feed has; E_UNSUPPORTED; E_OVERLOADED if the window has not two places, which a feed takes until its last
 /// completion was reaped; E_CLOSED; E_FORKED; E_POISONED; E_PANIC.
 /// A completion says OK; quorate_result_change of its result shows each change. The last one says E_CANCELLED after
 /// quorate_unwatch; E_ARG if there is no such partition, the node holds no copy of it (any more), or the place was not

@@ -45,8 +45,9 @@ const HEADER: &str = r##"/*
  * (quorate_watch) has one for each page, marked QUORATE_N_MORE, and exactly one last.
  *
  * Thread classes: A: any thread, any time, also in a forked child. B: any thread, in parallel, on a live
- * node. C: one thread at a time per node; a second one gets E_BUSY. D: once, no other call in flight.
- * E: one thread at a time on that object.
+ * node. C: one thread at a time of a node reaps, one drives its loop (a step, the deadline, what begins with
+ * quorate_net_), one is at its disk; a second one gets E_BUSY, nothing happened, and it may call again. D: no other
+ * call in flight. E: one thread at a time on that object.
  *
  * After fork every call of class B to E but the _free functions returns E_FORKED in the child.
  *

@@ -64,8 +64,8 @@ pub unsafe extern "C" fn quorate_node_deadline(node: *const quorate_node) -> u64
 /// Arguments: node; now_ns: CLOCK_MONOTONIC; wall_ms: milliseconds since the Unix epoch; or what the clocks of
 /// quorate_options_set_clock say; budget: sockets
 /// and requests to handle at most, 0 for no bound; more: may be NULL, receives 1 if work is left, else 0.
-/// Returns: OK; E_NULL; E_STATE in mode thread; E_BUSY if another thread steps; E_CLOSED once it is
-/// stopped; E_IO if the loop cannot go on; E_FORKED; E_POISONED; E_PANIC.
+/// Returns: OK; E_NULL; E_STATE in mode thread; E_BUSY if another thread steps, or is in quorate_stats or
+/// quorate_members_snapshot: nothing happened, call it again; E_CLOSED once it is stopped; E_IO if the loop cannot go on; E_FORKED; E_POISONED; E_PANIC.
 /// Thread class: C. Blocks: no. Owner: nothing changes hands. Since: 0.1.
 #[unsafe(no_mangle)]
 #[must_use]

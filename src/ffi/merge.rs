@@ -56,7 +56,7 @@ fn merged(merge: quorate_merge, user: &User, key: &[u8], values: &[&[u8]]) -> Op
 
 /// Registers what makes one value of a key's siblings for reads with the view QUORATE_VIEW_HOST + number. The value is
 /// a view: nothing is stored until somebody writes it back with the context of the read. A second call with the same
-/// number replaces the function. Call it before the node is started; in mode host, between two steps.
+/// number replaces the function. Call it before the node is started; in modes host and packet, between two steps.
 ///
 /// Arguments: node; number: 0 to 15; merge: the function; user: passed to both; drop: may be NULL, called once with
 /// user when the node needs it no more, also if this call fails.

@@ -320,7 +320,7 @@ pub unsafe extern "C" fn quorate_node_address(
 }
 
 /// Tells a node where another member listens, in place of the address in its list. Needed only where
-/// ports are chosen by the system; call it before the node is started or stepped.
+/// ports are chosen by the system, once for each; call it before the node is started or stepped.
 ///
 /// Arguments: node; name: of the member; address: HOST:PORT.
 /// Returns: OK; E_NULL; E_ARG for an unknown member or a text that is no address; E_STATE once the node
@@ -386,7 +386,8 @@ pub(super) fn insight(node: &quorate_node) -> Result<Arc<Insight>, quorate_statu
     node.handle.insight().ok_or_else(ended)
 }
 
-/// Starts the thread that drives a node in mode thread. Signals are blocked on it.
+/// Starts the thread that drives a node in mode thread. Signals are blocked on it. If none can be made the node can only
+/// be freed.
 ///
 /// Arguments: node; error: may be NULL, says what is wrong.
 /// Returns: OK; E_NULL; E_STATE in another mode or phase; E_NOMEM if no thread can be made; E_BUSY;
@@ -428,7 +429,9 @@ pub unsafe extern "C" fn quorate_node_start(
 /// The body of the library's thread; true if the loop ended well.
 fn run(mut event_loop: EventLoop, poisoned: &AtomicBool) -> bool {
     let result = caught(Site::LoopThread, || event_loop.run());
-    if !matches!(result, Some(Ok(()))) {
+    // One that was asked to stop has only failed to close its store.
+    let has_ended = matches!(result, Some(Ok(()))) || (result.is_some() && event_loop.is_stopped());
+    if !has_ended {
         // Before the loop is dropped: that completes what is in flight, and must show as poisoned.
         poisoned.store(true, Ordering::Release);
     }
@@ -439,10 +442,10 @@ fn run(mut event_loop: EventLoop, poisoned: &AtomicBool) -> bool {
 /// Stops a node: takes nothing more, ends what is in flight, brings the store to disk. Every accepted
 /// request then has its completion, E_CLOSED (writes with UNCERTAIN) if it had no other; reap them.
 ///
-/// Arguments: node; timeout_ns: how long requests in flight may still take; in mode packet they end at once, as
-/// nobody moves bytes meanwhile.
+/// Arguments: node; timeout_ns: how long requests in flight may still take, in whole milliseconds, rounded
+/// down; in mode packet they end at once, as nobody moves bytes meanwhile.
 /// Returns: OK; E_NULL; E_STATE if it is stopped; E_IO if the store could not be brought to disk; E_BUSY
-/// if another thread drives it; E_FORKED; E_PANIC.
+/// if another thread drives it; E_POISONED of a poisoned node; E_FORKED; E_PANIC.
 /// Thread class: D. Blocks: yes, for the timeout and a disk sync. Owner: nothing changes hands. Since: 0.1.
 #[unsafe(no_mangle)]
 #[must_use]

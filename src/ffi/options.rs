@@ -137,7 +137,7 @@ const KEYS: &[Key] = &[
     Key(KEY_MAX, "QUORATE_OPT_KEY_MAX", "key-max", Kind::Number(1, 65_000, &[]), "longest key in bytes (4096)"),
     Key(VALUE_MAX, "QUORATE_OPT_VALUE_MAX", "value-max", Kind::Number(1, 64 << 20, &[]), "largest value in bytes (16777216)"),
     Key(SIBLINGS_MAX, "QUORATE_OPT_SIBLINGS_MAX", "siblings-max", Kind::Number(1, 10_000, &[]), "siblings at which a blind put is refused (100)"),
-    Key(WINDOW, "QUORATE_OPT_WINDOW", "window", Kind::Number(1, 1 << 20, &[]), "requests accepted and not reaped at one time (4096)"),
+    Key(WINDOW, "QUORATE_OPT_WINDOW", "window", Kind::Number(1, 1 << 20, &[]), "requests accepted and not reaped at one time, rounded up to a power of two (4096)"),
     Key(SYNC, "QUORATE_OPT_SYNC", "sync", Kind::Number(0, 2, SYNC_WORDS), "QUORATE_SYNC_...: when a replica acknowledges (interval)"),
     Key(SYNC_INTERVAL_MS, "QUORATE_OPT_SYNC_INTERVAL_MS", "sync-interval-ms", Kind::Number(1, 60_000, &[]), "milliseconds between syncs (100)"),
     Key(TIMEOUT_MS, "QUORATE_OPT_TIMEOUT_MS", "timeout-ms", Kind::Number(1, 3_600_000, &[]), "deadline of a request that names none (1000)"),

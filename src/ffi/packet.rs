@@ -116,9 +116,9 @@ pub unsafe extern "C" fn quorate_net_accept(
 /// n_parts: the bytes, in their order, or one datagram each; now_ns, wall_ms: as for quorate_node_step.
 /// Returns: OK, also for datagrams that are nothing of ours or were changed; AGAIN for a datagram that opens a
 /// stream: give it again under a name of quorate_net_accept, and send what has that name to where it came
-/// from (best one datagram a call, as those behind it are not looked at); E_NULL; E_ARG for a length that cannot
-/// be; E_STATE in another mode; E_CLOSED if there is no such stream any more, and the bytes are dropped; E_BUSY;
-/// E_FORKED; E_POISONED; E_PANIC.
+/// from; E_NULL; E_ARG for a length that cannot be; E_STATE in another mode; E_CLOSED if there is no such stream any
+/// more, and the bytes are dropped, or the node is stopped; E_BUSY as quorate_node_step; E_FORKED; E_POISONED; E_PANIC.
+/// Unless it is OK, the parts behind the one that it is about are not looked at, so best give one datagram a call.
 /// Thread class: C. Blocks: no. Owner: the bytes stay the caller's, who may use them again at once. Since: 0.1.
 #[unsafe(no_mangle)]
 #[must_use]
@@ -185,10 +185,10 @@ pub unsafe extern "C" fn quorate_net_event(
 ///
 /// Arguments: node; frames, size, capacity: the frames, sizeof(quorate_frame) and how many there are; filled:
 /// receives how many were filled.
-/// Returns: OK; AGAIN if there is nothing to say; E_NULL; E_ARG for a frame below QUORATE_FRAME_MIN bytes or
-/// a size below that of the first release; E_UNSUPPORTED for a frame that is larger than this library knows
-/// and not zero there; E_STATE in another mode; E_CLOSED once it is stopped; E_BUSY; E_FORKED; E_POISONED;
-/// E_PANIC. The first `filled` frames are filled in any case.
+/// Returns: OK; AGAIN if there is nothing to say; E_NULL, also for a frame without data; E_ARG for a frame below
+/// QUORATE_FRAME_MIN bytes or a size below that of the first release; E_UNSUPPORTED for flags, reserved or what this
+/// library does not know of a frame that is not zero; E_STATE in another mode; E_CLOSED once it is stopped; E_BUSY as
+/// quorate_node_step; E_FORKED; E_POISONED; E_PANIC. The first `filled` frames are filled in any case.
 /// Thread class: C. Blocks: no. Owner: frames and their data stay the caller's. Since: 0.1.
 #[unsafe(no_mangle)]
 #[must_use]

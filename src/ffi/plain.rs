@@ -58,7 +58,7 @@ pub struct quorate_call {
     pub blind: u16,
     /// QUORATE_CALL_... bits.
     pub flags: u32,
-    /// Nanoseconds until the deadline; 0 for the default.
+    /// Nanoseconds until the deadline, an hour at most; 0 for the default.
     pub timeout_ns: u64,
     /// Milliseconds until the value expires; 0 for never.
     pub ttl_ms: u64,
@@ -116,7 +116,7 @@ pub struct quorate_sibling {
     pub expires_ms: u64,
     /// The event that wrote it.
     pub dot: quorate_dot,
-    /// QUORATE_TYPE_BYTES.
+    /// QUORATE_TYPE_...
     pub kind: u32,
     /// Zero.
     pub flags: u32,
@@ -131,7 +131,8 @@ pub struct quorate_completion {
     /// Owns everything that the pointers below point to; NULL if there is nothing. Given back by
     /// quorate_completions_clear.
     pub result: *mut quorate_result,
-    /// The versions that the view shows, inside result; of a write, none.
+    /// The versions that the view shows, inside result; of a write none, but of quorate_add and quorate_put_number the
+    /// number.
     pub siblings: *const quorate_sibling,
     /// Opaque causal context, inside result; empty for none. Of a scan the token of the next page, of a feed the place
     /// behind what is shown.

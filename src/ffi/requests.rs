@@ -188,7 +188,7 @@ pub(super) fn submit(node: &quorate_node, mut request: OwnedRequest, tag: u64) -
 /// Returns: OK, and one completion follows; E_NULL; E_ARG; E_LIMIT; E_UNSUPPORTED for settings this
 /// library does not know; E_OVERLOADED if the window is full; E_CLOSED; E_FORKED; E_POISONED; E_PANIC.
 /// The completion says OK, E_NOTFOUND, E_ARG, E_QUORUM, E_TIMEOUT, E_OVERLOADED, E_LAYOUT, E_MAJORITY,
-/// E_INCOMPLETE, E_CLOSED or E_POISONED.
+/// E_INCOMPLETE, E_CANCELLED after quorate_cancel, E_CLOSED or E_POISONED.
 /// Thread class: B. Blocks: no. Owner: everything is copied. Since: 0.1.
 #[unsafe(no_mangle)]
 #[must_use]
@@ -210,8 +210,9 @@ pub unsafe extern "C" fn quorate_get(
 /// comes back in the completion.
 /// Returns: OK, and one completion follows; E_NULL; E_ARG; E_LIMIT; E_UNSUPPORTED; E_OVERLOADED if the
 /// window is full; E_CLOSED; E_FORKED; E_POISONED; E_PANIC.
-/// The completion says OK, E_ARG, E_QUORUM, E_PARTIAL, E_MAYBE, E_OVERLOADED, E_LAYOUT, E_SIBLINGS,
-/// E_CONTEXT, E_CLOCK, E_FULL, E_READONLY, E_INCOMPLETE, E_CLOSED or E_POISONED.
+/// The completion says OK, E_ARG, E_QUORUM, E_PARTIAL, E_MAYBE, E_OVERLOADED, E_LAYOUT, E_SIBLINGS, E_CHANGED,
+/// E_CONTEXT, E_CLOCK, E_FULL, E_READONLY, E_INCOMPLETE, E_TIMEOUT (of one that has to read first: nothing was
+/// written), E_CANCELLED after quorate_cancel, E_CLOSED or E_POISONED.
 /// Thread class: B. Blocks: no. Owner: everything is copied. Since: 0.1.
 #[unsafe(no_mangle)]
 #[must_use]
@@ -275,7 +276,8 @@ unsafe fn submit_op(node: &quorate_node, op: &quorate_op) -> Answer {
 ///
 /// Arguments: node; ops; op_size: sizeof(quorate_op); n: how many; accepted: receives how many were
 /// accepted, each of which has one completion, a feed as quorate_watch says.
-/// Returns: OK if all were accepted; else the status of the first that was not, as quorate_put.
+/// Returns: OK if all were accepted; else the status of the first that was not, as the function for its kind says; E_ARG
+/// also for a size of ops that cannot be.
 /// Thread class: B. Blocks: no. Owner: everything is copied, with or without QUORATE_OP_BORROW. Since: 0.1.
 #[unsafe(no_mangle)]
 #[must_use]
@@ -311,7 +313,8 @@ pub unsafe extern "C" fn quorate_submit(
 ///
 /// Arguments: node; array; size: sizeof(quorate_completion); capacity: elements of the array; n: receives
 /// how many were written.
-/// Returns: OK if n > 0; AGAIN if there is none now; E_NULL; E_ARG; E_BUSY if another thread reaps;
+/// Returns: OK if n > 0; AGAIN if there is none now; E_NULL; E_ARG for a size that cannot be and a capacity of 0; E_BUSY if another
+/// thread reaps;
 /// E_POISONED if there is none and there will be none; E_FORKED; E_PANIC.
 /// Thread class: C. Blocks: no. Owner: the caller, who gives the array to quorate_completions_clear.
 /// Since: 0.1.
@@ -399,10 +402,11 @@ pub unsafe extern "C" fn quorate_completion_fd(node: *const quorate_node) -> c_i
 
 /// Waits until there is a completion.
 ///
-/// Arguments: node; timeout_ns: UINT64_MAX for ever.
-/// Returns: OK if there may be one; AGAIN if the time is over; E_NULL; E_STATE in another mode;
+/// Arguments: node; timeout_ns: UINT64_MAX for ever. Nothing but a completion and the time ends it, also not
+/// quorate_node_wake or quorate_node_stop: a thread that is to end waits for a time.
+/// Returns: OK if there may be one; AGAIN if the time is over; E_NULL; E_STATE in modes host and packet;
 /// E_FORKED; E_PANIC.
-/// Thread class: C. Blocks: yes. Owner: nothing changes hands. Since: 0.1.
+/// Thread class: B. Blocks: yes. Owner: nothing changes hands. Since: 0.1.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn quorate_wait(node: *mut quorate_node, timeout_ns: u64) -> quorate_status {

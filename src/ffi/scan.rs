@@ -54,12 +54,12 @@ pub(super) unsafe fn request(
 /// pattern: which of these are shown, as Redis has patterns (* ? [a-z] [^a] and a backslash), at most 1,024 bytes, or
 /// empty for all; limit: about how many keys are looked at for the page, at most 1,024, 0 for 10; call: settings, or
 /// NULL, without a ttl, not sloppy; tag: comes back in the completion.
-/// Returns: OK, and one completion follows; E_NULL; E_LIMIT; E_CONTEXT for a token that is none, or of another
+/// Returns: OK, and one completion follows; E_NULL; E_ARG; E_LIMIT; E_CONTEXT for a token that is none, or of another
 /// keyspace; E_UNSUPPORTED; E_OVERLOADED if the window is full; E_CLOSED; E_FORKED; E_POISONED; E_PANIC.
 /// The completion says OK: quorate_result_keys of its result shows the keys, which may be none before the end, and its
 /// context is the token of the next page, empty if this was the last. QUORATE_N_LAYOUT says that partitions moved
 /// since the page before. Else E_ARG, also for a pattern that takes too many steps; E_QUORUM, E_TIMEOUT, E_OVERLOADED,
-/// E_LAYOUT, E_INCOMPLETE, E_CLOSED or E_POISONED: the same token may be used again.
+/// E_LAYOUT, E_INCOMPLETE, E_CANCELLED, E_CLOSED or E_POISONED: the same token may be used again.
 /// Thread class: B. Blocks: no. Owner: everything is copied. Since: 0.1.
 #[unsafe(no_mangle)]
 #[must_use]

@@ -137,7 +137,7 @@ const STATS: [&CStr; 126] = [
     c"store_refused_memory",
 ];
 
-/// How many counters this library knows: their numbers are below.
+/// How many counters this library knows: their numbers are 0 to that less one.
 ///
 /// Arguments: none.
 /// Returns: the count. A later release may have more.
@@ -147,8 +147,11 @@ pub extern "C" fn quorate_stat_count() -> usize {
     STATS.len()
 }
 
-/// The name of a counter, as `quorate status` and INFO show it: what ends with _bytes, _ms or _max is a figure of the
-/// moment, as requests_in_flight is; others count from the opening on.
+/// The name of a counter, as `quorate status` and INFO show it. Figures of the moment are
+/// requests_in_flight, hints, hints_counted, hint_bytes, hint_partitions_dirty, gossip_health, store_segments,
+/// store_quarantined_ranges, store_disk_bytes, store_live_bytes, store_index_bytes, store_tree_bytes, store_memory_bytes,
+/// store_emptied_bytes, what ends with _ms, _p50, _p99 or _max, and what begins with forecast_; the others count from the
+/// opening on.
 ///
 /// Arguments: index: below quorate_stat_count.
 /// Returns: the name; NULL for another number.

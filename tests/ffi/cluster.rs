@@ -6,11 +6,12 @@ use core::ptr::{null, null_mut};
 
 use quorate::ffi::cluster::*;
 use quorate::ffi::node::*;
+use quorate::ffi::options::MODE_HOST;
 use quorate::ffi::plain::*;
 use quorate::ffi::requests::*;
 use quorate::ffi::status::*;
 
-use super::{NONE, Node, SIZE, bytes, empty, step};
+use super::{NONE, Node, OPT_MODE, OPT_WINDOW, SIZE, bytes, empty, step};
 
 /// An order of a kind, about nothing.
 pub fn order(kind: u32) -> quorate_order {
@@ -153,4 +154,31 @@ fn a_value_is_no_cluster() {
         assert_eq!(quorate_result_text(end.result, 5, &mut zeroed()), E_UNSUPPORTED);
         quorate_completions_clear(&mut end, SIZE, 1);
     }
+}
+
+/// An order that a stop ends before it was begun ends as one, and says whether it may be carried out.
+#[test]
+fn an_order_that_a_stop_ends_is_an_order() {
+    let node = Node::open(&[(OPT_MODE, MODE_HOST), (OPT_WINDOW, 8192)]);
+    // More than one turn begins.
+    let before = 5000;
+    (0..before).for_each(|tag| assert_eq!(node.put(tag), OK));
+    let (look, revert) = (order(1), order(11));
+    // SAFETY: a live node, and orders that stay during the calls.
+    unsafe {
+        assert_eq!(quorate_cluster_order(node.0, &look, before), OK);
+        assert_eq!(quorate_cluster_order(node.0, &revert, before + 1), OK);
+        assert_eq!(quorate_node_stop(node.0, 0), OK);
+    }
+    let mut found = Vec::new();
+    let (mut end, mut n) = (empty(), 0);
+    // SAFETY: a live node and places for the results.
+    while unsafe { quorate_reap(node.0, &mut end, SIZE, 1, &mut n) } == OK {
+        if end.tag >= before {
+            found.push((end.tag - before, end.kind, end.status, end.flags & UNCERTAIN != 0));
+        }
+        // SAFETY: the element that was just written.
+        unsafe { quorate_completions_clear(&mut end, SIZE, 1) };
+    }
+    assert_eq!(found, [(0, 4, E_CLOSED, false), (1, 4, E_CLOSED, true)]);
 }

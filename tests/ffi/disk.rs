@@ -125,3 +125,31 @@ fn disk_work_is_the_programs_only_if_it_asked_for_it() {
         quorate_options_free(o);
     }
 }
+
+/// Where the directory is gone its store cannot be closed as it should: not a bug of the library, in any mode.
+#[test]
+fn a_stop_that_cannot_close_the_store_says_so() {
+    for mode in [0, MODE_HOST] {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("data");
+        let (o, mut node) = (options(), null_mut());
+        // SAFETY: live options and a place for the result.
+        unsafe {
+            assert_eq!(quorate_options_set_u64(o, OPT_MODE, mode), OK);
+            assert_eq!(quorate_options_set_bytes(o, 64, bytes(path.to_str().expect("UTF-8"))), OK);
+            assert_eq!(quorate_node_open(o, &mut node, null_mut()), OK);
+            quorate_options_free(o);
+        }
+        let node = Node(node);
+        if mode == 0 {
+            // SAFETY: a live node.
+            assert_eq!(unsafe { quorate_node_start(node.0, null_mut()) }, OK);
+        }
+        std::fs::remove_dir_all(&path).expect("it is there");
+        // SAFETY: a live node.
+        assert_eq!(unsafe { quorate_node_stop(node.0, 0) }, E_IO, "mode {mode}");
+        let (mut end, mut n) = (empty(), 0);
+        // SAFETY: a live node and places for the results.
+        assert_eq!(unsafe { quorate_reap(node.0, &mut end, SIZE, 1, &mut n) }, AGAIN, "mode {mode}");
+    }
+}

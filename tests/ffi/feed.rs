@@ -301,3 +301,17 @@ fn a_follower_that_is_too_slow_is_told_of_its_gap() {
     put(&node, "after", "v");
     assert_eq!(follow(&node, 7, 1).0, [("after".into(), vec!["v".into()])]);
 }
+
+/// A feed of what there is not would be silent for ever.
+#[test]
+fn a_feed_of_no_keyspace_is_refused() {
+    let node = Node::host_driven();
+    for (keyspace, expected) in [(15, OK), (16, E_ARG)] {
+        // SAFETY: a call is numbers, for which zero is a value.
+        let call: quorate_call =
+            unsafe { quorate_call { struct_size: size_of::<quorate_call>() as u32, keyspace, ..zeroed() } };
+        // SAFETY: a live node, and settings that stay during the call.
+        let status = unsafe { quorate_watch(node.0, ALL, NONE, 0, &call, 7) };
+        assert_eq!(status, expected, "keyspace {keyspace}");
+    }
+}
