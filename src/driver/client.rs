@@ -19,8 +19,8 @@ use mio::{Registry, Token};
 use super::event_loop;
 use super::gossip::Detector;
 use super::limits::{
-    ACCEPT_PAUSE, ACCEPTS_PER_TURN, COMMAND_TIME_MAX, HELD_FAIR, HELD_MAX, IDLE, UNREAD_MAX, UNREAD_TIME_MAX,
-    UNSENT_MAX,
+    ACCEPT_PAUSE, ACCEPTS_PER_TURN, COMMAND_TIME_MAX, HELD_FAIR, HELD_MAX, IDLE, SHORTAGE_LOOK, SHORTAGE_MAX,
+    UNREAD_MAX, UNREAD_TIME_MAX, UNSENT_MAX,
 };
 use super::listener::Listener;
 use super::log::{Level, Logger};
@@ -99,6 +99,11 @@ pub(super) struct Clients {
     backup: Option<(u32, Place)>,
     /// No more commands are taken.
     finishing: bool,
+    /// Since when the log is short of room, as a write met it; when that is looked at again.
+    short_since: Option<Instant>,
+    look_at: Instant,
+    /// Connections with a write that waits for room.
+    waiting: Vec<u32>,
     /// When accepting goes on after a pause.
     accept_at: Instant,
     /// When connections are next looked through for those to release or let go.
@@ -111,6 +116,8 @@ struct Gateway<'a> {
     detector: Option<&'a Detector>,
     now: Now,
     at: u32,
+    /// Writes may wait while the log is short of room.
+    may_wait: bool,
     commands: &'a mut u64,
     backup: &'a mut Option<(u32, Place)>,
     received: u64,
@@ -123,6 +130,10 @@ impl Backend for Gateway<'_> {
     fn submit(&mut self, place: Place, request: &Request<'_>) {
         *self.commands += 1;
         self.node.handle_request(self.now, request_id(self.at, place), request);
+    }
+
+    fn holds_back(&mut self) -> bool {
+        self.may_wait && self.node.store_mut().is_short_of_room()
     }
 
     fn status(&self) -> Status {
@@ -210,6 +221,9 @@ impl Clients {
             commands: 0,
             backup: None,
             finishing: false,
+            short_since: None,
+            look_at: Instant::NEVER,
+            waiting: Vec::new(),
             accept_at: Instant::NEVER,
             sweep_at: Instant::NEVER,
         }
@@ -264,12 +278,13 @@ impl Clients {
 
     /// When [`Clients::handle_timers`] has something to do.
     pub(super) fn deadline(&self) -> Instant {
-        self.accept_at.min(self.sweep_at)
+        self.accept_at.min(self.sweep_at).min(self.look_at)
     }
 
     /// Accepts what waits, and reads up to `budget` connections once each. Returns how many it read.
     pub(super) fn read_ready(&mut self, turn: &mut Turn<'_>, budget: usize) -> usize {
         self.accept_ready(turn);
+        self.end_shortage(turn);
         let count = self.ready.len().min(budget);
         // What becomes ready meanwhile goes behind them, for the next turn.
         for next in 0..count {
@@ -278,6 +293,23 @@ impl Clients {
         }
         self.ready.drain(..count);
         count
+    }
+
+    /// Who writes without a pause is slowed down to what compaction clears away: writes wait while the log is short of
+    /// room, as long as that may take; then they go on, and may be refused.
+    fn end_shortage(&mut self, turn: &mut Turn<'_>) {
+        let Some(since) = self.short_since else { return };
+        let is_short = turn.node.store_mut().is_short_of_room();
+        if is_short && turn.now.mono.since(since) < SHORTAGE_MAX {
+            self.look_at = turn.now.mono + SHORTAGE_LOOK;
+            return;
+        }
+        (self.short_since, self.look_at) = (self.short_since.filter(|_| is_short), Instant::NEVER);
+        for at in core::mem::take(&mut self.waiting) {
+            let Some(mut client) = self.slots.take(at) else { continue };
+            self.plan_resumption(at, &mut client);
+            self.slots.put_back(at, client);
+        }
     }
 
     fn accept_ready(&mut self, turn: &mut Turn<'_>) {
@@ -377,6 +409,7 @@ impl Clients {
             detector: turn.detector.as_ref(),
             now: turn.now,
             at,
+            may_wait: self.short_since.is_none_or(|since| turn.now.mono.since(since) < SHORTAGE_MAX),
             commands: &mut self.commands,
             backup: &mut self.backup,
             received: self.received,
@@ -388,6 +421,11 @@ impl Clients {
         client.inbox.feed(&turn.buffer[..fresh], |bytes| {
             session.handle_bytes(turn.now, bytes, &mut socket.out, &mut gateway).consumed
         });
+        if session.is_held() {
+            self.short_since.get_or_insert(turn.now.mono);
+            self.look_at = turn.now.mono + SHORTAGE_LOOK;
+            self.waiting.push(at);
+        }
     }
 
     /// Decides what becomes of a connection after its session worked, and puts it back.
@@ -448,6 +486,8 @@ impl Clients {
             detector: turn.detector.as_ref(),
             now: turn.now,
             at,
+            // What was begun goes on.
+            may_wait: false,
             commands: &mut self.commands,
             backup: &mut self.backup,
             received: self.received,
@@ -610,6 +650,7 @@ impl Clients {
         self.ready.clear();
         self.dirty.clear();
         self.resumed.clear();
-        self.sweep_at = Instant::NEVER;
+        self.waiting.clear();
+        (self.look_at, self.sweep_at) = (Instant::NEVER, Instant::NEVER);
     }
 }

@@ -21,6 +21,10 @@ pub const SUBSCRIPTIONS_PER_TURN: usize = 16;
 pub const BACKLOG: i32 = 1_024;
 /// How long accepting pauses when no descriptor is left.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long writes of clients wait while the log is short of room; then they may be refused.
+pub const SHORTAGE_MAX: Duration = Duration::from_secs(1);
+/// How often that is looked at.
+pub const SHORTAGE_LOOK: Duration = Duration::from_millis(1);
 /// Descriptors kept for everything but clients and peers: log segments, poll, timers, the host's own.
 pub const RESERVED_FILES: usize = 64;
 /// A buffer larger than this is given back as soon as it is empty.

@@ -47,6 +47,14 @@ impl Storage {
         }
     }
 
+    /// Whether writes will be refused soon, until compaction has made room.
+    pub(super) fn is_short_of_room(&mut self) -> bool {
+        match self {
+            Storage::Memory(_) => false,
+            Storage::Log(store) => store.is_short_of_room(),
+        }
+    }
+
     /// Whether there is no room for more.
     pub(super) fn is_full(&self) -> bool {
         match self {

@@ -225,6 +225,11 @@ impl Command {
         }
     }
 
+    /// Whether it is about keys that it names.
+    pub fn is_for_keys(&self) -> bool {
+        !matches!(self.keys, Keys::None)
+    }
+
     /// Whether it takes so many arguments, the name included.
     pub fn takes(&self, count: usize) -> bool {
         takes(self.arity, count)

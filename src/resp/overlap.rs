@@ -27,6 +27,11 @@ pub enum Access {
 }
 
 impl Access {
+    /// Whether it may write.
+    pub const fn writes(self) -> bool {
+        matches!(self, Access::Write | Access::Edit)
+    }
+
     const fn bit(self) -> u16 {
         match self {
             Access::None => 0,

@@ -47,6 +47,12 @@ pub trait Backend {
     /// the same place: later, never from inside this call. What is borrowed is copied before it returns.
     fn submit(&mut self, place: Place, request: &Request<'_>);
 
+    /// Whether writes shall wait in the client's input for now. [`Session::is_held`] says that one does; the input
+    /// is handed in again once they need not.
+    fn holds_back(&mut self) -> bool {
+        false
+    }
+
     /// What the node knows of itself and its cluster.
     fn status(&self) -> Status;
 
@@ -213,6 +219,8 @@ pub struct Session {
     scattered: usize,
     /// The command at the front waits until nothing is in flight.
     stalled: bool,
+    /// A write waits for the node to take any.
+    is_held: bool,
 }
 
 impl Session {
@@ -243,6 +251,7 @@ impl Session {
             key: (0, Access::None),
             scattered: 0,
             stalled: false,
+            is_held: false,
         }
     }
 
@@ -258,6 +267,7 @@ impl Session {
         let mut turn = Turn { now, out, backend };
         let mut consumed = 0;
         self.active = now;
+        self.is_held = false;
         while self.next(turn.out.len()) == Next::Read {
             let rest = &bytes[consumed..];
             let length = match self.parser.parse(rest, &self.parse_limits()) {
@@ -355,12 +365,21 @@ impl Session {
         let unsent_max = if self.authenticated { REPLIES_MAX } else { limits::UNSENT_MAX_UNAUTHENTICATED };
         if self.closing {
             Next::Close
-        } else if self.stalled || self.walk.is_some() || unsent >= unsent_max || !self.order.has_room(unsent)
+        } else if self.stalled
+            || self.is_held
+            || self.walk.is_some()
+            || unsent >= unsent_max
+            || !self.order.has_room(unsent)
         {
             Next::Wait
         } else {
             Next::Read
         }
+    }
+
+    /// A write waits, as [`Backend::holds_back`] said.
+    pub fn is_held(&self) -> bool {
+        self.is_held
     }
 
     /// Replies of the node that are still to come.
@@ -454,16 +473,21 @@ impl Session {
         if !self.authenticated && !command.before_auth {
             return Err("NOAUTH Authentication required.".into());
         }
+        let is_plain = usize::from(command.plain) == args.len();
+        let access = if is_plain { Access::Write } else { command.access };
+        // What was scattered in part goes on.
+        if command.is_for_keys() && access.writes() && self.scattered == 0 && turn.backend.holds_back() {
+            self.is_held = true;
+            return Ok(Flow::Full);
+        }
         self.last_command = command.name;
         self.key = (0, Access::None);
         match command.run {
             Run::Once(handler) => {
-                if let Some(key) = command.key_at().and_then(|at| args.get(at)) {
-                    let is_plain = usize::from(command.plain) == args.len();
-                    let access = if is_plain { Access::Write } else { command.access };
-                    if !self.admit(key_hash(self.keyspace, key), access, more) {
-                        return Ok(Flow::Stalled);
-                    }
+                if let Some(key) = command.key_at().and_then(|at| args.get(at))
+                    && !self.admit(key_hash(self.keyspace, key), access, more)
+                {
+                    return Ok(Flow::Stalled);
                 }
                 handler(self, turn, args).map(|()| Flow::Done)
             }

@@ -54,6 +54,32 @@ fn a_pipeline_is_answered_in_order() {
     sender.join().unwrap();
 }
 
+/// Clients that overwrite faster than old versions are cleared away wait a little; none is told that the node is busy.
+#[test]
+fn who_overwrites_without_a_pause_is_slowed_down() {
+    const WRITES: usize = 20_000;
+    let directory = tempfile::tempdir().unwrap();
+    let cluster = Cluster::start_in(Some(directory.path()), &["a"]);
+    let overwrite = || {
+        let mut client = cluster.client(0);
+        let mut sending = client.stream.try_clone().unwrap();
+        let sender = std::thread::spawn(move || {
+            for at in 0..WRITES {
+                let command = Client::command(&["SET", &format!("k{}", at % 10), &"v".repeat(100)]);
+                sending.write_all(&command).unwrap();
+            }
+        });
+        let refused = (0..WRITES).filter(|_| client.reply() != "+OK").count();
+        sender.join().unwrap();
+        refused
+    };
+    let refused = std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..4).map(|_| scope.spawn(overwrite)).collect();
+        clients.into_iter().map(|client| client.join().unwrap()).collect::<Vec<_>>()
+    });
+    assert_eq!(refused, [0; 4]);
+}
+
 #[test]
 fn bytes_may_come_and_go_one_at_a_time() {
     let cluster = Cluster::start(&["a", "b", "c"]);

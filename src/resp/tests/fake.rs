@@ -45,6 +45,8 @@ pub struct Fake {
     /// How its cluster is; the plan in it is shown to those who ask for one.
     pub overview: Overview,
     pub members: Vec<MemberStatus>,
+    /// Writes shall wait.
+    pub is_short: bool,
     counter: u64,
 }
 
@@ -248,6 +250,10 @@ impl Backend for Fake {
         });
         let reply = self.carry_out(request);
         self.replies.push_back((place, reply));
+    }
+
+    fn holds_back(&mut self) -> bool {
+        self.is_short
     }
 
     fn status(&self) -> Status {

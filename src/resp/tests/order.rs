@@ -39,6 +39,23 @@ fn a_reply_is_written_in_the_protocol_of_its_command() {
 }
 
 #[test]
+fn writes_wait_as_long_as_the_node_holds_them_back() {
+    for (write, after) in [("SET a 1", "+OK\r\n$1\r\n1\r\n"), ("MSET a 1 b 2", "+OK\r\n$1\r\n1\r\n")] {
+        let mut client = Client::new();
+        client.fake.is_short = true;
+        let sent = format!("GET a\r\n{write}\r\nGET a\r\n");
+        assert_eq!(client.talk(sent.as_bytes()), "$-1\r\n", "{write}");
+        assert!(client.next == Next::Wait && client.session.is_held(), "{write}");
+        assert_eq!(client.talk(b""), "", "{write}");
+        assert!(client.session.is_held(), "{write}");
+        client.fake.is_short = false;
+        assert_eq!(client.talk(b""), after, "{write}");
+        assert!(client.next == Next::Read && !client.session.is_held(), "{write}");
+        assert_eq!(client.left, b"");
+    }
+}
+
+#[test]
 fn commands_on_one_key_take_effect_in_order() {
     let mut client = Client::new();
     client.send(b"SET a 1\r\nSET a 2\r\nGET a\r\nGET a\r\nDEL a\r\nGET a\r\n");

@@ -23,6 +23,8 @@ const CHECKPOINT_KEY_LENGTH: u64 = 12;
 const VICTIMS_MAX: usize = 8;
 /// A segment of which more than so many hundredths are live is not worth it.
 const LIVE_PERCENT_MAX: u64 = 90;
+/// A segment is nearly full when less than this share of its size is left.
+const SHORT_SHARE: u64 = 16;
 /// One run in so many begins with the oldest segment, if there are many removals.
 const REMOVALS_ONE_IN: u64 = 4;
 
@@ -86,17 +88,38 @@ impl<D: Disk> LogStore<D> {
         if self.head + bytes + overhead <= active.plan.size || !self.options.compaction {
             return Ok(());
         }
-        let needed = (bytes / self.options.segment_size + 1) * self.options.segment_size;
-        // Where there is no room for copies nothing shrinks by waiting: then the reserve has to be reached.
-        let is_stuck = self.compaction.room < u64::MAX;
-        if self.taken() + needed + self.reserve() <= self.allowed() || is_stuck || !self.can_shrink() {
+        if !self.waits_for_room((bytes / self.options.segment_size + 1) * self.options.segment_size) {
             self.compaction.is_awaited = false;
             return Ok(());
         }
         self.counters.refused_space += 1;
+        self.await_room();
+        Err(StoreError::Overloaded)
+    }
+
+    /// Whether another segment, or several, have to wait until compaction has made room for them.
+    fn waits_for_room(&self, needed: u64) -> bool {
+        // Where there is no room for copies nothing shrinks by waiting: then the reserve has to be reached.
+        let is_stuck = self.compaction.room < u64::MAX;
+        self.taken() + needed + self.reserve() > self.allowed() && !is_stuck && self.can_shrink()
+    }
+
+    fn await_room(&mut self) {
         self.compaction.is_awaited = true;
         self.wake_at(Instant::ZERO);
-        Err(StoreError::Overloaded)
+    }
+
+    /// Whether appends will be refused soon: the active segment is nearly full, and the next one has to wait. Compaction is
+    /// urgent from now on; who can hold writers back should.
+    pub fn is_short_of_room(&mut self) -> bool {
+        let (active, size) = (self.segments.at(self.segments.active), self.options.segment_size);
+        let is_short = self.options.compaction
+            && self.head + size / SHORT_SHARE > active.plan.size
+            && self.waits_for_room(size);
+        if is_short {
+            self.await_room();
+        }
+        is_short
     }
 
     /// Whether something can go.
