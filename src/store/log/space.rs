@@ -116,7 +116,8 @@ impl<D: Disk> LogStore<D> {
         let is_short = self.options.compaction
             && self.head + size / SHORT_SHARE > active.plan.size
             && self.waits_for_room(size);
-        if is_short {
+        // Once: who asks again and again shall not keep the loop awake.
+        if is_short && !self.compaction.is_awaited {
             self.await_room();
         }
         is_short
