@@ -171,9 +171,11 @@ impl Oracle {
     /// What was reaped with what superseded it is stored nowhere again.
     pub(super) fn judge_buried(&mut self, machine: usize, key: usize, held: &Held) -> Judged {
         let history = &self.histories[key];
-        // A directory that was put back may hold it until it is let in, and shows it to nobody.
+        // A directory that was put back may hold it until it is let in, and shows it to nobody but those who ask it
+        // alone before it has met anybody.
         let counts = !self.is_kept || machine >= self.physical || self.keys[key].owners.contains(&machine);
-        if history.is_doubtful || !counts {
+        let is_old = machine < self.physical && self.machines[machine].is_old;
+        if history.is_doubtful || !counts || is_old {
             return Ok(());
         }
         if let Some(event) = held.siblings.iter().find(|&&event| history.buried.contains(event)) {

@@ -118,6 +118,17 @@ fn a_member_whose_directory_went_back_is_let_in_again() {
 }
 
 #[test]
+fn what_an_old_copy_counted_before_it_knew_counts_no_more() {
+    let mut cluster = founded(3);
+    cluster.cut = vec![(0, 1), (0, 2)];
+    let id = cluster.begin(0, "k", set("v"), Options { w: Some(2), ..Options::default() });
+    gone_back(&mut cluster);
+    let reply = &cluster.replies[&id];
+    assert_eq!((&reply.outcome, reply.achieved.acked), (&Outcome::Maybe, 0));
+    assert!(reply.dot.is_some());
+}
+
+#[test]
 fn a_page_that_does_not_lead_on_is_not_asked_for_again_without_end() {
     let mut cluster = Cluster::new(2, |config| config.keyspaces[0].n = 1, 0);
     cluster.cut.push((0, 1));

@@ -556,11 +556,12 @@ impl<S: Store> Turn<'_, S> {
         }
     }
 
-    /// A record of ours became safe, or never will.
+    /// A record of ours became safe, or never will. Of an old copy it counts for nobody.
     pub fn released(&mut self, released: Released) {
         let Released { waiter, durable, failed } = released;
+        let counts = self.routes.may_acknowledge();
         match waiter {
-            Waiter::Peer(slot, request_id) => {
+            Waiter::Peer(slot, request_id) if counts => {
                 let stored = match (failed, durable) {
                     (true, _) => Stored::ReadOnly,
                     (false, true) => Stored::Durable,
@@ -568,10 +569,11 @@ impl<S: Store> Turn<'_, S> {
                 };
                 self.peers.send(slot, request_id, &super::message::Message::Acknowledge(stored));
             }
+            Waiter::Peer(..) => {}
             Waiter::Own(handle) => {
                 let Some(index) = self.coordinator.find(handle) else { return };
                 let Some(rank) = self.own_rank(index) else { return };
-                self.stored(index, rank, if failed { None } else { Some(durable) });
+                self.stored(index, rank, (counts && !failed).then_some(durable));
             }
             Waiter::Hint(..) => unreachable!("hints wait for their own log"),
         }

@@ -433,9 +433,10 @@ impl<S: Store> Hints<S> {
         self.copy.is_safe(durability, sequence, waiter)
     }
 
-    /// The next whose wait is over.
+    /// The next whose wait is over. What was discarded is safe nowhere.
     pub fn next_released(&mut self) -> Option<Released> {
-        self.copy.next_released()
+        let released = self.copy.next_released()?;
+        Some(Released { failed: released.failed || self.is_discarded, ..released })
     }
 
     /// Keeps the clock that this log's dots are issued by beside the node's own.
