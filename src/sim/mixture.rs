@@ -116,6 +116,13 @@ impl Profile {
         self.detection_max = MS * (5 << rng.below(5));
     }
 
+    fn draw_faults_of_all_kinds(&mut self, rng: &mut Rng) {
+        self.draw_network_faults(rng);
+        self.draw_disk_faults(rng);
+        self.draw_clock_faults(rng);
+        self.foreign_layout = false;
+    }
+
     /// Clients follow what changes, over restarts and for longer than the log keeps it, while keys are reaped or members
     /// change.
     pub(super) fn let_clients_follow(&mut self, seed: u64, rng: &mut Rng) {
@@ -123,12 +130,7 @@ impl Profile {
         match seed % 3 {
             0 => self.reap_deletes(2, rng),
             1 => self.let_members_change(rng),
-            _ => {
-                self.draw_network_faults(rng);
-                self.draw_disk_faults(rng);
-                self.draw_clock_faults(rng);
-                self.foreign_layout = false;
-            }
+            _ => self.draw_faults_of_all_kinds(rng),
         }
         self.draw_timed(rng, &[Fault::CleanRestart], 2);
         // Small segments are emptied soon, and what changed in them is forgotten.
@@ -142,12 +144,7 @@ impl Profile {
         match seed % 4 {
             0 => self.let_fallbacks_stand_in(rng),
             1 => self.let_members_change(rng),
-            _ => {
-                self.draw_network_faults(rng);
-                self.draw_disk_faults(rng);
-                self.draw_clock_faults(rng);
-                self.foreign_layout = false;
-            }
+            _ => self.draw_faults_of_all_kinds(rng),
         }
         self.kinds = vec![Kind::Bytes, Kind::Counter, Kind::Set];
         self.cancel_one_in = 1 + rng.below(6);
