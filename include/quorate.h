@@ -1351,7 +1351,7 @@ quorate_status quorate_node_start(struct quorate_node *node,
  * down; in mode packet they end at once, as nobody moves bytes meanwhile.
  * Returns: OK; E_NULL; E_STATE if it is stopped; E_IO if the store could not be brought to disk; E_BUSY
  * if another thread drives it; E_POISONED of a poisoned node; E_FORKED; E_PANIC.
- * Thread class: D. Blocks: yes, for the timeout and a disk sync. Owner: nothing changes hands. Since: 0.1.
+ * Thread class: D, but others may submit, wait and reap beside it. Blocks: yes, for the timeout and a disk sync. Owner: nothing changes hands. Since: 0.1.
  */
 QUORATE_API
 QUORATE_NODISCARD

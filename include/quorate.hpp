@@ -1,16 +1,18 @@
 /*
- * quorate for C++17 and newer: everything that quorate.h has, in types that give back what they own.
+ * quorate for C++17 and newer: what quorate.h has, in types that give back what they own. The four quorate_net_ functions of
+ * mode packet, and names and versions, are called as they are (node.raw()).
  *
- * - Nothing here throws. What can fail returns a result, or a completion, which is false if it failed. With
+ * - Nothing here throws but std::bad_alloc. What can fail returns a result, or a completion, which is false if it failed. With
  *   QUORATE_HPP_EXCEPTIONS defined there is also quorate::or_throw, which turns either into a std::system_error.
  *   The classes are the same with and without it, and need no RTTI.
  * - node, options, completion and completion_batch are moved and not copied. One that was moved from may be assigned to
- *   or destroyed; any call of it fails with errc::null.
+ *   or destroyed; any call of it fails with errc::null, and does nothing.
  * - Bytes are views (quorate::bytes). What a completion shows lives as long as the completion.
  * - A request is answered in one of four ways. node.get(key) waits, as do its like. A value of the namespace request is
  *   submitted under a tag (node.submit), and its completion is reaped; or it is sent through a dispatcher, which runs a
  *   callback or fills a std::future.
- * - A hook or callback of yours must not throw: std::terminate is called.
+ * - A hook or callback of yours must not throw: std::terminate is called. In one, and in what it destroys, no node and no
+ *   options may go away: C frees neither there.
  *
  * The comment of each C function says what it returns, from which threads it may be called, and whether it blocks; its
  * name is given here as "C: quorate_...". Constants, and structs of numbers alone, are those of quorate.h.
@@ -402,9 +404,9 @@ class call {
     /** How many replicas must have the write on disk, or QUORATE_NONE. */
     call &dw(std::uint16_t replicas) noexcept { return raw_.dw = replicas, *this; }
     /** How a read shows siblings: QUORATE_VIEW_... */
-    call &view(unsigned which) noexcept { return raw_.view = static_cast<std::uint16_t>(which), *this; }
+    call &view(unsigned which) noexcept { return raw_.view = narrowed(which), *this; }
     /** What a write without a context means: QUORATE_BLIND_... */
-    call &blind(unsigned which) noexcept { return raw_.blind = static_cast<std::uint16_t>(which), *this; }
+    call &blind(unsigned which) noexcept { return raw_.blind = narrowed(which), *this; }
     /** QUORATE_CALL_... bits. */
     call &flags(std::uint32_t bits) noexcept { return raw_.flags = bits, *this; }
     /** How long the request may take. */
@@ -424,6 +426,12 @@ class call {
     const quorate_call *raw() const noexcept { return &raw_; }
 
   private:
+    /* What has no place there is a number that C refuses. */
+    static std::uint16_t narrowed(unsigned which) noexcept
+    {
+        return static_cast<std::uint16_t>(which < 0xffff ? which : 0xffff);
+    }
+
     quorate_call raw_;
 };
 
@@ -607,8 +615,9 @@ class completion : public completion_access<completion> {
     completion() noexcept : completion(QUORATE_E_NULL, quorate_status_flags(QUORATE_E_NULL)) {}
 
     /** One that says this alone. */
-    completion(quorate_status status, std::uint32_t flags) noexcept : raw_{}
+    completion(quorate_status status, std::uint32_t flags, std::uint64_t tag = 0) noexcept : raw_{}
     {
+        raw_.tag = tag;
         raw_.status = status;
         raw_.flags = flags;
     }
@@ -1200,12 +1209,14 @@ class members {
     }
 
     /** The partition of a key, as request::watch takes it. C: quorate_key_owners */
-    std::uint32_t partition(bytes key, std::uint32_t keyspace = 0) const noexcept
+    result<std::uint32_t> partition(bytes key, std::uint32_t keyspace = 0) const noexcept
     {
         std::size_t n = 0;
         std::uint32_t partition = 0;
         const quorate_status status = quorate_key_owners(raw(), keyspace, key, &partition, nullptr, 0, &n);
-        return status < 0 ? 0 : partition;
+        if (status < 0)
+            return error(status);
+        return partition;
     }
 
     /** That of C, which stays with this object; NULL of one that was moved from. */
@@ -1303,7 +1314,7 @@ class node {
      * one key. C: quorate_context_merge
      */
     result<std::vector<std::uint8_t>> merge_contexts(bytes key, const std::vector<bytes> &contexts,
-                                                     std::uint16_t keyspace = 0) const
+                                                     std::uint32_t keyspace = 0) const
     {
         const std::vector<quorate_bytes> given(contexts.begin(), contexts.end());
         std::vector<std::uint8_t> merged;
@@ -1451,7 +1462,10 @@ class node {
         return !into.empty();
     }
 
-    /** Waits for a completion, in mode thread; whether there may be one. One thread at a time. C: quorate_wait */
+    /**
+     * Waits for a completion, in mode thread; whether there may be one. Nothing but that and the time ends it: a thread
+     * that is to be ended waits for a time. C: quorate_wait
+     */
     result<bool> wait(std::chrono::nanoseconds timeout = std::chrono::nanoseconds::max()) noexcept
     {
         const quorate_status status = quorate_wait(raw(), detail::nanoseconds_of(timeout));
@@ -1610,8 +1624,9 @@ inline key_range node::keys(bytes prefix, bytes pattern, std::uint32_t limit, co
  * must not be waited for by the thread that drives.
  *
  * Any thread may send. Every accepted request has its callback called once, a feed one for each page: what is left
- * when the dispatcher is destroyed is called then, with errc::closed, and may not send. It takes all completions of its node: those of
- * requests that were submitted without it are dropped. The node outlives it; stop the node, then quit(), then join.
+ * when the dispatcher is destroyed is called then, with errc::closed, and may not send; feeds end with it. It takes all
+ * completions of its node: those of requests that were submitted without it are dropped. The node outlives it; stop the
+ * node, then quit(), then join.
  */
 class dispatcher {
   public:
@@ -1620,6 +1635,7 @@ class dispatcher {
         : node_(of.raw()), batch_(batch), first_tag_(next_number() << 32),
           quit_fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK))
     {
+        found_.reserve(batch);
     }
 
     dispatcher(const dispatcher &) = delete;
@@ -1628,16 +1644,23 @@ class dispatcher {
     ~dispatcher()
     {
         batch_.clear();
-        for (const std::unique_ptr<waiter> &left : waiting_)
-            if (left)
-                left->ended(completion(QUORATE_E_CLOSED, QUORATE_F_UNCERTAIN));
+        for (std::size_t at = 0; at < waiting_.size(); at++) {
+            if (waiting_[at] == nullptr)
+                continue;
+            /* A feed would keep its places in the window; of a request nothing comes of it. */
+            [[maybe_unused]] const quorate_status unwatched = quorate_unwatch(node_, first_tag_ + at);
+            const std::uint32_t flags = waiting_[at]->may_write ? QUORATE_F_UNCERTAIN : 0u;
+            waiting_[at]->ended(
+                completion(QUORATE_E_CLOSED, quorate_status_flags(QUORATE_E_CLOSED) | flags, first_tag_ + at));
+        }
         if (quit_fd_ >= 0)
             ::close(quit_fd_);
     }
 
     /**
      * Sends a value of the namespace request; callback is called with its completion, by value. Returns the tag, for
-     * node.cancel and node.unwatch. If it fails, the callback is destroyed and never called. Never blocks.
+     * node.cancel and node.unwatch: it is this request's until its callback has returned. If it fails, the callback is
+     * destroyed and never called. Never blocks.
      */
     template <class Request, class F> result<std::uint64_t> send(const Request &request, F &&callback)
     {
@@ -1651,9 +1674,9 @@ class dispatcher {
         auto filled = std::make_unique<filling>();
         std::future<completion> future = filled->promise.get_future();
         std::unique_ptr<waiter> waiting = std::move(filled);
-        const quorate_status status = place(request, waiting).second;
+        const auto [tag, status] = place(request, waiting);
         if (status != QUORATE_OK)
-            waiting->ended(completion(status, quorate_status_flags(status)));
+            waiting->ended(completion(status, quorate_status_flags(status), tag));
         return future;
     }
 
@@ -1667,7 +1690,10 @@ class dispatcher {
         return done;
     }
 
-    /** Drives until quit(), and then as long as there is something to reap. Blocks. */
+    /**
+     * Drives until quit(), and then as long as there is something to reap. Blocks. It ends with errc::busy if anybody
+     * else polls, or reaps the node: nobody drives then.
+     */
     result<void> run()
     {
         if (quit_fd_ < 0)
@@ -1695,7 +1721,7 @@ class dispatcher {
             return;
     }
 
-    /** Requests that were accepted and not answered yet; a feed counts until its last completion. */
+    /** Requests that were accepted and whose callbacks have not returned; a feed counts until its last one has. */
     std::size_t in_flight() const
     {
         const std::lock_guard<std::mutex> held(lock_);
@@ -1706,6 +1732,7 @@ class dispatcher {
     struct waiter {
         virtual ~waiter() = default;
         virtual void ended(completion &&done) noexcept = 0;
+        bool may_write = false;
     };
 
     template <class F> struct calling final : waiter {
@@ -1734,11 +1761,19 @@ class dispatcher {
         {
             const std::lock_guard<std::mutex> held(lock_);
             if (free_.empty()) {
-                free_.push_back(waiting_.size());
+                if (waiting_.size() == waiting_.capacity()) {
+                    /* Giving a place back never has to allocate. */
+                    free_.reserve(2 * waiting_.size() + 8);
+                    waiting_.reserve(2 * waiting_.size() + 8);
+                }
+                at = waiting_.size();
                 waiting_.emplace_back();
+            } else {
+                at = free_.back();
+                free_.pop_back();
             }
-            at = free_.back();
-            free_.pop_back();
+            waiting->may_write = !std::is_same_v<Request, request::get> && !std::is_same_v<Request, request::scan> &&
+                                 !std::is_same_v<Request, request::watch>;
             waiting_[at] = std::move(waiting);
         }
         const std::uint64_t tag = first_tag_ + at;
@@ -1759,10 +1794,11 @@ class dispatcher {
         return tag;
     }
 
-    /* A completion's callback; one that is not called again comes with it. */
+    /* A completion's callback, and its place; one that is not called again comes with it. */
     struct call_back {
         waiter *to;
         std::unique_ptr<waiter> last;
+        std::size_t at;
     };
 
     /* Whose each completion of the batch is. */
@@ -1772,14 +1808,12 @@ class dispatcher {
         for (const completion_view done : batch_) {
             const std::uint64_t at = done.tag() - first_tag_;
             if (at >= waiting_.size() || waiting_[at] == nullptr) {
-                found_.push_back({nullptr, nullptr});
+                found_.push_back({nullptr, nullptr, 0});
                 continue;
             }
-            found_.push_back({waiting_[at].get(), nullptr});
-            if (!done.has_more()) {
+            found_.push_back({waiting_[at].get(), nullptr, static_cast<std::size_t>(at)});
+            if (!done.has_more())
                 found_.back().last = std::move(waiting_[at]);
-                free_.push_back(at);
-            }
         }
     }
 
@@ -1792,8 +1826,23 @@ class dispatcher {
         for (std::size_t at = 0; at < found_.size(); at++)
             if (found_[at].to != nullptr)
                 found_[at].to->ended(batch_.take(at));
-        found_.clear();
+        give_places_back();
         return batch_.size();
+    }
+
+    /* Only now: until its callback has returned a tag is nobody else's, and the request is in flight. */
+    void give_places_back()
+    {
+        std::size_t ended = 0;
+        for (call_back &each : found_)
+            if (each.last != nullptr) {
+                each.last.reset();
+                found_[ended++].at = each.at;
+            }
+        const std::lock_guard<std::mutex> held(lock_);
+        for (std::size_t at = 0; at < ended; at++)
+            free_.push_back(found_[at].at);
+        found_.clear();
     }
 
     quorate_node *node_;

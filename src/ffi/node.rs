@@ -446,7 +446,7 @@ fn run(mut event_loop: EventLoop, poisoned: &AtomicBool) -> bool {
 /// down; in mode packet they end at once, as nobody moves bytes meanwhile.
 /// Returns: OK; E_NULL; E_STATE if it is stopped; E_IO if the store could not be brought to disk; E_BUSY
 /// if another thread drives it; E_POISONED of a poisoned node; E_FORKED; E_PANIC.
-/// Thread class: D. Blocks: yes, for the timeout and a disk sync. Owner: nothing changes hands. Since: 0.1.
+/// Thread class: D, but others may submit, wait and reap beside it. Blocks: yes, for the timeout and a disk sync. Owner: nothing changes hands. Since: 0.1.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn quorate_node_stop(node: *mut quorate_node, timeout_ns: u64) -> quorate_status {

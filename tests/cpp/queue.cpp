@@ -178,7 +178,7 @@ TEST(Dispatcher, RefusedIsNotCalledAndLeftIsCalledOnce)
 {
     node one = running();
     int alive = 0, called = 0;
-    std::future<completion> left;
+    std::future<completion> left, left_write;
     {
         quorate::dispatcher requests(one);
         const std::string long_key(70000, 'x');
@@ -195,10 +195,16 @@ TEST(Dispatcher, RefusedIsNotCalledAndLeftIsCalledOnce)
             called++;
         }));
         left = requests.send(request::get("key"));
+        left_write = requests.send(request::put("key", "value"));
     }
     EXPECT_EQ(called, 1);
     EXPECT_EQ(alive, 0);
-    EXPECT_EQ(left.get().code(), errc::closed);
+    const completion read = left.get(), written = left_write.get();
+    EXPECT_EQ(read.code(), errc::closed);
+    EXPECT_EQ(written.code(), errc::closed);
+    EXPECT_EQ(read.flags() & QUORATE_F_UNCERTAIN, 0u);
+    EXPECT_NE(written.flags() & QUORATE_F_UNCERTAIN, 0u) << "it may have happened";
+    EXPECT_EQ(written.tag(), read.tag() + 1);
 
     // What it left in the queue is not taken for an answer to another dispatcher's request.
     quorate::dispatcher next(one);
@@ -238,6 +244,53 @@ TEST(Dispatcher, CancelsByTag)
         ASSERT_TRUE(requests.poll());
     EXPECT_EQ(ended, 1);
     ASSERT_TRUE(one.cancel(*sent)) << "nobody's, and no harm";
+}
+
+TEST(Dispatcher, LeavesATagToItsRequestUntilItsCallbackHasReturned)
+{
+    node one = running();
+    quorate::dispatcher requests(one);
+    bool has_ended = false;
+    std::uint64_t first = 0, second = 0;
+    const auto sent = requests.send(request::get("key"), [&](completion done) {
+        first = done.tag();
+        EXPECT_EQ(requests.in_flight(), 1u) << "it is not over yet";
+        second = *requests.send(request::get("key"), [&](completion) { has_ended = true; });
+    });
+    ASSERT_TRUE(sent);
+    while (!has_ended)
+        ASSERT_TRUE(requests.poll());
+    EXPECT_EQ(first, *sent);
+    EXPECT_NE(second, first);
+    EXPECT_EQ(requests.in_flight(), 0u);
+}
+
+TEST(Dispatcher, EndsItsFeedsWhenItIsDestroyed)
+{
+    options with;
+    with.set(QUORATE_OPT_WINDOW, 2);
+    node one = *node::open(with);
+    ASSERT_TRUE(one.start());
+    {
+        quorate::dispatcher requests(one);
+        ASSERT_TRUE(requests.send(request::watch(), [](completion) {}));
+        EXPECT_EQ(requests.send(request::get("key")).get().code(), errc::overloaded) << "a feed takes two places";
+    }
+    quorate::dispatcher next(one);
+    errc said = errc::overloaded;
+    for (int i = 0; i < 2000 && said == errc::overloaded; i++) {
+        ASSERT_TRUE(next.poll());
+        std::future<completion> future = next.send(request::put("key", "value"));
+        if (future.wait_for(0s) == std::future_status::ready) {
+            said = static_cast<errc>(future.get().code().value());
+            std::this_thread::sleep_for(1ms);
+            continue;
+        }
+        while (next.in_flight() > 0)
+            ASSERT_TRUE(next.poll());
+        said = static_cast<errc>(future.get().code().value());
+    }
+    EXPECT_EQ(said, errc::ok);
 }
 
 TEST(Feed, TellsChangesUntilItIsEnded)

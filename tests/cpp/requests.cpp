@@ -28,7 +28,8 @@ TEST(Members, ASnapshotOutlivesItsNode)
     EXPECT_NE(all[0].flags & QUORATE_MEMBER_IS_SELF, 0u);
     EXPECT_EQ(seen.owners("key").size(), 3u);
     EXPECT_TRUE(seen.owners("key", 70000).empty());
-    EXPECT_LT(seen.partition("key"), 256u);
+    EXPECT_LT(*seen.partition("key"), 256u);
+    EXPECT_EQ(seen.partition("key", 16).code(), errc::arg);
     ASSERT_EQ(std::string(quorate_stat_name(0)), "requests");
     EXPECT_GT(counted[0], 0u) << "those of meeting";
 }
