@@ -145,7 +145,9 @@ fn a_stop_that_cannot_close_the_store_says_so() {
             // SAFETY: a live node.
             assert_eq!(unsafe { quorate_node_start(node.0, null_mut()) }, OK);
         }
-        std::fs::remove_dir_all(&path).expect("it is there");
+        // The node may be making a file in it.
+        let gone = (0..1000).any(|_| std::fs::remove_dir_all(&path).is_ok() || !path.exists());
+        assert!(gone, "the directory can be removed");
         // SAFETY: a live node.
         assert_eq!(unsafe { quorate_node_stop(node.0, 0) }, E_IO, "mode {mode}");
         let (mut end, mut n) = (empty(), 0);
