@@ -54,7 +54,7 @@ func newDispatcher(node *Node) (*dispatcher, error) {
 	}
 	ready, err := d.event.SyscallConn()
 	if d.array == nil {
-		err = &Error{Status: ErrNoMemory, Flags: ErrNoMemory.Flags()}
+		err = failure(C.QUORATE_E_NOMEM)
 	}
 	if err != nil {
 		d.free()

@@ -298,9 +298,11 @@ impl Clients {
     /// Who writes without a pause is slowed down to what compaction clears away: writes wait while the log is short of
     /// room, as long as that may take; then they go on, and may be refused.
     fn end_shortage(&mut self, turn: &mut Turn<'_>) {
-        let Some(since) = self.short_since else { return };
+        if self.short_since.is_none() {
+            return;
+        }
         let is_short = turn.node.store_mut().is_short_of_room();
-        if is_short && turn.now.mono.since(since) < SHORTAGE_MAX {
+        if is_short && self.may_wait(turn.now.mono) {
             self.look_at = turn.now.mono + SHORTAGE_LOOK;
             return;
         }
@@ -310,6 +312,11 @@ impl Clients {
             self.plan_resumption(at, &mut client);
             self.slots.put_back(at, client);
         }
+    }
+
+    /// Whether writes may wait for room, or have long enough.
+    fn may_wait(&self, now: Instant) -> bool {
+        self.short_since.is_none_or(|since| now.since(since) < SHORTAGE_MAX)
     }
 
     fn accept_ready(&mut self, turn: &mut Turn<'_>) {
@@ -409,7 +416,7 @@ impl Clients {
             detector: turn.detector.as_ref(),
             now: turn.now,
             at,
-            may_wait: self.short_since.is_none_or(|since| turn.now.mono.since(since) < SHORTAGE_MAX),
+            may_wait: self.may_wait(turn.now.mono),
             commands: &mut self.commands,
             backup: &mut self.backup,
             received: self.received,

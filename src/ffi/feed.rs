@@ -2,7 +2,7 @@
 
 use super::boundary::{Answer, Site, entry, with_any_node, with_node};
 use super::node::quorate_node;
-use super::plain::{quorate_bytes, quorate_call, quorate_change, quorate_result, write_sized};
+use super::plain::{keyspace_of, quorate_bytes, quorate_call, quorate_change, quorate_result, write_sized};
 use super::requests::{of_refusal, read_call};
 use super::status::{Constant, E_ARG, E_LIMIT, E_NULL, E_UNSUPPORTED, OK, quorate_status};
 use crate::driver::Feed;
@@ -37,9 +37,7 @@ pub(super) unsafe fn follow(
     if call.ttl_ms.is_some() {
         return Err(E_UNSUPPORTED);
     }
-    if call.keyspace >= limits::KEYSPACES_MAX {
-        return Err(E_ARG);
-    }
+    let keyspace = keyspace_of(call.keyspace.into())?;
     let partition = match u16::try_from(partition) {
         _ if partition == u64::from(PARTITION_ALL) => None,
         Ok(partition) => Some(partition),
@@ -47,7 +45,7 @@ pub(super) unsafe fn follow(
     };
     let since = (!place.is_empty()).then(|| place.to_vec());
     let limit = limit.min(limits::CHANGES_PAGE_MAX.into()) as u32;
-    let feed = Feed { keyspace: call.keyspace, partition, since, limit };
+    let feed = Feed { keyspace, partition, since, limit };
     node.handle.follow(feed, tag).map(|()| OK).map_err(of_refusal)
 }
 

@@ -83,9 +83,8 @@ impl World {
         let key = self.oracle.key_of(id);
         self.trace.say(self.now, key, || format!("nobody waits for operation {id} any more"));
         self.oracle.expect(machine, vec![id]);
-        let act = if writes { "write cancelled" } else { "read cancelled" };
-        *self.counts.acts.entry(act.to_owned()).or_default() += 1;
         node.cancel(now, RequestId(id));
+        self.act(if writes { "write cancelled" } else { "read cancelled" });
         self.settle(machine)?;
         if self.open.contains_key(&id) {
             let text =

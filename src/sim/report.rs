@@ -159,6 +159,11 @@ impl Counts {
         self.excused_always += excused_always;
     }
 
+    /// Which of these acts there never were.
+    fn never<'a>(&self, acts: impl IntoIterator<Item = &'a str>) -> impl Iterator<Item = String> {
+        acts.into_iter().filter(|act| !self.acts.contains_key(*act)).map(str::to_owned)
+    }
+
     /// What a range of seeds of the profile in which a disk rots should have exercised and did not.
     pub fn missing_of_rot(&self) -> Vec<String> {
         let faults = Fault::ROT.iter().filter(|fault| !self.faults.contains_key(fault));
@@ -181,8 +186,7 @@ impl Counts {
 
     /// What a range of seeds of the profile in which members change should have exercised and did not.
     pub fn missing_of_membership(&self) -> Vec<String> {
-        let acts = ACTS.iter().filter(|act| !self.acts.contains_key(**act));
-        let mut missing: Vec<String> = acts.map(|act| (*act).to_owned()).collect();
+        let mut missing: Vec<String> = self.never(ACTS).collect();
         let others = [
             Property::Counted,
             Property::Reaped,
@@ -200,14 +204,12 @@ impl Counts {
 
     /// What a range of seeds of the profile in which fallbacks stand in should have exercised and did not.
     pub fn missing_of_sloppy(&self) -> Vec<String> {
-        let acts = HINT_ACTS.iter().filter(|act| !self.acts.contains_key(**act));
-        acts.map(|act| (*act).to_owned()).collect()
+        self.never(HINT_ACTS).collect()
     }
 
     /// What a range of seeds of the profile in which machines are away should have exercised and did not.
     pub fn missing_of_away(&self) -> Vec<String> {
-        let acts = super::caught_up::acts().filter(|act| !self.acts.contains_key(*act));
-        let mut missing: Vec<String> = acts.map(str::to_owned).collect();
+        let mut missing: Vec<String> = self.never(super::caught_up::acts()).collect();
         let checked = self.checks.contains_key(&Property::ClaimsHold);
         missing.extend((!checked).then(|| format!("property {}", Property::ClaimsHold.name())));
         missing
@@ -215,30 +217,26 @@ impl Counts {
 
     /// What a range of seeds of the profile in which clients wait no more should have exercised and did not.
     pub fn missing_of_cancels(&self) -> Vec<String> {
-        let acts = CANCEL_ACTS.iter().filter(|act| !self.acts.contains_key(**act));
-        acts.map(|act| (*act).to_owned()).collect()
+        self.never(CANCEL_ACTS).collect()
     }
 
     /// What a range of seeds of the profile in which keys are reaped should have exercised and did not.
     pub fn missing_of_reap(&self) -> Vec<String> {
-        let acts = REAP_ACTS.iter().filter(|act| !self.acts.contains_key(**act));
-        acts.map(|act| (*act).to_owned()).collect()
+        self.never(REAP_ACTS).collect()
     }
 
     /// What a range of seeds of the profile in which clients walk through all keys should have exercised and did not.
     pub fn missing_of_scans(&self) -> Vec<String> {
-        let acts = WALK_ACTS.iter().filter(|act| !self.acts.contains_key(**act));
-        acts.map(|act| (*act).to_owned()).collect()
+        self.never(WALK_ACTS).collect()
     }
 
     /// What a range of seeds of the profile in which clients follow change feeds should have exercised and did not.
     pub fn missing_of_feeds(&self) -> Vec<String> {
-        let acts = FEED_ACTS.iter().filter(|act| !self.acts.contains_key(**act));
         let checks = [Property::Fed, Property::IfSeen].into_iter();
         let checks = checks.filter(|property| !self.checks.contains_key(property));
         let checks = checks.map(|property| format!("property {}", property.name()));
         let refused = (!self.outcomes.contains_key("Changed")).then(|| "outcome Changed".to_owned());
-        acts.map(|act| (*act).to_owned()).chain(checks).chain(refused).collect()
+        self.never(FEED_ACTS).chain(checks).chain(refused).collect()
     }
 
     /// What a range of seeds of the profile with everything on should have exercised and did not.
@@ -246,9 +244,8 @@ impl Counts {
         let never = |fault: &&Fault| Fault::ROT.contains(fault) || **fault == Fault::ForeignLayout;
         let faults = Fault::ALL.iter().filter(|fault| !never(fault) && !self.faults.contains_key(fault));
         let mut missing: Vec<String> = faults.map(|fault| format!("fault {}", fault.name())).collect();
-        let acts = RESTORE_ACTS.iter().chain(&HINT_ACTS).chain(&REAP_ACTS);
-        let acts = acts.chain(ACTS.iter().filter(|act| !FORGETTING_ACTS.contains(act)));
-        missing.extend(acts.filter(|act| !self.acts.contains_key(**act)).map(|act| (*act).to_owned()));
+        let acts = RESTORE_ACTS.into_iter().chain(HINT_ACTS).chain(REAP_ACTS);
+        missing.extend(self.never(acts.chain(ACTS.into_iter().filter(|act| !FORGETTING_ACTS.contains(act)))));
         let others = [Property::Scanned, Property::Fed, Property::IfSeen];
         let checks = Property::ALL.iter().filter(|property| !others.contains(property));
         let checks = checks.filter(|property| !self.checks.contains_key(property));

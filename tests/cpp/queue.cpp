@@ -283,7 +283,7 @@ TEST(Dispatcher, EndsItsFeedsWhenItIsDestroyed)
         std::future<completion> future = next.send(request::put("key", "value"));
         if (future.wait_for(0s) == std::future_status::ready) {
             said = static_cast<errc>(future.get().code().value());
-            std::this_thread::sleep_for(1ms);
+            EXPECT_TRUE(one.wait(1ms));
             continue;
         }
         while (next.in_flight() > 0)
